@@ -1,0 +1,1 @@
+"""Deep clustering methods as scikit-learn estimators."""
