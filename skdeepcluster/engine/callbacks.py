@@ -1,0 +1,41 @@
+"""What a fit shows of its progress."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from skorch.callbacks import Callback
+from tqdm.auto import tqdm
+
+__all__ = ["EpochLog", "ProgressBar"]
+
+
+class ProgressBar(Callback):
+    """A bar per phase with the loss and the time left."""
+
+    def on_train_begin(self, net: Any, **kwargs: Any) -> None:
+        """Open the bar of a phase."""
+        phase, place = net.phase_, net.place_
+        self.bar_ = tqdm(
+            total=phase.epochs, initial=place.epoch, desc=f"{net.stage}: {phase.name}", unit="epoch"
+        )
+
+    def on_epoch_end(self, net: Any, **kwargs: Any) -> None:
+        """Move the bar."""
+        self.bar_.set_postfix(loss=f"{net.history[-1].get('train_loss', float('nan')):.4g}")
+        self.bar_.update()
+
+    def on_train_end(self, net: Any, **kwargs: Any) -> None:
+        """Close the bar."""
+        self.bar_.close()
+
+
+class EpochLog(Callback):
+    """A line per epoch with every loss term."""
+
+    def on_epoch_end(self, net: Any, **kwargs: Any) -> None:
+        """Print the last record."""
+        record = {k: v for k, v in net.history[-1].items() if k not in ("batches", "epoch")}
+        head = f"{record.pop('stage')}: {record.pop('phase')} {record.pop('phase_epoch')}"
+        terms = "  ".join(f"{name} {value:.4g}" for name, value in record.items())
+        print(f"{head}/{net.phase_.epochs}  {terms}")

@@ -1,0 +1,91 @@
+"""The progress of a fit on disk."""
+
+from __future__ import annotations
+
+import os
+import pickle
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import torch
+
+__all__ = ["Checkpoint"]
+
+SHARE = 0.05  # of the time that saving may take
+
+
+class Checkpoint:
+    """A file that a fit saves its progress in, and continues from.
+
+    The file belongs to one fit: it holds the fingerprint of the parameters and the data, the seed,
+    and for every stage of training either its end or the last epoch saved. Like a pickle, open
+    only a file that you trust.
+
+    Parameters
+    ----------
+    path : str or Path
+        The file. Its folder must exist.
+    fingerprint : str
+        What the progress belongs to.
+    seed : int
+        The seed of a fit that begins; a fit that continues takes :attr:`seed` from the file.
+
+    Raises
+    ------
+    ValueError
+        If the file belongs to another fit or cannot be read.
+    """
+
+    def __init__(self, path: str | os.PathLike[str], fingerprint: str, seed: int):
+        self.path = Path(path)
+        self._content: dict[str, Any] = {"fingerprint": fingerprint, "seed": seed, "stages": {}}
+        self._saved_at = -float("inf")
+        self._cost = 0.0
+        if self.path.exists():
+            self._load(fingerprint)
+
+    @property
+    def seed(self) -> int:
+        """The seed of the fit."""
+        return self._content["seed"]
+
+    def of(self, stage: str) -> dict[str, Any] | None:
+        """Return the state saved for a stage, or None."""
+        return self._content["stages"].get(stage)
+
+    def save(self, stage: str, state: dict[str, Any]) -> None:
+        """Write the state of a stage, replacing the file in one step."""
+        begin = time.perf_counter()
+        self._content["stages"][stage] = state
+        partial = self.path.with_name(self.path.name + ".partial")
+        torch.save(self._content, partial)
+        os.replace(partial, self.path)
+        self._saved_at = time.perf_counter()
+        self._cost = self._saved_at - begin
+
+    def save_if_due(self, stage: str, state: Callable[[], dict[str, Any]]) -> None:
+        """Write the state, unless saving would take more than a small share of the time."""
+        if (time.perf_counter() - self._saved_at) * SHARE >= self._cost:
+            self.save(stage, state())
+
+    def discard(self) -> None:
+        """Remove the file: the fit is complete."""
+        self.path.unlink(missing_ok=True)
+
+    def _load(self, fingerprint: str) -> None:
+        try:
+            content = torch.load(self.path, map_location="cpu", weights_only=False)
+            found = content["fingerprint"]
+        except (RuntimeError, EOFError, KeyError, TypeError, pickle.UnpicklingError) as error:
+            raise ValueError(
+                f"checkpoint {str(self.path)!r} is not a checkpoint of this package. "
+                "Remove the file or choose another path."
+            ) from error
+        if found != fingerprint:
+            raise ValueError(
+                f"checkpoint {str(self.path)!r} belongs to a fit with other parameters or other "
+                "data. Remove the file to start anew, or choose another path."
+            )
+        self._content = content

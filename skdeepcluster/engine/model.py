@@ -1,0 +1,49 @@
+"""The interface between a method's networks and the engine."""
+
+from __future__ import annotations
+
+from typing import cast
+
+from torch import Tensor, nn
+
+from skdeepcluster.engine.table import Batch
+
+__all__ = ["Model"]
+
+
+class Model(nn.Module):
+    """Everything that a stage of training learns: networks, centres, buffers.
+
+    A subclass adds its networks and, for every loss, a method that takes a batch (with its rows
+    ``"X"`` already scaled) and returns named terms: a value per row, which the engine weights, or
+    a scalar.
+
+    Parameters
+    ----------
+    scaling : nn.Module
+        Maps rows to the networks' input, with an ``inverse``.
+    """
+
+    def __init__(self, scaling: nn.Module):
+        super().__init__()
+        self.scaling = scaling
+
+    def groups(self) -> dict[str, list[nn.Parameter]]:
+        """Return who owns which parameters; every group has an optimizer. The main one is first."""
+        return {"model": list(self.parameters())}
+
+    def forward(self, batch: Batch, loss: str = "codes") -> Tensor | dict[str, Tensor]:
+        """Scale the rows and call the method named `loss`: the only door to the networks."""
+        return getattr(self, loss)({**batch, "X": self.scaling(batch["X"])})
+
+    def codes(self, batch: Batch) -> Tensor:
+        """Return the code of every row, shape (n, latent_dim)."""
+        raise NotImplementedError
+
+    def decode(self, codes: Tensor) -> Tensor:
+        """Return the rows, still scaled, that belong to codes."""
+        raise NotImplementedError
+
+    def generate(self, batch: Batch) -> Tensor:
+        """Return the rows in the user's units that belong to the codes in ``batch["X"]``."""
+        return cast(Tensor, self.scaling.inverse(self.decode(batch["X"].float())))

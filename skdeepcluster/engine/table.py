@@ -1,0 +1,141 @@
+"""The data of a training: rows on their device, columns beside them, batches and tiles of both."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import numpy as np
+import torch
+from scipy import sparse
+from torch import Tensor
+from torch.utils.data import Dataset
+
+__all__ = ["Batch", "Table", "tiled"]
+
+Batch = dict[str, Tensor]
+
+TILE = 256  # rows of an inference tile: small enough for one row, large enough for thousands
+
+
+class Table(Dataset):
+    """Rows and named columns, read in batches.
+
+    Rows are neither copied nor cast as a whole: an array is shared, a memory map is read page by
+    page, a CSR matrix is densified batch by batch. On an accelerator the rows move there when they
+    fill less than half of its free memory.
+
+    Parameters
+    ----------
+    source : ndarray or CSR matrix of shape (n_rows, n_features)
+        The data, of any real type.
+    device : str or torch.device, default="cpu"
+        Where batches and columns live.
+    **columns : Tensor of shape (n_rows, ...)
+        Values that belong to rows: weights, labels, targets. Assign new ones to ``columns``.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> table = Table(np.arange(6).reshape(3, 2), weight=torch.ones(3))
+    >>> table.batch(torch.tensor([2, 0]))["X"]
+    tensor([[4, 5],
+            [0, 1]])
+    """
+
+    def __init__(self, source: Any, device: str | torch.device = "cpu", **columns: Tensor):
+        self.device = torch.device(device)
+        self.columns = {name: column.to(self.device) for name, column in columns.items()}
+        self._n_rows = source.shape[0]
+        self._read = _reader(source, self.device)
+
+    def __len__(self) -> int:
+        return self._n_rows
+
+    def batch(self, rows: Tensor) -> Batch:
+        """Return the given rows of the data and of every column."""
+        here = rows.to(self.device)
+        columns = {name: column.index_select(0, here) for name, column in self.columns.items()}
+        return {"X": self._read(rows, here), "rows": here, **columns}
+
+    def n_batches(self, batch_size: int) -> int:
+        """Return the number of batches of an epoch."""
+        return len(_cuts(len(self), batch_size)) - 1
+
+    def batches(self, batch_size: int) -> Iterator[Batch]:
+        """Yield the rows once, shuffled by torch's generator.
+
+        A last batch of one row is joined to the one before: batch norm cannot train on it.
+        """
+        order = torch.randperm(len(self))  # on the CPU: one seed shuffles alike everywhere
+        cuts = _cuts(len(self), batch_size)
+        for begin, end in zip(cuts[:-1], cuts[1:], strict=True):
+            yield self.batch(order[begin:end])
+
+    def tiles(self, size: int = TILE) -> Iterator[tuple[Batch, int]]:
+        """Yield the rows in order, as batches of exactly `size` rows, and how many of them count.
+
+        The last tile is padded with its last row. A matrix product of another shape may differ in
+        its last bit, enough to flip a tie: with one shape a row's result is its own.
+        """
+        for begin in range(0, len(self), size):
+            rows = torch.arange(begin, begin + size).clamp_(max=len(self) - 1)
+            yield self.batch(rows), min(size, len(self) - begin)
+
+
+def tiled(function: Callable[[Batch], Tensor], table: Table) -> Tensor:
+    """Apply `function` to the rows of a table, tile by tile, without gradients.
+
+    Parameters
+    ----------
+    function : callable
+        Maps a batch of n rows to a tensor of n rows.
+    table : Table
+        The rows.
+
+    Returns
+    -------
+    result : Tensor of shape (n_rows, ...)
+        On the CPU when the table is larger than one accelerator batch would hold; see `function`.
+    """
+    with torch.no_grad():
+        return torch.cat([function(tile)[:n_valid] for tile, n_valid in table.tiles()])
+
+
+def _cuts(n_rows: int, batch_size: int) -> list[int]:
+    """Return the borders of the batches."""
+    cuts = [*range(0, n_rows, batch_size), n_rows]
+    if len(cuts) > 2 and cuts[-1] - cuts[-2] == 1:
+        del cuts[-2]
+    return cuts
+
+
+def _reader(source: Any, device: torch.device) -> Callable[[Tensor, Tensor], Tensor]:
+    """Return a function from row numbers (on the CPU, on the device) to rows on the device."""
+    if sparse.issparse(source):
+        return lambda rows, here: torch.from_numpy(source[rows.numpy()].toarray()).to(device)
+    tensor = _share(source)
+    if device.type == "mps" and tensor.dtype == torch.float64:
+        tensor = tensor.float()  # the device knows no float64
+    if device.type == "cpu" or _fits(tensor, device):
+        tensor = tensor.to(device)
+        return lambda rows, here: tensor.index_select(0, here)
+    return lambda rows, here: tensor.index_select(0, rows).to(device)
+
+
+def _share(source: np.ndarray) -> Tensor:
+    """View an array as a tensor, without a copy where torch allows."""
+    if any(stride < 0 for stride in source.strides) or not source.dtype.isnative:
+        source = source.astype(source.dtype.newbyteorder("="), order="C")
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", message=".*not writable")  # nobody writes to it
+        return torch.from_numpy(source)
+
+
+def _fits(tensor: Tensor, device: torch.device) -> bool:
+    """Tell whether a tensor takes less than half of an accelerator's free memory."""
+    if device.type != "cuda":
+        return True
+    free, _ = torch.cuda.mem_get_info(device)
+    return tensor.nbytes < free / 2
