@@ -1,0 +1,268 @@
+"""What users hand over: rows of any kind, weights, callbacks; checked once, with advice."""
+
+from __future__ import annotations
+
+import copy
+import inspect
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import joblib
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from scipy import sparse
+from skorch.callbacks import Callback, Checkpoint, EarlyStopping, TrainEndCheckpoint
+from sklearn.utils.validation import _check_sample_weight
+
+__all__ = [
+    "as_rows",
+    "check_callbacks",
+    "check_image_shape",
+    "check_trainer_params",
+    "check_weight",
+    "fingerprint",
+]
+
+# Types that batches are read from as they are; others become the first of the list.
+DTYPES = [np.float64, np.float32, np.float16, np.uint8, np.int8, np.int16, np.int32, np.int64]
+
+RESERVED = {
+    "module": "bring your own networks with encoder= and decoder=",
+    "criterion": "the method defines its losses",
+    "train_split": "there are no targets to validate on; compare fits by score()",
+    "iterator_train": "batches are sliced from the data directly",
+    "iterator_valid": "there is no validation set",
+    "dataset": "batches are sliced from the data directly",
+    "callbacks": "use the estimator's callbacks=",
+    "device": "use the estimator's device=",
+    "batch_size": "use the estimator's batch_size=",
+    "lr": "use the estimator's lr=",
+    "optimizer": "use the estimator's optimizer=",
+    "max_epochs": "use the estimator's max_epochs=",
+    "verbose": "use the estimator's verbose=",
+    "warm_start": "use the estimator's checkpoint= to continue a fit",
+}
+
+
+def as_rows(X: Any) -> tuple[Any, tuple[int, ...] | None]:
+    """Flatten images to rows.
+
+    Parameters
+    ----------
+    X : array-like, sparse matrix, data frame or tensor
+        Rows, or images of shape (n, height, width) or (n, channels, height, width).
+
+    Returns
+    -------
+    rows : same kind, or ndarray of shape (n, n_features)
+        The rows.
+    shape : tuple of int or None
+        The shape of one image; None for rows.
+
+    Raises
+    ------
+    ValueError
+        If images seem to have their channels last.
+
+    Examples
+    --------
+    >>> rows, shape = as_rows(np.zeros((5, 8, 8)))
+    >>> rows.shape, shape
+    ((5, 64), (8, 8))
+    """
+    if isinstance(X, torch.Tensor):
+        X = X.detach().cpu()
+        X = (X.float() if X.dtype == torch.bfloat16 else X).numpy()
+    if getattr(X, "dtype", None) == np.bool_ and isinstance(X, np.ndarray):
+        X = X.view(np.uint8)
+    if sparse.issparse(X) or np.ndim(X) not in (3, 4):
+        return X, None
+    X = np.asanyarray(X)
+    if X.ndim == 4 and X.shape[1] not in (1, 3, 4) and X.shape[3] in (1, 3, 4):
+        raise ValueError(
+            f"X of shape {X.shape} looks like images with their channels last; expected "
+            "(n_samples, channels, height, width). Use X.transpose(0, 3, 1, 2), or pass flat rows "
+            "and image_shape if the second axis really holds the channels."
+        )
+    return X.reshape(len(X), int(np.prod(X.shape[1:]))), X.shape[1:]
+
+
+def check_image_shape(
+    image_shape: Sequence[int] | None, row_shape: tuple[int, ...] | None, n_features: int
+) -> tuple[int, ...]:
+    """Return the shape of one input of the networks.
+
+    Parameters
+    ----------
+    image_shape : sequence of int or None
+        The user's (channels, height, width).
+    row_shape : tuple of int or None
+        The shape of an image in a 3-d or 4-d array.
+    n_features : int
+        The length of a flattened row.
+
+    Returns
+    -------
+    shape : tuple of int
+        (n_features,) or (channels, height, width).
+
+    Raises
+    ------
+    ValueError
+        If the shapes contradict each other.
+
+    Examples
+    --------
+    >>> check_image_shape(None, (8, 8), 64)
+    (1, 8, 8)
+    """
+    own = None if row_shape is None else (1, *row_shape)[-3:]
+    if image_shape is None:
+        return own or (n_features,)
+    shape = tuple(int(size) for size in image_shape)
+    if len(shape) != 3 or int(np.prod(shape)) != n_features or own not in (None, shape):
+        expected = own or f"three sizes whose product is {n_features}"
+        raise ValueError(
+            f"image_shape={tuple(image_shape)!r} does not fit the data: expected (channels, "
+            f"height, width) = {expected}."
+        )
+    return shape
+
+
+def check_weight(sample_weight: Any, X: Any) -> NDArray[np.float64] | None:
+    """Return weights with mean 1 over the rows that count, or None.
+
+    Parameters
+    ----------
+    sample_weight : array-like of shape (n_samples,), float or None
+        Weights, not negative.
+    X : array of shape (n_samples, n_features)
+        The rows.
+
+    Returns
+    -------
+    weight : ndarray of shape (n_samples,) or None
+        Normalised weights.
+
+    Raises
+    ------
+    ValueError
+        If a weight is negative or all are zero.
+
+    Examples
+    --------
+    >>> check_weight([0, 1, 3], np.zeros((3, 1)))
+    array([0. , 0.5, 1.5])
+    """
+    if sample_weight is None:
+        return None
+    weight = _check_sample_weight(sample_weight, X, dtype=np.float64, ensure_non_negative=True)
+    if not weight.any():
+        raise ValueError(
+            "sample_weight is zero everywhere: at least one row must have a positive weight."
+        )
+    return weight / weight[weight > 0].mean()
+
+
+def check_callbacks(callbacks: Sequence[Any] | None) -> list[Any]:
+    """Return copies of the user's callbacks, so that a fit leaves the parameter as it was.
+
+    Parameters
+    ----------
+    callbacks : sequence of skorch callbacks, or of (name, callback), or None
+        The parameter.
+
+    Returns
+    -------
+    callbacks : list
+        Copies.
+
+    Raises
+    ------
+    ValueError
+        If a callback needs what these estimators do not have.
+    """
+    for item in callbacks or ():
+        callback = item[1] if isinstance(item, tuple) else item
+        kind = callback if inspect.isclass(callback) else type(callback)
+        if issubclass(kind, (Checkpoint, TrainEndCheckpoint)):
+            raise ValueError(
+                f"{kind.__name__} saves skorch's net, which a fit does not keep. Use the "
+                "estimator's checkpoint= to resume a fit, and joblib.dump to keep a fitted one."
+            )
+        if issubclass(kind, EarlyStopping) and _monitor(callback).startswith("valid"):
+            raise ValueError(
+                f"EarlyStopping monitors {_monitor(callback)!r}, but there is no validation set. "
+                'Use EarlyStopping(monitor="train_loss"), or any other key of history_.'
+            )
+        if not issubclass(kind, Callback):
+            raise ValueError(f"callbacks must be skorch callbacks, got {callback!r}.")
+    return copy.deepcopy(list(callbacks or ()))
+
+
+def _monitor(callback: Any) -> str:
+    return "valid_loss" if inspect.isclass(callback) else str(callback.monitor)
+
+
+def check_trainer_params(trainer_params: Mapping[str, Any] | None) -> dict[str, Any]:
+    """Return skorch parameters that the estimator does not set itself.
+
+    Parameters
+    ----------
+    trainer_params : mapping or None
+        The parameter.
+
+    Returns
+    -------
+    params : dict
+        A copy.
+
+    Raises
+    ------
+    ValueError
+        If a parameter belongs to the estimator.
+
+    Examples
+    --------
+    >>> check_trainer_params({"optimizer__weight_decay": 1e-5})
+    {'optimizer__weight_decay': 1e-05}
+    """
+    for name in trainer_params or ():
+        if name in RESERVED:
+            raise ValueError(f"trainer_params cannot set {name!r}: {RESERVED[name]}.")
+    return dict(trainer_params or {})
+
+
+def fingerprint(*parts: Any) -> str:
+    """Return a hash of parameters and data, the same in every process.
+
+    Parameters
+    ----------
+    *parts : object
+        Arrays, sparse matrices, and nested dicts of parameters.
+
+    Returns
+    -------
+    hash : str
+        Hexadecimal digits.
+
+    Examples
+    --------
+    >>> fingerprint({"lr": 0.1}) == fingerprint({"lr": 0.1})
+    True
+    """
+    return joblib.hash([_hashable(part) for part in parts])
+
+
+def _hashable(value: Any) -> Any:
+    """Replace what does not hash the same way twice."""
+    if sparse.issparse(value):
+        return [value.data, value.indices, value.indptr, value.shape]
+    if isinstance(value, Mapping):
+        return {name: _hashable(inner) for name, inner in value.items()}
+    if callable(value) and hasattr(value, "__qualname__"):
+        return f"{value.__module__}.{value.__qualname__}"
+    if hasattr(value, "get_params"):
+        return [type(value).__qualname__, _hashable(value.get_params())]
+    return np.asarray(value) if isinstance(value, np.ndarray) else value
