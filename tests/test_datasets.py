@@ -1,0 +1,354 @@
+"""Loaders from files of a few rows; nothing is downloaded."""
+
+import pickle
+from urllib.error import URLError
+
+import numpy as np
+import pytest
+import sklearn.datasets
+from scipy import sparse
+
+from skdeepcluster import datasets
+
+FETCHERS = [
+    datasets.fetch_cifar10_test,
+    datasets.fetch_coil20_32,
+    datasets.fetch_fashion_mnist,
+    datasets.fetch_har,
+    datasets.fetch_mnist,
+    datasets.fetch_pendigits,
+    datasets.fetch_reuters21578_top4,
+    datasets.fetch_usps,
+]
+NOT_ON_OPENML = [
+    datasets.fetch_cifar10_test,
+    datasets.fetch_coil20_32,
+    datasets.fetch_reuters21578_top4,
+]
+ON_OPENML = [fetch for fetch in FETCHERS if fetch not in NOT_ON_OPENML]
+
+every_fetcher = pytest.mark.parametrize("fetch", FETCHERS, ids=lambda fetch: fetch.__name__)
+
+
+@pytest.fixture(autouse=True)
+def offline(monkeypatch):
+    def refuse(**_):
+        raise URLError("no network")
+
+    monkeypatch.setattr(sklearn.datasets, "fetch_openml", refuse)
+    monkeypatch.delenv("SKDEEPCLUSTER_DATA", raising=False)
+
+
+@pytest.fixture
+def answer(monkeypatch):
+    """Let OpenML answer with given arrays, and record what it was asked."""
+
+    def install(X, y):
+        asked = {}
+        monkeypatch.setattr(
+            sklearn.datasets, "fetch_openml", lambda **kw: asked.update(kw) or (X, y)
+        )
+        return asked
+
+    return install
+
+
+def grey_images(n=6):
+    return np.random.default_rng(0).integers(256, size=(n, 28, 28), dtype=np.uint8)
+
+
+def save_digits(folder, name="mnist", n_per_class=2, X=None):
+    y = np.tile(np.arange(10), n_per_class)
+    np.savez(folder / f"{name}.npz", X=grey_images(len(y)) if X is None else X, y=y)
+    return y
+
+
+def test_file_in_data_home(tmp_path):
+    X, y = grey_images(), np.array([5, 0, 4, 1, 9, 2], dtype=np.uint8)
+    np.savez(tmp_path / "mnist.npz", X=X, y=y, n_train=4)
+    mnist = datasets.fetch_mnist(data_home=tmp_path)
+    assert mnist.data.shape == (6, 784) and mnist.data.dtype == np.uint8
+    np.testing.assert_array_equal(mnist.images, X)
+    assert np.shares_memory(mnist.images, mnist.data)
+    np.testing.assert_array_equal(mnist.target, y)
+    assert mnist.target.dtype == np.int64
+    assert list(mnist.target_names) == list("0123456789")
+    assert str(tmp_path / "mnist.npz") in mnist.DESCR
+
+
+def test_parts_and_pair(tmp_path):
+    X, y = grey_images(), np.arange(6)
+    np.savez(tmp_path / "mnist.npz", X=X, y=y, n_train=4)
+    train, y_train = datasets.fetch_mnist(data_home=tmp_path, subset="train", return_X_y=True)
+    test = datasets.fetch_mnist(data_home=str(tmp_path), subset="test")
+    np.testing.assert_array_equal(train, X[:4].reshape(4, -1))
+    np.testing.assert_array_equal(y_train, y[:4])
+    np.testing.assert_array_equal(test.images, X[4:])
+    np.testing.assert_array_equal(test.target, y[4:])
+
+
+def test_environment_names_the_folder_and_data_home_goes_before_it(tmp_path, monkeypatch):
+    for folder, label in [("a", 1), ("b", 2)]:
+        (tmp_path / folder).mkdir()
+        np.savez(tmp_path / folder / "mnist.npz", X=grey_images(1), y=[label])
+    monkeypatch.setenv("SKDEEPCLUSTER_DATA", str(tmp_path / "a"))
+    assert datasets.fetch_mnist().target == [1]
+    assert datasets.fetch_mnist(data_home=tmp_path / "b").target == [2]
+
+
+def test_home_directory_is_expanded(tmp_path, monkeypatch):
+    monkeypatch.setenv("HOME", str(tmp_path))
+    monkeypatch.setenv("USERPROFILE", str(tmp_path))
+    save_digits(tmp_path)
+    assert len(datasets.fetch_mnist(data_home="~").data) == 20
+
+
+def test_colour_images_come_channels_first_from_either_order(tmp_path):
+    last = np.random.default_rng(0).integers(256, size=(4, 32, 32, 3), dtype=np.uint8)
+    first = last.transpose(0, 3, 1, 2)
+    for X in (last, first, first.reshape(4, -1)):
+        np.savez(tmp_path / "cifar10_test.npz", X=X, y=[0, 1, 2, 3])
+        cifar = datasets.fetch_cifar10_test(data_home=tmp_path)
+        np.testing.assert_array_equal(cifar.images, first)
+        np.testing.assert_array_equal(cifar.data, first.reshape(4, -1))
+        assert cifar.data.dtype == np.uint8
+        assert np.shares_memory(cifar.images, cifar.data)
+
+
+def test_sparse_rows_stay_sparse(tmp_path):
+    X = sparse.random(5, 2000, density=0.01, format="csr", dtype=np.float32, random_state=0)
+    file = tmp_path / "reuters21578_top4.npz"
+    sparse.save_npz(file, X)
+    with np.load(file) as npz:
+        parts = dict(npz)
+    np.savez(file, **parts, y=[0, 1, 2, 3, 0], n_train=3, target_names=["w", "x", "y", "z"])
+    reuters = datasets.fetch_reuters21578_top4(data_home=tmp_path, subset="test")
+    assert sparse.issparse(reuters.data) and reuters.data.format == "csr"
+    np.testing.assert_array_equal(reuters.data.toarray(), X[3:].toarray())
+    np.testing.assert_array_equal(reuters.target, [3, 0])
+    assert list(reuters.target_names) == ["w", "x", "y", "z"]
+    assert "images" not in reuters
+
+
+@every_fetcher
+def test_missing_file_is_named_when_offline(fetch, tmp_path):
+    name = fetch.__name__.removeprefix("fetch_")
+    with pytest.raises(FileNotFoundError) as error:
+        fetch(data_home=tmp_path)
+    assert str(tmp_path / f"{name}.npz") in str(error.value)
+    assert "SKDEEPCLUSTER_DATA" in str(error.value)
+    assert ("no network" in str(error.value)) == (fetch in ON_OPENML)
+
+
+@every_fetcher
+def test_missing_folder_is_said_when_offline(fetch):
+    name = fetch.__name__.removeprefix("fetch_")
+    with pytest.raises(FileNotFoundError, match=f"no folder with {name}.npz was named"):
+        fetch()
+
+
+@every_fetcher
+def test_fetchers_pickle_by_reference(fetch):
+    assert pickle.loads(pickle.dumps(fetch)) is fetch
+
+
+def test_unknown_part_is_an_error(tmp_path):
+    with pytest.raises(ValueError, match="subset='valid' is not one of 'all', 'train', 'test'"):
+        datasets.fetch_mnist(data_home=tmp_path, subset="valid")
+
+
+def test_part_without_n_train_is_an_error_that_says_so(tmp_path):
+    save_digits(tmp_path)
+    with pytest.raises(ValueError, match=r"mnist\.npz does not say which rows"):
+        datasets.fetch_mnist(data_home=tmp_path, subset="test")
+
+
+def test_file_without_labels_is_an_error_that_says_what_it_holds(tmp_path):
+    np.savez(tmp_path / "mnist.npz", X=grey_images(), labels=np.arange(6))
+    with pytest.raises(ValueError, match=r"must hold the arrays X and y, but holds .*labels"):
+        datasets.fetch_mnist(data_home=tmp_path)
+
+
+def test_file_with_too_few_labels_is_an_error(tmp_path):
+    np.savez(tmp_path / "mnist.npz", X=grey_images(), y=np.arange(5))
+    with pytest.raises(ValueError, match="inconsistent numbers of samples"):
+        datasets.fetch_mnist(data_home=tmp_path)
+
+
+def test_file_with_rows_of_another_size_is_an_error(tmp_path):
+    np.savez(tmp_path / "mnist.npz", X=np.zeros((4, 8, 8)), y=np.arange(4))
+    with pytest.raises(ValueError, match=r"shape \(8, 8\); expected 784 columns or images"):
+        datasets.fetch_mnist(data_home=tmp_path)
+
+
+def test_openml_is_asked_by_number_and_its_text_labels_become_integers(answer):
+    asked = answer(np.full((3, 784), 255.0), np.array(["7", "0", "7"], dtype=object))
+    mnist = datasets.fetch_mnist()
+    assert asked["data_id"] == 554 and asked["data_home"] is None
+    assert mnist.data.dtype == np.uint8 and mnist.images.shape == (3, 28, 28)
+    assert mnist.data.max() == 255
+    assert "OpenML" in mnist.DESCR
+
+
+def test_openml_labels_counted_from_one_are_counted_from_zero(answer, tmp_path):
+    labels = np.array([str(i) for i in (10, 1, 2, 3, 4, 5, 6, 7, 8, 9)], dtype=object)
+    asked = answer(np.zeros((10, 256)), labels)
+    usps = datasets.fetch_usps(data_home=tmp_path)
+    assert asked["data_home"] == tmp_path
+    np.testing.assert_array_equal(usps.target, [9, 0, 1, 2, 3, 4, 5, 6, 7, 8])
+    assert usps.data.dtype == np.float32
+
+
+def test_openml_parts_only_where_the_order_is_known(answer):
+    answer(np.zeros((60_003, 784), dtype=np.uint8), np.zeros(60_003, dtype=int).astype(str))
+    assert len(datasets.fetch_mnist(subset="train").data) == 60_000
+    assert len(datasets.fetch_fashion_mnist(subset="test").data) == 3
+    answer(np.zeros((4, 561)), np.array(list("1234")))
+    with pytest.raises(ValueError, match="OpenML, data set 1478 does not say"):
+        datasets.fetch_har(subset="train")
+
+
+def test_file_goes_before_openml(answer, tmp_path):
+    asked = answer(np.zeros((1, 784)), np.array(["1"]))
+    save_digits(tmp_path)
+    assert len(datasets.fetch_mnist(data_home=tmp_path).data) == 20
+    assert not asked
+
+
+def test_openml_without_pandas(answer, monkeypatch):
+    asked = answer(np.zeros((1, 16)), np.array(["1"]))
+    monkeypatch.setattr("skdeepcluster.datasets._fetch.find_spec", lambda _: None)
+    datasets.fetch_pendigits()
+    assert asked["parser"] == "liac-arff"
+
+
+def test_digits():
+    digits, raw = datasets.load_digits(), sklearn.datasets.load_digits()
+    assert digits.data.dtype == np.float32
+    assert digits.data.min() == 0.0 and digits.data.max() == 1.0
+    np.testing.assert_allclose(digits.images, raw.images / 16)
+    assert np.shares_memory(digits.images, digits.data)
+    X, y = datasets.load_digits(return_X_y=True)
+    np.testing.assert_array_equal(X, digits.data)
+    np.testing.assert_array_equal(y, raw.target)
+
+
+def test_four_gaussians():
+    X, y = datasets.make_four_gaussians(4000, random_state=0)
+    assert X.min() >= 0.0 and X.max() <= 1.0
+    assert np.bincount(y).tolist() == [1000] * 4
+    means = np.array([X[y == k].mean(axis=0) for k in range(4)])
+    np.testing.assert_allclose(
+        means, [(0.25, 0.25), (0.25, 0.75), (0.75, 0.25), (0.75, 0.75)], atol=0.01
+    )
+    np.testing.assert_allclose([X[y == k].std(axis=0) for k in range(4)], 0.05, atol=0.005)
+    nearest = np.linalg.norm(X[:, None] - means, axis=2).argmin(axis=1)
+    np.testing.assert_array_equal(nearest, y)
+
+
+def test_four_gaussians_repeat_with_the_seed():
+    first, again = (datasets.make_four_gaussians(random_state=1)[0] for _ in range(2))
+    other = datasets.make_four_gaussians(random_state=2)[0]
+    np.testing.assert_array_equal(first, again)
+    assert not np.array_equal(first, other)
+
+
+def test_class_subset_draws_evenly_without_replacement_in_the_order_of_the_rows():
+    y = np.random.default_rng(0).integers(4, size=200)
+    rows, target = datasets.class_subset(np.arange(200), y, n_per_class=30, random_state=0)
+    assert np.bincount(target).tolist() == [30] * 4
+    assert (np.diff(rows) > 0).all()
+    np.testing.assert_array_equal(target, y[rows])
+
+
+def test_class_subset_merges_and_numbers_as_listed():
+    y = np.repeat(["a", "b", "c", "d"], 20)
+    rows, target = datasets.class_subset(
+        np.arange(80), y, n_per_class=15, classes=["d", ("a", "c")], random_state=0
+    )
+    assert set(y[rows[target == 0]]) == {"d"}
+    assert set(y[rows[target == 1]]) == {"a", "c"}
+    assert np.bincount(target).tolist() == [15, 15]
+
+
+def test_class_subset_depends_on_the_seed_alone():
+    X, y = np.arange(100), np.repeat([0, 1], 50)
+    first, again, other = (
+        datasets.class_subset(X, y, n_per_class=5, random_state=seed)[0] for seed in (0, 0, 1)
+    )
+    np.testing.assert_array_equal(first, again)
+    assert not np.array_equal(first, other)
+
+
+def test_class_subset_of_sparse_rows():
+    X = sparse.csr_matrix(np.arange(1, 11).reshape(-1, 1))
+    subset, target = datasets.class_subset(X, [0, 1] * 5, n_per_class=5, random_state=0)
+    np.testing.assert_array_equal(subset.toarray(), X.toarray())
+    np.testing.assert_array_equal(target, [0, 1] * 5)
+
+
+def test_class_subset_says_which_class_is_too_small():
+    with pytest.raises(ValueError, match="Class 1 has 2 rows, fewer than n_per_class=3"):
+        datasets.class_subset(np.arange(6), [0, 0, 0, 0, 1, 1], n_per_class=3)
+
+
+@pytest.mark.parametrize(
+    ("name", "counts"),
+    [
+        ("mnist", [50] * 10),
+        ("mnist-4", [50] * 4),
+        ("fashion-mnist", [50] * 10),
+        ("fashion-mnist-5", [100] * 5),
+        ("pendigits", [200] * 10),
+        ("pendigits-odd", [400] * 5),
+        ("pendigits-even", [400] * 5),
+        ("synthetic", [100] * 4),
+    ],
+)
+def test_vardakas_subsets_have_the_sizes_of_the_thesis(name, counts, tmp_path):
+    save_digits(tmp_path, "mnist", 60)
+    save_digits(tmp_path, "fashion_mnist", 110)
+    pens = np.random.default_rng(0).uniform(0, 100, size=(4100, 16)).astype(np.float32)
+    save_digits(tmp_path, "pendigits", 410, pens)
+    subset = datasets.fetch_vardakas2021(name, data_home=tmp_path, random_state=0)
+    assert np.bincount(subset.target).tolist() == counts
+    assert len(subset.target_names) == len(counts)
+    assert subset.data.dtype == np.float32
+    assert subset.data.min() >= 0.0 and 0.8 < subset.data.max() <= 1.0
+    assert ("images" in subset) == ("mnist" in name)
+
+
+def save_labels_as_pixels(folder, name):
+    """Save images that show nothing but their class, in a scale up to 90."""
+    y = np.repeat(np.arange(10), 400)
+    X = np.broadcast_to((10 * y.astype(np.uint8))[:, None, None], (4000, 28, 28))
+    np.savez(folder / f"{name}.npz", X=X, y=y)
+
+
+def test_vardakas_subset_takes_and_merges_the_classes_it_names(tmp_path):
+    save_labels_as_pixels(tmp_path, "fashion_mnist")
+    subset = datasets.fetch_vardakas2021("fashion-mnist-5", data_home=tmp_path, random_state=0)
+    shown = [
+        set(np.rint(subset.data[subset.target == k, 0] * 9).astype(int).tolist()) for k in range(5)
+    ]
+    assert shown == [{0, 3}, {1}, {2, 4, 6}, {8}, {5, 7, 9}]
+    assert subset.target_names.tolist() == [
+        "T-shirt/top + Dress",
+        "Trouser",
+        "Pullover + Coat + Shirt",
+        "Bag",
+        "Sandal + Sneaker + Ankle boot",
+    ]
+
+
+def test_vardakas_pair(tmp_path):
+    save_digits(tmp_path, n_per_class=60)
+    X, y = datasets.fetch_vardakas2021(
+        "mnist-4", data_home=tmp_path, random_state=0, return_X_y=True
+    )
+    assert X.shape == (200, 784) and y.shape == (200,)
+
+
+def test_unknown_vardakas_subset_is_an_error_that_lists_the_names():
+    with pytest.raises(ValueError, match=r"'cifar' is no subset.*'fashion-mnist-5'.*'synthetic'"):
+        datasets.fetch_vardakas2021("cifar")
