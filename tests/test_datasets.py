@@ -1,6 +1,10 @@
 """Loaders from files of a few rows; nothing is downloaded."""
 
+import hashlib
+import io
+import json
 import pickle
+import sys
 from urllib.error import URLError
 
 import numpy as np
@@ -10,6 +14,7 @@ from scipy import sparse
 
 from skdeepcluster import datasets
 
+FETCH_OPENML = sklearn.datasets.fetch_openml
 FETCHERS = [
     datasets.fetch_cifar10_test,
     datasets.fetch_coil20_32,
@@ -215,11 +220,79 @@ def test_file_goes_before_openml(answer, tmp_path):
     assert not asked
 
 
-def test_openml_without_pandas(answer, monkeypatch):
-    asked = answer(np.zeros((1, 16)), np.array(["1"]))
-    monkeypatch.setattr("skdeepcluster.datasets._fetch.find_spec", lambda _: None)
-    datasets.fetch_pendigits()
-    assert asked["parser"] == "liac-arff"
+def pendigits_on_openml(labels):
+    """Two rows of pen digits as OpenML serves them: part of the address -> body."""
+    names = [f"input{i}" for i in range(1, 17)]
+    arff = "\n".join(
+        [
+            "@RELATION pendigits",
+            *(f"@ATTRIBUTE {name} REAL" for name in names),
+            f"@ATTRIBUTE class {{{','.join(labels)}}}",
+            "@DATA",
+            *(",".join([*map(str, range(k, 16 + k)), labels[k]]) for k in range(2)),
+            "",
+        ]
+    ).encode()
+    columns = [(name, "numeric") for name in names] + [("class", "nominal")]
+    features = [
+        {
+            "index": str(i),
+            "name": name,
+            "data_type": data_type,
+            "is_target": str(name == "class").lower(),
+            "is_ignore": "false",
+            "is_row_identifier": "false",
+            "number_of_missing_values": "0",
+        }
+        for i, (name, data_type) in enumerate(columns)
+    ]
+    about = {
+        "id": "32",
+        "name": "pendigits",
+        "version": "1",
+        "format": "ARFF",
+        "status": "active",
+        "description": "",
+        "file_id": "1",
+        "default_target_attribute": "class",
+        "url": "https://www.openml.org/data/v1/download/1/pendigits.arff",
+        "md5_checksum": hashlib.md5(arff).hexdigest(),
+    }
+    return {
+        "download": arff,
+        "features": json.dumps({"data_features": {"feature": features}}).encode(),
+        "qualities": json.dumps({"data_qualities": {"quality": []}}).encode(),
+        "json/data/32": json.dumps({"data_set_description": about}).encode(),
+    }
+
+
+class Response(io.BytesIO):
+    def info(self):
+        return {}
+
+
+@pytest.mark.parametrize("labels", [["8", "2"], ["'8'", "'2'"]], ids=["bare", "quoted"])
+@pytest.mark.parametrize("with_pandas", [True, False])
+def test_download_is_parsed_and_then_served_from_the_cache(
+    labels, with_pandas, tmp_path, monkeypatch
+):
+    bodies = pendigits_on_openml(labels)
+
+    def urlopen(request):
+        return Response(next(bodies[part] for part in bodies if part in request.full_url))
+
+    monkeypatch.setattr(sklearn.datasets, "fetch_openml", FETCH_OPENML)
+    monkeypatch.setattr("sklearn.datasets._openml.urlopen", urlopen)
+    if not with_pandas:
+        monkeypatch.setattr("skdeepcluster.datasets._fetch.find_spec", lambda _: None)
+        monkeypatch.setitem(sys.modules, "pandas", None)
+
+    for _ in range(2):
+        X, y = datasets.fetch_pendigits(data_home=tmp_path, return_X_y=True)
+        np.testing.assert_array_equal(X, [np.arange(16), np.arange(1, 17)])
+        assert X.dtype == np.float32
+        np.testing.assert_array_equal(y, [1, 0])
+        bodies.clear()  # the second time only the cache can answer
 
 
 def test_digits():

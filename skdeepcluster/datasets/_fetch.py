@@ -85,9 +85,12 @@ def _download(
         return_X_y=True,
         # The default parser needs pandas, which is an extra.
         parser="auto" if find_spec("pandas") else "liac-arff",
+        # No column types: numbers as categories stop scikit-learn 1.9 under pandas 3.1.
+        read_csv_kwargs={"dtype": {}},
     )
-    # OpenML counts some classes from 1, and has them all as text.
-    _, target = np.unique(y.astype(np.int64), return_inverse=True)
+    # The classes may be text, in quotes even, and OpenML counts some of them from 1.
+    classes = np.char.strip(y.astype(str), "'").astype(np.int64)
+    _, target = np.unique(classes, return_inverse=True)
     return {"X": X.astype(dtype), "y": target, "n_train": n_train}
 
 
