@@ -318,6 +318,12 @@ def test_four_gaussians():
     np.testing.assert_array_equal(nearest, y)
 
 
+def test_four_gaussians_stay_in_the_unit_square():
+    # Enough points for some to fall five standard deviations off their mean: on the border.
+    X, _ = datasets.make_four_gaussians(4_000_000, random_state=0)
+    assert X.min() == 0.0 and X.max() <= 1.0
+
+
 def test_four_gaussians_repeat_with_the_seed():
     first, again = (datasets.make_four_gaussians(random_state=1)[0] for _ in range(2))
     other = datasets.make_four_gaussians(random_state=2)[0]
