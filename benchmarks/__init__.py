@@ -1,0 +1,1 @@
+"""Measure the methods and what the engine costs: ``python -m benchmarks --help``."""

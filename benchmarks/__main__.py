@@ -1,0 +1,115 @@
+"""The command line of the benchmarks.
+
+``python -m benchmarks run`` fits methods to data sets and appends one line of JSON per fit to a
+file. It skips what the file holds already, and continues a fit that was cut short. Data sets other
+than ``digits`` are found as the fetchers of skdeepcluster.datasets find them: as files in the folder
+that SKDEEPCLUSTER_DATA names, or on OpenML.
+
+``python -m benchmarks table`` prints means and standard deviations over the seeds of such files,
+beside what was published.
+
+``python -m benchmarks cost`` measures the engine against hand-written loops.
+"""
+
+from __future__ import annotations
+
+import argparse
+import ast
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import torch
+from threadpoolctl import threadpool_limits
+
+from benchmarks.data import DATA
+from benchmarks.methods import METHODS
+from benchmarks.runs import run_all
+
+RESULTS = Path("benchmarks", "results", "runs.jsonl")
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    args = parser().parse_args(arguments)
+    with threadpool_limits(args.threads):
+        if args.threads:
+            torch.set_num_threads(args.threads)
+        return args.command(args)
+
+
+def parser() -> argparse.ArgumentParser:
+    formatter = argparse.RawDescriptionHelpFormatter
+    top = argparse.ArgumentParser("benchmarks", description=__doc__, formatter_class=formatter)
+    commands = top.add_subparsers(required=True)
+    _add_run(commands.add_parser("run", help="fit methods and keep the figures"))
+    for command in commands.choices.values():
+        command.add_argument("--threads", type=int, help="default: as many as torch takes")
+    return top
+
+
+def _add_run(run: argparse.ArgumentParser) -> None:
+    run.set_defaults(command=_run)
+    run.add_argument("--methods", required=True, type=_names_in(METHODS), help=", ".join(METHODS))
+    run.add_argument(
+        "--data",
+        required=True,
+        type=_comma_separated,
+        help=f"{', '.join(DATA)}; NAME:ROWS draws that many rows",
+    )
+    run.add_argument("--seeds", type=_seeds, default=[0], help="0-2 or 0,3,5; default: 0")
+    run.add_argument("--out", type=Path, default=RESULTS, help=f"default: {RESULTS}")
+    run.add_argument("--device", default="auto", help="of the estimators; default: auto")
+    run.add_argument(
+        "--set",
+        nargs="+",
+        type=_setting,
+        default=[],
+        metavar="NAME=VALUE",
+        help="parameters other than the method's own; methods without such a parameter ignore it",
+    )
+    run.add_argument("--verbose", type=int, default=0, help="of the estimators; default: 0")
+
+
+def _run(args: argparse.Namespace) -> int:
+    n_failed = run_all(
+        args.methods,
+        args.data,
+        args.seeds,
+        args.out,
+        device=args.device,
+        overrides=dict(args.set),
+        verbose=args.verbose,
+    )
+    return int(n_failed > 0)
+
+
+def _comma_separated(text: str) -> list[str]:
+    return [name for name in text.split(",") if name]
+
+
+def _names_in(known: dict[str, Any]) -> Any:
+    def names(text: str) -> list[str]:
+        for name in _comma_separated(text):
+            if name not in known:
+                raise argparse.ArgumentTypeError(f"{name!r} is none of {', '.join(known)}")
+        return _comma_separated(text)
+
+    return names
+
+
+def _seeds(text: str) -> list[int]:
+    first, _, last = text.partition("-")
+    return [*range(int(first), int(last) + 1)] if last else [int(s) for s in text.split(",")]
+
+
+def _setting(text: str) -> tuple[str, Any]:
+    name, _, value = text.partition("=")
+    try:
+        return name, ast.literal_eval(value)
+    except (ValueError, SyntaxError):
+        return name, value
+
+
+if __name__ == "__main__":
+    sys.exit(main())

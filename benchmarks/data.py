@@ -1,0 +1,88 @@
+"""The data of the benchmarks: rows in [0, 1] and the classes that score them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import lru_cache, partial
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy import sparse
+from sklearn.utils import shuffle
+
+from skdeepcluster import datasets
+
+_FETCHERS = {
+    "mnist": datasets.fetch_mnist,
+    "fashion-mnist": datasets.fetch_fashion_mnist,
+    "usps": datasets.fetch_usps,
+    "pendigits": datasets.fetch_pendigits,
+    "har": datasets.fetch_har,
+    "coil20": datasets.fetch_coil20_32,
+    "cifar10-test": datasets.fetch_cifar10_test,
+    "reuters": datasets.fetch_reuters21578_top4,
+}
+_WITH_TEST_PART = ["mnist", "fashion-mnist", "pendigits", "reuters"]
+_VARDAKAS = [
+    "synthetic",
+    "mnist",
+    "mnist-4",
+    "fashion-mnist",
+    "fashion-mnist-5",
+    "pendigits",
+    "pendigits-odd",
+    "pendigits-even",
+]
+
+DATA: dict[str, Callable[[], Any]] = {
+    "digits": datasets.load_digits,
+    **_FETCHERS,
+    **{f"{name}-test": partial(_FETCHERS[name], subset="test") for name in _WITH_TEST_PART},
+    **{
+        f"vardakas-{name}": partial(datasets.fetch_vardakas2021, name, random_state=0)
+        for name in _VARDAKAS
+    },
+}
+
+
+@dataclass(frozen=True)
+class Data:
+    """Rows in [0, 1], their classes, and the shape of an image if they are images."""
+
+    name: str
+    X: Any
+    y: NDArray[np.int64]
+    image_shape: tuple[int, int, int] | None
+
+    @property
+    def n_classes(self) -> int:
+        return len(np.unique(self.y))
+
+
+@lru_cache(maxsize=1)
+def load(name: str) -> Data:
+    """Load a data set by its name in DATA; ``name:n`` draws n of its rows, always the same."""
+    source, _, n_rows = name.partition(":")
+    if source not in DATA or not (n_rows.isdigit() or not n_rows):
+        raise ValueError(f"unknown data {name!r}; take NAME or NAME:ROWS with one of {list(DATA)}.")
+    bunch = DATA[source]()
+    X, y = bunch.data, bunch.target
+    if n_rows:
+        X, y = shuffle(X, y, n_samples=int(n_rows), random_state=0)
+    shape = bunch.images.shape[1:] if "images" in bunch else None
+    return Data(name, to_unit(X), y, shape and (1, *shape)[-3:])
+
+
+def to_unit(X: Any) -> Any:
+    """Bring rows to float32 in [0, 1] by one map for all columns, which keeps their proportions."""
+    if X.dtype == np.uint8:
+        return X.astype(np.float32) / np.float32(255)
+    X = X.astype(np.float32)
+    low, high = X.min(), X.max()
+    if low >= 0 and high <= 1:
+        return X
+    if sparse.issparse(X):
+        return X / max(-low, high)
+    return (X - low) / (high - low)

@@ -1,0 +1,110 @@
+"""The methods of the benchmarks: what each name stands for.
+
+A new method is one entry of METHODS: a function from the task to an unfitted clusterer. Its
+settings may depend on what a user knows, the number of clusters and the shape of the data, never on
+labels.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+from sklearn.base import ClusterMixin
+from sklearn.cluster import KMeans
+from sklearn.mixture import GaussianMixture
+from sklearn.pipeline import Pipeline, make_pipeline
+
+from skdeepcluster import AutoencoderClustering, ClusterGANClustering, DECClustering
+from skdeepcluster.base import DeepClusterer
+
+
+@dataclass(frozen=True)
+class Task:
+    """What a method is told: everything but the labels."""
+
+    n_clusters: int
+    n_samples: int
+    is_sparse: bool
+    image_shape: tuple[int, int, int] | None
+    seed: int
+    device: str
+
+
+Method = Callable[[Task], ClusterMixin | Pipeline]
+
+
+def kmeans(task: Task) -> KMeans:
+    return KMeans(task.n_clusters, n_init=10, random_state=task.seed)
+
+
+def umap_gmm(task: Task) -> Pipeline:
+    return make_pipeline(_umap(task), GaussianMixture(task.n_clusters, random_state=task.seed))
+
+
+def umap_hdbscan(task: Task) -> Pipeline:
+    from hdbscan import HDBSCAN
+
+    return make_pipeline(_umap(task), HDBSCAN(min_cluster_size=max(5, task.n_samples // 50)))
+
+
+def _umap(task: Task) -> Any:
+    """UMAP as it is set up for clustering: many dimensions, no gaps between neighbours."""
+    from umap import UMAP
+
+    return UMAP(
+        n_components=10,
+        n_neighbors=20,
+        min_dist=0.0,
+        metric="cosine" if task.is_sparse else "euclidean",
+        random_state=task.seed,
+        n_jobs=1,  # what a seed means to UMAP anyway, which would warn otherwise
+    )
+
+
+def deep(
+    estimator: type[DeepClusterer], finds_k: bool = False, images: bool = False, **settings: Any
+) -> Method:
+    """Return the method that is an estimator of the package with some settings.
+
+    Parameters
+    ----------
+    estimator : class
+        The estimator.
+    finds_k : bool, default=False
+        Whether it is left to find the number of clusters.
+    images : bool, default=False
+        Whether it is told the shape of images, and so builds convolutional networks.
+    **settings : dict
+        What differs from the estimator's defaults.
+    """
+
+    def make(task: Task) -> DeepClusterer:
+        return estimator(
+            None if finds_k else task.n_clusters,
+            image_shape=task.image_shape if images else None,
+            device=task.device,
+            random_state=task.seed,
+            **settings,
+        )
+
+    return make
+
+
+METHODS: dict[str, Method] = {
+    # What a user would pick instead.
+    "kmeans": kmeans,
+    "umap-gmm": umap_gmm,
+    "umap-hdbscan": umap_hdbscan,
+    # An autoencoder, then a clusterer.
+    "ae-kmeans": deep(AutoencoderClustering),
+    "ae-gmm": deep(AutoencoderClustering, head="gmm"),
+    "n2d": deep(AutoencoderClustering, manifold="umap", head="gmm"),
+    "ae-umap-hdbscan": deep(AutoencoderClustering, finds_k=True, manifold="umap", head="hdbscan"),
+    # Methods that train for the clusters.
+    "dec": deep(DECClustering, reconstruction_weight=0.0),
+    "idec": deep(DECClustering, reconstruction_weight=10.0),
+    "clustergan": deep(ClusterGANClustering),
+    "clustergan-conv": deep(ClusterGANClustering, images=True),
+}
