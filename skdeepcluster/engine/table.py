@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Callable, Iterator
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -70,7 +71,7 @@ class Table(Dataset):
         """
         order = torch.randperm(len(self))  # on the CPU: one seed shuffles alike everywhere
         cuts = _cuts(len(self), batch_size)
-        for begin, end in zip(cuts[:-1], cuts[1:], strict=True):
+        for begin, end in pairwise(cuts):
             yield self.batch(order[begin:end])
 
     def tiles(self, size: int = TILE) -> Iterator[tuple[Batch, int]]:
@@ -97,7 +98,7 @@ def tiled(function: Callable[[Batch], Tensor], table: Table) -> Tensor:
     Returns
     -------
     result : Tensor of shape (n_rows, ...)
-        On the CPU when the table is larger than one accelerator batch would hold; see `function`.
+        Where `function` leaves it.
     """
     with torch.no_grad():
         return torch.cat([function(tile)[:n_valid] for tile, n_valid in table.tiles()])
@@ -126,7 +127,8 @@ def _reader(source: Any, device: torch.device) -> Callable[[Tensor, Tensor], Ten
 
 def _share(source: np.ndarray) -> Tensor:
     """View an array as a tensor, without a copy where torch allows."""
-    if any(stride < 0 for stride in source.strides) or not source.dtype.isnative:
+    odd = any(stride < 0 or stride % source.itemsize for stride in source.strides)
+    if odd or not source.dtype.isnative:
         source = source.astype(source.dtype.newbyteorder("="), order="C")
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", message=".*not writable")  # nobody writes to it
