@@ -1,0 +1,97 @@
+"""A model small enough to calculate by hand, and what the tests of the engine share."""
+
+import numpy as np
+import torch
+from torch import nn
+
+from skdeepcluster.engine.model import Model
+from skdeepcluster.engine.schedule import Turn
+from skdeepcluster.engine.table import Table
+from skdeepcluster.engine.trainer import Trainer
+from skdeepcluster.scaling import Scaling
+
+WIDTH = 4
+PLAY, JUDGE = Turn("player", "play"), Turn("critic", "judge")
+
+
+class Toy(Model):
+    """A linear autoencoder and its critic, whose losses reach the parameters of both.
+
+    It logs the losses that it was asked for and the rows that it saw in train mode.
+    """
+
+    def __init__(self, width=WIDTH, normed=False):
+        super().__init__(Scaling((width,)))
+        norm = nn.BatchNorm1d(2) if normed else nn.Identity()
+        self.encoder = nn.Sequential(nn.Linear(width, 2), norm)
+        self.decoder = nn.Linear(2, width)
+        self.critic = nn.Linear(width, 1)
+        self.asked = []
+        self.seen = []
+
+    def groups(self):
+        return {
+            "player": [*self.encoder.parameters(), *self.decoder.parameters()],
+            "critic": list(self.critic.parameters()),
+        }
+
+    def forward(self, batch, loss="codes"):
+        if self.training and loss != "codes":
+            self.asked.append(loss)
+            self.seen.append(batch["rows"].tolist())
+        return super().forward(batch, loss)
+
+    def codes(self, batch):
+        return self.encoder(batch["X"])
+
+    def decode(self, codes):
+        return self.decoder(codes)
+
+    def play(self, batch):
+        found = self.decode(self.codes(batch))
+        return {
+            "error": (found - batch["X"]).square().mean(1),
+            "shame": self.critic(found).squeeze(1),
+        }
+
+    def judge(self, batch):
+        fake = self.decode(self.codes(batch))
+        gap = self.critic(fake) - self.critic(batch["X"])
+        return {"gap": gap.squeeze(1).square(), "size": self.critic.weight.square().sum()}
+
+    def fit_target(self, batch):
+        return {"miss": (self.codes(batch) - batch["target"]).square().mean(1)}
+
+
+def make_rows(n=24, width=WIDTH, seed=0):
+    return np.random.default_rng(seed).normal(size=(n, width)).astype(np.float32)
+
+
+def make_trainer(model=None, seed=0, **options):
+    """A trainer of a toy that is the same every time."""
+    torch.manual_seed(seed)
+    defaults = {"optimizer": torch.optim.Adam, "lr": 0.01, "batch_size": 8}
+    return Trainer(Toy() if model is None else model, **{**defaults, **options})
+
+
+def train(phases, X=None, model=None, columns=None, checkpoint=None, **options):
+    """Train a toy through phases."""
+    trainer = make_trainer(model, **options)
+    table = Table(make_rows() if X is None else X, **(columns or {}))
+    return trainer.run(table, phases, checkpoint)
+
+
+def weights(model):
+    """A copy of everything in a model's state."""
+    return {name: value.clone() for name, value in model.state_dict().items()}
+
+
+def moments(trainer, group):
+    """A copy of an optimizer's state, in the order of its parameters."""
+    state = trainer.optimizer_of(group).state_dict()["state"]
+    return {f"{i}.{k}": v.clone() for i, entry in state.items() for k, v in entry.items()}
+
+
+def same(a, b):
+    """Whether two dicts of tensors are equal bit for bit."""
+    return a.keys() == b.keys() and all(torch.equal(a[name], b[name]) for name in a)
