@@ -1,0 +1,341 @@
+"""The head of a deep-clustering method: it turns codes into labels, and new codes as well."""
+
+from __future__ import annotations
+
+import inspect
+import warnings
+from collections.abc import Callable, Mapping
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+from sklearn.base import ClusterMixin, clone
+from sklearn.cluster import AgglomerativeClustering, KMeans
+from sklearn.exceptions import ConvergenceWarning
+from sklearn.mixture import GaussianMixture
+from sklearn.utils import check_array, check_consistent_length, check_random_state
+from sklearn.utils.metaestimators import available_if
+from sklearn.utils.validation import has_fit_parameter
+
+from ._manifold import fit_umap
+from ._rules import OwnRule, make_rule, mean_by_label
+from ._spherical import Array, Labels, SphericalKMeans
+
+
+class _Head(NamedTuple):
+    """How to make an unfitted clusterer, and what to know of it before."""
+
+    build: Callable[[Array, Any, int], Any]  # rows, n_clusters, seed
+    has_proba: bool = False
+    finds_n_clusters: bool = False
+    max_rows: int | None = None  # more rows than this: fitted on a random subsample
+
+
+def _kmeans(rows: Array, n_clusters: int, seed: int) -> KMeans:
+    return KMeans(n_clusters, n_init=10, random_state=seed)
+
+
+def _spherical(rows: Array, n_clusters: int, seed: int) -> SphericalKMeans:
+    return SphericalKMeans(n_clusters, n_init=10, random_state=seed)
+
+
+def _gmm(rows: Array, n_clusters: int, seed: int) -> GaussianMixture:
+    # A floor that follows the scale of the codes keeps components from collapsing onto few rows.
+    floor = max(1e-4 * rows.var(axis=0).mean(), np.finfo(float).eps)
+    return GaussianMixture(
+        n_clusters, covariance_type="full", n_init=5, reg_covar=floor, random_state=seed
+    )
+
+
+def _hdbscan(rows: Array, n_clusters: int | None, seed: int) -> Any:
+    from hdbscan import HDBSCAN
+
+    return HDBSCAN(min_cluster_size=max(5, len(rows) // 50), core_dist_n_jobs=1)
+
+
+def _agglomerative(rows: Array, n_clusters: int, seed: int) -> AgglomerativeClustering:
+    return AgglomerativeClustering(n_clusters)
+
+
+# Memory bounds the rows: HDBSCAN's table of n/50 neighbours a row takes 2.3 GB at 70 000 rows,
+# agglomerative clustering's distances .6 GB at 10 000.
+HEADS = {
+    "kmeans": _Head(_kmeans),
+    "spherical": _Head(_spherical),
+    "gmm": _Head(_gmm, has_proba=True),
+    "hdbscan": _Head(_hdbscan, finds_n_clusters=True, max_rows=100_000),
+    "agglomerative": _Head(_agglomerative, max_rows=10_000),
+}
+
+
+def make_head(
+    head: str | ClusterMixin,
+    n_clusters: int | None = None,
+    *,
+    manifold: str | None = None,
+    manifold_params: Mapping[str, Any] | None = None,
+    head_params: Mapping[str, Any] | None = None,
+    random_state: int | np.random.RandomState | None = None,
+) -> ClusteringHead:
+    """Make the object that turns codes into labels.
+
+    Parameters
+    ----------
+    head : {"kmeans", "spherical", "gmm", "hdbscan", "agglomerative"} or clusterer
+        What clusters the codes.
+
+        - "kmeans": the best of 10 runs.
+        - "spherical": `SphericalKMeans`, for codes of which only the direction counts.
+        - "gmm": a Gaussian mixture with full covariances, the best of 5 runs.
+        - "hdbscan": HDBSCAN with clusters of at least max(5, n_samples // 50) rows. It finds
+          their number, and marks noise -1. Of more than 100 000 rows it sees a random subsample.
+        - "agglomerative": Ward's method. Of more than 10 000 rows it sees a random subsample.
+        - A scikit-learn clusterer or mixture is cloned, and the clone's `n_clusters` (or
+          `n_components`) and `random_state` are set if the instance left them at their defaults.
+    n_clusters : int, default=None
+        Number of clusters. None only for "hdbscan", which ignores it, and for instances, which
+        then keep their own.
+    manifold : {"umap"}, default=None
+        "umap" clusters UMAP coordinates of the codes, in `n_clusters` (or 10) dimensions.
+    manifold_params : mapping, default=None
+        UMAP's parameters that override ``n_neighbors=20, min_dist=0``, the dimension and the seed.
+    head_params : mapping, default=None
+        Parameters of the clusterer that override its settings above.
+    random_state : int, RandomState instance or None, default=None
+        Seeds everything random. None draws from numpy's global generator.
+
+    Returns
+    -------
+    ClusteringHead
+        The head, to be fitted.
+
+    Raises
+    ------
+    ValueError
+        If `head` or `manifold` is unknown, or the head needs `n_clusters`.
+
+    Examples
+    --------
+    >>> from sklearn.cluster import MeanShift
+    >>> from sklearn.datasets import make_blobs
+    >>> from skdeepcluster.heads import make_head
+    >>> codes, _ = make_blobs(60, centers=[[0, 0], [9, 0], [0, 9]], random_state=0)
+    >>> head = make_head("gmm", 3, random_state=0).fit(codes)
+    >>> head.predict_proba(codes).shape
+    (60, 3)
+    >>> make_head(MeanShift()).fit(codes).n_clusters_
+    3
+    """
+    if isinstance(head, str) and head not in HEADS:
+        raise ValueError(
+            f"head={head!r} is unknown; choose one of {list(HEADS)} or pass a clusterer."
+        )
+    if isinstance(head, str) and n_clusters is None and not HEADS[head].finds_n_clusters:
+        raise ValueError(f"head={head!r} needs n_clusters; head='hdbscan' finds it by itself.")
+    if manifold not in (None, "umap"):
+        raise ValueError(f"manifold={manifold!r} is unknown; choose 'umap' or None.")
+    umap_params = None if manifold is None else dict(manifold_params or {})
+    return ClusteringHead(head, n_clusters, umap_params, dict(head_params or {}), random_state)
+
+
+def _has_proba(self: ClusteringHead) -> bool:
+    """Tell whether memberships exist, before as well as after fit."""
+    if isinstance(self.head, str):
+        return HEADS[self.head].has_proba
+    return hasattr(self.head, "predict_proba")
+
+
+class ClusteringHead:
+    """Cluster codes, and label new codes by the same rule; `make_head` makes one.
+
+    After fit it keeps the rule, with the arrays that the rule needs, and no UMAP or HDBSCAN
+    object. A row's label does not depend on the rows beside it.
+
+    Parameters
+    ----------
+    head : str or clusterer
+        A key of `HEADS`, or a clusterer that will be cloned.
+    n_clusters : int or None
+        Number of clusters.
+    umap_params : dict or None
+        Parameters of UMAP; None clusters the codes themselves.
+    head_params : dict
+        Parameters of the clusterer.
+    random_state : int, RandomState instance or None
+        Seed.
+
+    Attributes
+    ----------
+    labels_ : ndarray of shape (n_samples,)
+        `predict` of the training codes: consecutive from 0, noise -1.
+    n_clusters_ : int
+        Number of clusters that hold training codes.
+    cluster_centers_ : ndarray of shape (n_clusters_, latent_dim)
+        In code space: the clusterer's own centres (k-means, unit vectors of spherical k-means,
+        means of a mixture) if it worked there and has some; else the weighted means of the
+        member codes.
+    """
+
+    def __init__(
+        self,
+        head: str | ClusterMixin,
+        n_clusters: int | None,
+        umap_params: dict[str, Any] | None,
+        head_params: dict[str, Any],
+        random_state: int | np.random.RandomState | None,
+    ) -> None:
+        self.head = head
+        self.n_clusters = n_clusters
+        self.umap_params = umap_params
+        self.head_params = head_params
+        self.random_state = random_state
+
+    def fit(self, codes: ArrayLike, sample_weight: ArrayLike | None = None) -> ClusteringHead:
+        """Cluster codes.
+
+        Parameters
+        ----------
+        codes : array-like of shape (n_samples, latent_dim)
+            Codes; computed with in float64.
+        sample_weight : array-like of shape (n_samples,), default=None
+            Positive weights, used by k-means, by clusterers that take them and by the centres.
+
+        Returns
+        -------
+        ClusteringHead
+            The fitted head.
+
+        Raises
+        ------
+        ValueError
+            If there are too few rows for the clusterer or for UMAP.
+        TypeError
+            If the clusterer has neither `predict` nor `labels_`.
+
+        Warns
+        -----
+        ConvergenceWarning
+            If fewer clusters than `n_clusters` hold codes, or if a head that finds the number
+            finds none or one.
+        """
+        codes = _as_codes(codes, min_rows=2)
+        weights = np.ones(len(codes)) if sample_weight is None else np.asarray(sample_weight, float)
+        check_consistent_length(codes, weights)
+        seed = check_random_state(self.random_state).randint(np.iinfo(np.int32).max)
+        self._placement = None
+        if self.umap_params is not None:
+            self._placement = fit_umap(codes, self.n_clusters or 10, seed, self.umap_params)
+        rows = self._place(codes)
+        seen = self._subsample(len(rows), seed)
+        clusterer = _fit(self._make_clusterer(rows[seen], seed), rows[seen], weights[seen])
+        self._rule: Any = make_rule(clusterer, rows[seen], weights[seen])
+        self.labels_ = self._rule.predict(rows)
+        self.n_clusters_ = int(self.labels_.max()) + 1
+        self.cluster_centers_ = self._centers(codes, weights)
+        _warn_of_few_clusters(clusterer, self.n_clusters_)
+        return self
+
+    def predict(self, codes: ArrayLike) -> Labels:
+        """Label codes.
+
+        Parameters
+        ----------
+        codes : array-like of shape (n_samples, latent_dim)
+            Codes.
+
+        Returns
+        -------
+        ndarray of shape (n_samples,)
+            Labels from 0 to n_clusters_ - 1; -1 is noise.
+        """
+        return self._rule.predict(self._place(_as_codes(codes)))
+
+    @available_if(_has_proba)
+    def predict_proba(self, codes: ArrayLike) -> Array:
+        """Return the memberships of codes, where the clusterer has them.
+
+        Parameters
+        ----------
+        codes : array-like of shape (n_samples, latent_dim)
+            Codes.
+
+        Returns
+        -------
+        ndarray of shape (n_samples, n_clusters_)
+            Rows sum to 1; the largest is at `predict`.
+        """
+        return self._rule.predict_proba(self._place(_as_codes(codes)))
+
+    def _place(self, codes: Array) -> Array:
+        """Return the coordinates in which the clusterer works."""
+        return codes if self._placement is None else self._placement.predict(codes)
+
+    def _make_clusterer(self, rows: Array, seed: int) -> Any:
+        """Return the clusterer, not yet fitted."""
+        if isinstance(self.head, str):
+            clusterer = HEADS[self.head].build(rows, self.n_clusters, seed)
+        else:
+            clusterer = _filled_in(self.head, self.n_clusters, seed)
+        return clusterer.set_params(**self.head_params)
+
+    def _subsample(self, n_rows: int, seed: int) -> NDArray[np.intp]:
+        """Return the rows that the clusterer sees, in order."""
+        max_rows = HEADS[self.head].max_rows if isinstance(self.head, str) else None
+        if max_rows is None or n_rows <= max_rows:
+            return np.arange(n_rows)
+        return np.sort(np.random.default_rng(seed).choice(n_rows, max_rows, replace=False))
+
+    def _centers(self, codes: Array, weights: Array) -> Array:
+        """Return the clusters' centres in code space."""
+        if self._placement is None and isinstance(self._rule, OwnRule):
+            return self._rule.centers
+        return mean_by_label(codes, self.labels_, weights, self.n_clusters_)
+
+
+def _as_codes(codes: ArrayLike, min_rows: int = 1) -> Array:
+    """Validate codes; in float64, so that one code has one result whatever type it comes in."""
+    return check_array(codes, dtype=np.float64, ensure_min_samples=min_rows)
+
+
+def _fit(clusterer: Any, rows: Array, weights: Array) -> Any:
+    """Fit a clusterer, with weights if it takes them."""
+    weighted = has_fit_parameter(clusterer, "sample_weight")
+    with warnings.catch_warnings():
+        # k-means tells of its empty clusters, at each run; the head does so once.
+        warnings.filterwarnings("ignore", "Number of distinct clusters", ConvergenceWarning)
+        return clusterer.fit(rows, **({"sample_weight": weights} if weighted else {}))
+
+
+def _filled_in(instance: ClusterMixin, n_clusters: int | None, seed: int) -> ClusterMixin:
+    """Clone a clusterer and set what its owner left at the defaults."""
+    clusterer = clone(instance)
+    params = clusterer.get_params(deep=False)
+    size = "n_clusters" if "n_clusters" in params else "n_components"
+    defaults = inspect.signature(type(instance)).parameters
+    wanted = {size: n_clusters, "random_state": seed}
+    left = {
+        name: value
+        for name, value in wanted.items()
+        if value is not None and name in params and params[name] == defaults[name].default
+    }
+    return clusterer.set_params(**left)
+
+
+def _warn_of_few_clusters(clusterer: Any, found: int) -> None:
+    """Warn if clusters died, or if a clusterer that finds their number found none or one."""
+    params = clusterer.get_params(deep=False)
+    expected = params.get("n_clusters", params.get("n_components"))
+    if found >= (2 if expected is None else expected):
+        return
+    if expected is None:
+        what = "one cluster" if found else "no cluster: all rows are noise (-1)"
+        message = (
+            f"{type(clusterer).__name__} found {what}. Change what sets its scale (for HDBSCAN "
+            "lower min_cluster_size), or choose a head that takes n_clusters."
+        )
+    else:
+        message = (
+            f"Only {found} of {expected} clusters hold rows; the empty ones are dropped. Ask for "
+            "fewer clusters, or see whether the codes have collapsed onto each other."
+        )
+    warnings.warn(message, ConvergenceWarning, stacklevel=3)

@@ -1,0 +1,99 @@
+"""UMAP coordinates of codes, for training codes and for new ones."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from sklearn.neighbors import KNeighborsRegressor
+
+Array = NDArray[np.float64]
+
+# Few enough that the mean of their coordinates does not fall between two clusters.
+N_NEIGHBORS = 5
+
+
+def fit_umap(
+    codes: Array, n_components: int, seed: int, params: Mapping[str, Any]
+) -> KNeighborsRegressor:
+    """Embed codes by UMAP, and learn to place new codes among them.
+
+    A new code goes to the mean of its nearest training codes' coordinates, weighted by the inverse
+    of the distance; a code that was in training keeps its coordinates (several such: their mean).
+    `UMAP.transform` would not do, for it optimises all new rows together: a row's place would
+    depend on its company. The k-d tree computes distances by subtraction, so that a training
+    code is at distance zero from itself; the matrix products of a brute-force search round.
+
+    Parameters
+    ----------
+    codes : ndarray of shape (n_samples, latent_dim)
+        Training codes, at least 3.
+    n_components : int
+        Dimension of the embedding.
+    seed : int
+        Seed of UMAP, which runs on one thread to be reproducible.
+    params : mapping
+        UMAP's parameters that override `n_neighbors=20`, `min_dist=0` and the two above.
+
+    Returns
+    -------
+    KNeighborsRegressor
+        Its `predict` maps codes to coordinates of shape (n_samples, n_components). UMAP itself is
+        not kept.
+
+    Raises
+    ------
+    ValueError
+        If there are fewer than 3 codes.
+
+    References
+    ----------
+    .. [1] L. McInnes, J. Healy and J. Melville, "UMAP: Uniform Manifold Approximation and
+           Projection for Dimension Reduction", arXiv:1802.03426.
+    .. [2] R. McConville et al., "N2D: (Not Too) Deep Clustering via Clustering the Local Manifold
+           of an Autoencoded Embedding", ICPR 2020: the settings.
+    """
+    n_rows = len(codes)
+    if n_rows < 3:
+        raise ValueError(
+            f"manifold='umap' needs at least 3 rows and got {n_rows}; use manifold=None."
+        )
+    settings: dict[str, Any] = {"n_components": n_components, "n_neighbors": 20, "min_dist": 0.0}
+    settings |= {"random_state": seed, "n_jobs": 1, **params}
+    settings["n_neighbors"] = min(settings["n_neighbors"], n_rows - 1)
+    if n_rows <= settings["n_components"] + 1:
+        settings["init"] = "random"  # the spectral start needs more rows than eigenvectors
+    coordinates = _embed(codes, settings)
+    placement = KNeighborsRegressor(
+        min(N_NEIGHBORS, n_rows), weights="distance", algorithm="kd_tree"
+    )
+    return placement.fit(codes, coordinates)
+
+
+def _embed(codes: Array, settings: dict[str, Any]) -> NDArray[np.float32]:
+    """Run UMAP and leave no trace of it in the process."""
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", "Tensorflow not installed", ImportWarning)
+        from umap import UMAP
+    with warnings.catch_warnings(), _restored_globals():
+        # Clusters that lie far apart disconnect the graph: welcome here, and UMAP copes.
+        warnings.filterwarnings("ignore", "Graph is not fully connected", UserWarning)
+        return UMAP(**settings).fit_transform(codes)
+
+
+@contextmanager
+def _restored_globals() -> Iterator[None]:
+    """Undo what UMAP leaves behind: numba's thread count after an error, numpy's generator."""
+    import numba
+
+    threads = numba.get_num_threads()
+    state = np.random.get_state()  # noqa: NPY002 - UMAP draws from it for callable metrics
+    try:
+        yield
+    finally:
+        numba.set_num_threads(threads)
+        np.random.set_state(state)  # noqa: NPY002
