@@ -96,7 +96,8 @@ class Trainer(NeuralNet):
             for group, parameters in self.model.groups().items()
         }
         self.optimizer_names_ = {
-            group: f"{group}_optimizer" if i else "optimizer" for i, group in enumerate(self.groups_)
+            group: f"{group}_optimizer" if i else "optimizer"
+            for i, group in enumerate(self.groups_)
         }
         self.base_lr_ = {}
         for group, prefix in self.optimizer_names_.items():
@@ -123,7 +124,9 @@ class Trainer(NeuralNet):
                 terms = self.module_(batch, turn.loss)
             loss = self._total(terms, batch)
             # Only this player's gradients: clipping must not see the rival's.
-            loss.backward(inputs=list(parameters.values()))
+            free = [parameter for parameter in parameters.values() if parameter.requires_grad]
+            if free and loss.requires_grad:  # unless all is frozen, or every term weighs 0
+                loss.backward(inputs=free)
             if self._listens("on_grad_computed"):
                 named = list(parameters.items())
                 self.notify("on_grad_computed", named_parameters=named, batch=batch, training=True)
@@ -317,7 +320,8 @@ class Trainer(NeuralNet):
 
     def _is_finite(self) -> bool:
         """Tell whether the last epoch's losses and what it left in the model are finite."""
-        losses = [_weighted_mean(noted) for noted in self.losses_.values()]
+        totals = [self.losses_.get(f"{group}_loss") for group in self.groups_]
+        losses = [_weighted_mean(noted) for noted in totals if noted]
         learned = [t for t in self.model.state_dict().values() if t.is_floating_point()]
         total = sum(t.sum() for t in learned)  # one value to wait for
         return bool(torch.isfinite(torch.as_tensor(total))) and all(map(math.isfinite, losses))
