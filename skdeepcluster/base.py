@@ -35,7 +35,7 @@ from skdeepcluster.engine.model import Model
 from skdeepcluster.engine.schedule import Phase
 from skdeepcluster.engine.table import Batch, Table, tiled
 from skdeepcluster.engine.trainer import Trainer
-from skdeepcluster.networks import make_decoder, make_encoder
+from skdeepcluster.networks import make_critic, make_decoder, make_encoder
 from skdeepcluster.scaling import Scaling, fit_scaling
 from skdeepcluster.validation import (
     DTYPES,
@@ -73,7 +73,11 @@ def _has(capability: str) -> Callable[[Any], Callable[[DeepClusterer], bool]]:
 
 
 class DeepClusterer(
-    ClassNamePrefixFeaturesOutMixin, ClusterMixin, TransformerMixin, BaseEstimator, metaclass=ABCMeta
+    ClassNamePrefixFeaturesOutMixin,
+    ClusterMixin,
+    TransformerMixin,
+    BaseEstimator,
+    metaclass=ABCMeta,
 ):
     """Base class of the estimators.
 
@@ -279,23 +283,23 @@ class DeepClusterer(
         codes = self._apply(X, self.module_).cpu().numpy()
         self._n_features_out = codes.shape[1]
         labels = self._apply(X, self._assign).cpu().numpy()
-        self.labels_ = self._drop_dead(labels) if self._has_scores else labels
+        self.labels_ = self._drop_dead(labels).astype(np.intp)
         self.n_clusters_ = int(self.labels_.max(initial=-1)) + 1
         self._describe_codes(codes)
 
     def _drop_dead(self, labels: NDArray[np.intp]) -> NDArray[np.intp]:
-        """Number the clusters that have members consecutively, and forget the others."""
-        live, labels = np.unique(labels, return_inverse=True)
-        n_clusters = self._n_candidates()
-        if len(live) < n_clusters:
-            self._live = torch.from_numpy(live).to(self.device_)
-            warnings.warn(
-                f"Only {len(live)} of {n_clusters} clusters have members; the others are dropped. "
-                "More epochs, another random_state or fewer clusters may help.",
-                ConvergenceWarning,
-                stacklevel=4,
-            )
-        return labels
+        """Keep the clusters that have members, numbered consecutively."""
+        live, n_clusters = np.unique(labels[labels >= 0]), self._n_candidates()
+        if len(live) == n_clusters:
+            return labels
+        self._live = torch.from_numpy(live).to(self.device_)
+        warnings.warn(
+            f"Only {len(live)} of {n_clusters} clusters have members; the others are dropped. "
+            "More epochs, another random_state or fewer clusters may help.",
+            ConvergenceWarning,
+            stacklevel=4,
+        )
+        return np.where(labels < 0, -1, np.searchsorted(live, labels))
 
     def _n_candidates(self) -> int:
         """Return the number of clusters before dead ones are dropped."""
@@ -493,7 +497,11 @@ class DeepClusterer(
 
     def _alive(self, values: Tensor, axis: int) -> Tensor:
         """Keep the clusters that have members."""
-        return values if self._live is None else values.index_select(axis, self._live.to(values.device))
+        return (
+            values
+            if self._live is None
+            else values.index_select(axis, self._live.to(values.device))
+        )
 
     def _infer(self, X: Any, function: Callable[[Batch], Tensor]) -> tuple[NDArray[Any], Any]:
         """Apply a function to rows, tile by tile; return the results and the rows' type."""
@@ -535,18 +543,22 @@ class DeepClusterer(
     def _make_encoder(self, n_outputs: int, **options: Any) -> nn.Module:
         """Return the user's encoder, or the one for the input's shape."""
         if self.encoder is None:
-            return make_encoder(self._input_shape, n_outputs, self.hidden_layer_sizes, **options)
-        encoder = self.encoder(self._input_shape)
-        _probe(encoder, "encoder", self._input_shape, (n_outputs,))
-        return encoder
+            options = {"hidden_layer_sizes": self.hidden_layer_sizes, **options}
+            return make_encoder(self._input_shape, n_outputs, **options)
+        return _probed(self.encoder(self._input_shape), "encoder", self._input_shape, (n_outputs,))
 
     def _make_decoder(self, n_inputs: int, **options: Any) -> nn.Module:
         """Return the user's decoder, or the one for the input's shape."""
         if self.decoder is None:
-            return make_decoder(n_inputs, self._input_shape, self.hidden_layer_sizes, **options)
-        decoder = self.decoder(self._input_shape)
-        _probe(decoder, "decoder", (n_inputs,), self._input_shape)
-        return decoder
+            options = {"hidden_layer_sizes": self.hidden_layer_sizes, **options}
+            return make_decoder(n_inputs, self._input_shape, **options)
+        return _probed(self.decoder(self._input_shape), "decoder", (n_inputs,), self._input_shape)
+
+    def _make_critic(self, **options: Any) -> nn.Module:
+        """Return the user's critic, or the one for the input's shape."""
+        if self.critic is None:  # type: ignore[attr-defined]
+            return make_critic(self._input_shape, **options)
+        return _probed(self.critic(self._input_shape), "critic", self._input_shape, ())  # type: ignore[attr-defined]
 
     # -- scikit-learn ---------------------------------------------------------------------------
 
@@ -582,19 +594,18 @@ def _spread(codes: NDArray[Any]) -> NDArray[Any]:
     return axes.T @ (singular[:, None] * axes)
 
 
-def _probe(
+def _probed(
     network: nn.Module, name: str, input_shape: tuple[int, ...], output_shape: tuple[int, ...]
-) -> None:
-    """Check the output shape of a user's network."""
+) -> nn.Module:
+    """Return a user's network after a look at the shape of its output."""
     if not isinstance(network, nn.Module):
         raise ValueError(f"{name} must return an nn.Module, got {type(network).__name__}.")
     network.eval()
     with torch.no_grad():
         found = tuple(network(torch.zeros(2, *input_shape)).shape)
-    network.train()
     if found != (2, *output_shape):
         raise ValueError(
-            f"{name} maps inputs of shape (n, {', '.join(map(str, input_shape))}) to "
-            f"(n, {', '.join(map(str, found[1:]))}); expected "
-            f"(n, {', '.join(map(str, output_shape))})."
+            f"{name} maps an input of shape {(2, *input_shape)} to {found}; expected "
+            f"{(2, *output_shape)}."
         )
+    return network.train()

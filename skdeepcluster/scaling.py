@@ -109,8 +109,8 @@ def fit_scaling(
     True
     """
     low, high = _extremes(X)
-    if mode is None or (mode == "auto" and 0 <= low and high <= 1):
-        return Scaling(shape, bounded=0 <= low and high <= 1)
+    if mode is None or (mode == "auto" and low >= 0 and high <= 1):
+        return Scaling(shape, bounded=low >= 0 and high <= 1)
     if mode == "auto" and X.dtype == np.uint8:
         return Scaling(shape, factor=1 / 255, bounded=True)
     if mode == "auto" and sparse.issparse(X):

@@ -12,8 +12,8 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from scipy import sparse
-from skorch.callbacks import Callback, Checkpoint, EarlyStopping, TrainEndCheckpoint
 from sklearn.utils.validation import _check_sample_weight
+from skorch.callbacks import Callback, Checkpoint, EarlyStopping, TrainEndCheckpoint
 
 __all__ = [
     "as_rows",

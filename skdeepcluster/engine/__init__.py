@@ -1,1 +1,1 @@
-"""Training: a table of rows, a schedule of phases, and the loop that carries it out."""
+"""Training: data, models, schedules, and the loop that carries them out."""

@@ -173,7 +173,7 @@ def _half_cosine(fraction: float) -> float:
 
 
 @dataclass(frozen=True)
-class warm_up:  # noqa: N801 - it is used like a function
+class warm_up:
     """Weight that rises linearly to `value` over the first `fraction` of a phase.
 
     Parameters

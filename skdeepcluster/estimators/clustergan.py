@@ -1,0 +1,341 @@
+r"""ClusterGAN: a generator, a critic, and an encoder that finds the generator's code again.
+
+.. math:: \min_{G, E} \max_D \; \mathbb E_x\, q(D(x)) + \mathbb E_z\, q(1 - D(G(z)))
+          + \beta_n \mathbb E_z \|z_n - E(G(z))_n\|^2 + \beta_c \mathbb E_z H(z_c, E(G(z))_c)
+
+(Vardakas 2021, eq. 3.4), with :math:`z = (z_n, z_c)`, :math:`z_n \sim N(0, \sigma^2 I)` and a
+one-hot :math:`z_c`. The component of a row is its cluster.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Sequence
+from numbers import Integral, Real
+from typing import Any, ClassVar
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from sklearn.utils._param_validation import Interval, StrOptions
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from skdeepcluster.base import DeepClusterer
+from skdeepcluster.engine.model import Model
+from skdeepcluster.engine.schedule import Phase, Turn
+from skdeepcluster.engine.table import Batch, Table
+from skdeepcluster.objectives import (
+    gradient_penalty,
+    squared_error,
+    vanilla_adversarial_loss,
+    wasserstein_adversarial_loss,
+)
+from skdeepcluster.priors import DiscreteContinuousPrior
+from skdeepcluster.scaling import Scaling
+
+__all__ = ["ClusterGANClustering"]
+
+
+GAMES = {"vanilla": vanilla_adversarial_loss, "wasserstein": wasserstein_adversarial_loss}
+
+
+class _ClusterGAN(Model):
+    """The three networks, the prior and the rules of the game."""
+
+    def __init__(
+        self,
+        scaling: Scaling,
+        encoder: nn.Module,
+        generator: nn.Module,
+        critic: nn.Module,
+        prior: DiscreteContinuousPrior,
+        game: str,
+    ):
+        super().__init__(scaling)
+        self.encoder = encoder
+        self.generator = generator
+        self.critic = critic
+        self.prior = prior
+        self.game = game
+
+    def groups(self) -> dict[str, list[nn.Parameter]]:
+        """Return the players: generator and encoder share terms, and so are one."""
+        together = [*self.generator.parameters(), *self.encoder.parameters()]
+        return {"generator": together, "critic": list(self.critic.parameters())}
+
+    def logits(self, batch: Batch) -> Tensor:
+        """Return the encoder's logits of the component z_c."""
+        return self.prior.split(self.encoder(batch["X"]))[1]
+
+    def codes(self, batch: Batch) -> Tensor:
+        """Return the code (z_n, z_c) that the encoder finds, z_c as probabilities."""
+        z_n, logits = self.prior.split(self.encoder(batch["X"]))
+        return torch.cat([z_n, logits.softmax(1)], 1)
+
+    def decode(self, codes: Tensor) -> Tensor:
+        """Return G(z)."""
+        return self.generator(codes)
+
+    def judgement(self, batch: Batch) -> dict[str, Tensor]:
+        """Return what the critic pays on real and on generated rows: minus eq. 3.5."""
+        rows, cost = batch["X"], GAMES[self.game]
+        with torch.no_grad():
+            fake = self.generator(self.prior.sample(len(rows), device=rows.device)[0])
+        terms = {
+            "real": cost(self.critic(rows), as_real=True),
+            "fake": cost(self.critic(fake), as_real=False).mean(),
+        }
+        if self.game == "wasserstein":
+            terms["penalty"] = gradient_penalty(self.critic, rows, fake).mean()
+        return terms
+
+    def generation(self, batch: Batch) -> dict[str, Tensor]:
+        """Return what the generator pays (eq. 3.6), the terms that it shares with E (3.7) too."""
+        z, components = self.prior.sample(len(batch["X"]), device=batch["X"].device)
+        fake = self.generator(z)
+        z_n, logits = self.prior.split(self.encoder(fake))
+        return {
+            "adversarial": GAMES[self.game](self.critic(fake), as_real=True).mean(),
+            "noise": squared_error(z_n, self.prior.split(z)[0], reduction="sum").mean(),
+            "component": F.cross_entropy(logits, components),
+        }
+
+
+class ClusterGANClustering(DeepClusterer):
+    r"""Cluster by a generative adversarial network with a discrete code.
+
+    The generator learns the distribution of the data from codes that name a component; the
+    encoder learns which component generated a row. Its answer on real rows is their cluster.
+
+    Parameters
+    ----------
+    n_clusters : int, default=8
+        Number of components.
+    adversarial_loss : {"wasserstein", "vanilla"}, default="wasserstein"
+        "wasserstein" is the original, with a gradient penalty; "vanilla" the thesis's.
+    n_critic : int, default=None
+        Critic updates per generator update, each on a fresh batch. None: 5 for "wasserstein" and
+        1 for "vanilla".
+    penalty_weight : float, default=10.0
+        Weight of the gradient penalty.
+    noise_weight, component_weight : float, default=10.0
+        Weights beta_n and beta_c of finding z_n and z_c again.
+    sigma : float, default=0.1
+        Standard deviation of z_n.
+    latent_dim : int, default=10
+        Width of z_n. A code is z_n and z_c together: latent_dim + n_clusters columns.
+    hidden_layer_sizes : sequence of int, default=None
+        Widths of the hidden layers of all three networks, in the encoder's order. For images,
+        the channels of their convolutions. None: 256-256, or 64-128 channels and dense layers,
+        as in the thesis.
+    encoder, decoder, critic : callable, default=None
+        Return an ``nn.Module``, given the shape of one input. The encoder maps
+        (n, \*input_shape) to (n, latent_dim + n_clusters), z_c as logits; the decoder, which is
+        the generator, back; the critic to (n,), a logit.
+    image_shape : tuple of int, default=None
+        (channels, height, width) of flattened rows. 3-d and 4-d arrays say it themselves.
+    scaling : {"auto", "minmax", "standard"} or None, default="auto"
+        How rows are scaled for the networks. "auto" leaves data in [0, 1] alone, divides uint8 by
+        255 and sparse data by its largest magnitude, and standardises the rest. The generator
+        ends in a sigmoid for scaled data in [0, 1].
+    max_epochs : int, default=200
+        Passes over the data, counting the batches of both players.
+    batch_size : int, default=64
+        Rows per update.
+    lr : float, default=1e-4
+        Learning rate of the generator and the encoder.
+    critic_lr : float, default=None
+        Learning rate of the critic; None is `lr`.
+    optimizer : {"adam", "adamw", "rmsprop", "sgd"} or callable, default="adam"
+        A callable takes parameters and ``lr``. "adam" has betas of .5 and .9.
+    device : str or torch.device, default="auto"
+        "auto" is "cuda", else "mps", else "cpu".
+    precision : {"float32", "bfloat16"}, default="float32"
+        bfloat16 speeds up training where the hardware has it.
+    checkpoint : str or path, default=None
+        A file in which the fit saves its progress and from which it continues after a crash.
+    callbacks : sequence of skorch callbacks, default=None
+        Copied, and called during training.
+    trainer_params : dict, default=None
+        Further parameters of skorch's net, such as ``{"critic_optimizer__weight_decay": 1e-5}``.
+    random_state : int, RandomState or None, default=None
+        An integer gives the same result every time on one device.
+    verbose : int, default=0
+        1 shows a progress bar, 2 a line per epoch.
+
+    Attributes
+    ----------
+    labels_ : ndarray of shape (n_samples,)
+        Cluster of every training row.
+    n_clusters_ : int
+        Number of clusters that have members.
+    cluster_centers_ : ndarray of shape (n_clusters_, latent_dim + n_clusters)
+        Mean code of every cluster.
+    module_ : nn.Module
+        The trained networks.
+    history_ : list of dict
+        Stage, phase, epoch, loss terms and seconds of every epoch.
+    device_ : str
+        Where the networks are.
+    n_iter_ : int
+        Epochs trained.
+    n_features_in_ : int
+        Number of features of a row.
+    feature_names_in_ : ndarray of shape (n_features_in_,)
+        Names of the columns, if the data had any.
+
+    References
+    ----------
+    Mukherjee, Asnani, Lin & Kannan, *ClusterGAN: latent space clustering in generative adversarial
+    networks*, AAAI 2019.
+    Vardakas, *Deep clustering based on implicit maximization of likelihood*, thesis, University of
+    Ioannina, 2021, chapter 3.
+
+    Examples
+    --------
+    >>> from sklearn.datasets import make_blobs
+    >>> from skdeepcluster import ClusterGANClustering
+    >>> X, _ = make_blobs(200, n_features=6, centers=3, random_state=0)
+    >>> model = ClusterGANClustering(
+    ...     3, latent_dim=2, hidden_layer_sizes=(32,), lr=2e-3, max_epochs=60, random_state=0
+    ... ).fit(X)
+    >>> rows, labels = model.sample(4, cluster=2, random_state=0)
+    >>> rows.shape
+    (4, 6)
+    """
+
+    _parameter_constraints: ClassVar[dict[str, list[Any]]] = {
+        **DeepClusterer._parameter_constraints,
+        "adversarial_loss": [StrOptions(set(GAMES))],
+        "n_critic": [Interval(Integral, 1, None, closed="left"), None],
+        "penalty_weight": [Interval(Real, 0, None, closed="left")],
+        "noise_weight": [Interval(Real, 0, None, closed="left")],
+        "component_weight": [Interval(Real, 0, None, closed="left")],
+        "sigma": [Interval(Real, 0, None, closed="neither")],
+        "critic": [callable, None],
+        "critic_lr": [Interval(Real, 0, None, closed="neither"), None],
+    }
+    _adam: ClassVar[dict[str, Any]] = {
+        "optimizer__betas": (0.5, 0.9),
+        "critic_optimizer__betas": (0.5, 0.9),
+    }
+
+    def __init__(
+        self,
+        n_clusters: int = 8,
+        *,
+        adversarial_loss: str = "wasserstein",
+        n_critic: int | None = None,
+        penalty_weight: float = 10.0,
+        noise_weight: float = 10.0,
+        component_weight: float = 10.0,
+        sigma: float = 0.1,
+        latent_dim: int = 10,
+        hidden_layer_sizes: Sequence[int] | None = None,
+        encoder: Callable[[tuple[int, ...]], nn.Module] | None = None,
+        decoder: Callable[[tuple[int, ...]], nn.Module] | None = None,
+        critic: Callable[[tuple[int, ...]], nn.Module] | None = None,
+        image_shape: tuple[int, int, int] | None = None,
+        scaling: str | None = "auto",
+        max_epochs: int = 200,
+        batch_size: int = 64,
+        lr: float = 1e-4,
+        critic_lr: float | None = None,
+        optimizer: str | Callable[..., torch.optim.Optimizer] = "adam",
+        device: str | torch.device = "auto",
+        precision: str = "float32",
+        checkpoint: str | os.PathLike[str] | None = None,
+        callbacks: Sequence[Any] | None = None,
+        trainer_params: dict[str, Any] | None = None,
+        random_state: int | np.random.RandomState | None = None,
+        verbose: int = 0,
+    ):
+        super().__init__(
+            n_clusters=n_clusters,
+            latent_dim=latent_dim,
+            hidden_layer_sizes=hidden_layer_sizes,
+            encoder=encoder,
+            decoder=decoder,
+            image_shape=image_shape,
+            scaling=scaling,
+            max_epochs=max_epochs,
+            batch_size=batch_size,
+            lr=lr,
+            optimizer=optimizer,
+            device=device,
+            precision=precision,
+            checkpoint=checkpoint,
+            callbacks=callbacks,
+            trainer_params=trainer_params,
+            random_state=random_state,
+            verbose=verbose,
+        )
+        self.adversarial_loss = adversarial_loss
+        self.n_critic = n_critic
+        self.penalty_weight = penalty_weight
+        self.noise_weight = noise_weight
+        self.component_weight = component_weight
+        self.sigma = sigma
+        self.critic = critic
+        self.critic_lr = critic_lr
+
+    def _make_model(self) -> _ClusterGAN:
+        """Make the networks of the thesis's tables 6.1 to 6.7, batch norm in the generator alone.
+
+        In a critic it standardises real and generated batches apart, and so hides how they
+        differ; in the encoder it carries statistics of generated rows over to real ones.
+        """
+        scaling, width = self._fitting.scaling, self.latent_dim + self.n_clusters
+        is_image = len(self._input_shape) == 3
+        leaky = {
+            "hidden_layer_sizes": self.hidden_layer_sizes
+            or ((64, 128) if is_image else (256, 256)),
+            "dense": (1024,) if is_image else (),
+            "activation": "leaky_relu",
+        }
+        generator = self._make_decoder(
+            width,
+            hidden_layer_sizes=self.hidden_layer_sizes or ((128, 256) if is_image else (256, 256)),
+            dense=(512, 512) if is_image else (),
+            activation="relu" if is_image else "leaky_relu",
+            batch_norm=True,
+            output_activation="sigmoid" if scaling.bounded else None,
+        )
+        return _ClusterGAN(
+            scaling,
+            self._make_encoder(width, **leaky),
+            generator,
+            self._make_critic(**leaky),
+            DiscreteContinuousPrior(self.n_clusters, self.latent_dim, self.sigma),
+            self.adversarial_loss,
+        )
+
+    def _trainer_kwargs(self) -> dict[str, Any]:
+        lr = {} if self.critic_lr is None else {"critic_optimizer__lr": self.critic_lr}
+        return {**lr, **super()._trainer_kwargs()}
+
+    def _fit(self, table: Table) -> _ClusterGAN:
+        n_critic = self.n_critic or (5 if self.adversarial_loss == "wasserstein" else 1)
+        game = Phase(
+            "game",
+            [Turn("critic", "judgement", n_critic), Turn("generator", "generation")],
+            epochs=self.max_epochs,
+            weights={
+                "penalty": self.penalty_weight,
+                "noise": self.noise_weight,
+                "component": self.component_weight,
+            },
+            fresh=True,  # algorithm 3.2 draws a batch for every update
+        )
+        return self._train("clustergan", self._make_model, [game], table)
+
+    def _scores(self, batch: Batch) -> Tensor:
+        return self.module_(batch, "logits")
+
+    def _sample_codes(self, labels: NDArray[np.intp], rng: np.random.RandomState) -> NDArray[Any]:
+        """Draw codes from the prior, given their components."""
+        components = self._alive(torch.arange(self.n_clusters), 0)[torch.from_numpy(labels)]
+        generator = torch.Generator().manual_seed(int(rng.randint(2**31)))
+        z, _ = self.module_.prior.sample(len(labels), components, generator=generator)
+        return z.numpy()

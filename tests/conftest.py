@@ -1,0 +1,48 @@
+"""Shared by all tests."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from registry import ESTIMATORS
+from sklearn.base import clone
+from sklearn.datasets import make_blobs
+
+
+@pytest.fixture(autouse=True, scope="session")
+def _few_threads() -> None:
+    """Small matrices gain nothing from threads, and lose a lot where cores are shared."""
+    torch.set_num_threads(1)
+
+
+@pytest.fixture(scope="session")
+def blobs() -> tuple[np.ndarray, np.ndarray]:
+    """Three blobs that any clusterer should tell apart."""
+    X, y = make_blobs(150, n_features=6, centers=3, cluster_std=0.6, random_state=3)
+    return X.astype(np.float32), y
+
+
+@pytest.fixture(params=sorted(ESTIMATORS))
+def name(request: pytest.FixtureRequest) -> str:
+    """Every public estimator in turn."""
+    return request.param
+
+
+@pytest.fixture
+def estimator(name: str) -> Any:
+    """A fresh copy of the estimator."""
+    return clone(ESTIMATORS[name])
+
+
+_FITTED: dict[str, Any] = {}
+
+
+@pytest.fixture
+def fitted(name: str, blobs: tuple[np.ndarray, np.ndarray]) -> Any:
+    """The estimator fitted on the blobs; tests must not change it."""
+    if name not in _FITTED:
+        _FITTED[name] = clone(ESTIMATORS[name]).fit(blobs[0])
+    return _FITTED[name]

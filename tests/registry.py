@@ -1,0 +1,40 @@
+"""Small settings of every public estimator: the one place a new method is added to be tested.
+
+The settings train long enough that well-separated blobs come out right.
+"""
+
+from __future__ import annotations
+
+from skdeepcluster import AutoencoderClustering, ClusterGANClustering, DECClustering
+from skdeepcluster.base import DeepClusterer
+
+SMALL = {"latent_dim": 2, "device": "cpu", "random_state": 0}
+AUTOENCODER = {**SMALL, "hidden_layer_sizes": (32,), "batch_size": 32, "lr": 1e-2}
+
+ESTIMATORS: dict[str, DeepClusterer] = {
+    "autoencoder": AutoencoderClustering(3, **AUTOENCODER, max_epochs=20),
+    "autoencoder-gmm": AutoencoderClustering(3, **AUTOENCODER, max_epochs=20, head="gmm"),
+    "dec": DECClustering(
+        3, **AUTOENCODER, pretrain_epochs=20, max_epochs=5, reconstruction_weight=0
+    ),
+    "idec": DECClustering(3, **AUTOENCODER, pretrain_epochs=20, max_epochs=5),
+    "clustergan": ClusterGANClustering(
+        3, **SMALL, hidden_layer_sizes=(64, 64), batch_size=32, lr=2e-3, max_epochs=100
+    ),
+    "clustergan-vanilla": ClusterGANClustering(
+        3,
+        **SMALL,
+        hidden_layer_sizes=(64, 64),
+        batch_size=32,
+        lr=1e-3,
+        max_epochs=60,
+        adversarial_loss="vanilla",
+    ),
+}
+
+# Checks of scikit-learn that an estimator may fail, each with its reason.
+MINI_BATCHES = "mini-batches, and dropped rows change them: see test_weights_equal_repeated_rows"
+EXPECTED_FAILURES = {
+    "check_sample_weight_equivalence_on_dense_data": MINI_BATCHES,
+    "check_sample_weight_equivalence_on_sparse_data": MINI_BATCHES,
+}

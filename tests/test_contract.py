@@ -1,0 +1,512 @@
+"""The laws that every public estimator keeps."""
+
+from __future__ import annotations
+
+import pickle
+import random
+import warnings
+from concurrent.futures import ThreadPoolExecutor
+from io import BytesIO
+
+import joblib
+import numpy as np
+import pandas as pd
+import polars as pl
+import pytest
+import torch
+from registry import ESTIMATORS, EXPECTED_FAILURES
+from scipy import sparse
+from sklearn.base import clone
+from sklearn.exceptions import ConvergenceWarning, NotFittedError
+from sklearn.metrics import adjusted_rand_score
+from sklearn.model_selection import GridSearchCV
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import StandardScaler
+from sklearn.utils.estimator_checks import parametrize_with_checks
+
+import skdeepcluster
+from skdeepcluster.base import DeepClusterer
+
+pytestmark = pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
+
+MAKERS = ("inverse_transform", "score_samples", "score", "sample")
+
+
+def brief(estimator: DeepClusterer, **params: object) -> DeepClusterer:
+    """Shorten the training, for tests that are not about its result."""
+    short = {p: 2 for p in ("max_epochs", "pretrain_epochs") if p in estimator.get_params()}
+    return clone(estimator).set_params(**{**short, **params})
+
+
+def results(model: DeepClusterer, X: object) -> list[np.ndarray]:
+    """Everything that a fitted estimator says of rows."""
+    names = ("predict", "transform", "predict_proba", "score_samples")
+    return [getattr(model, name)(X) for name in names if hasattr(model, name)]
+
+
+def assert_same(one: list[np.ndarray], other: list[np.ndarray]) -> None:
+    for a, b in zip(one, other, strict=True):
+        np.testing.assert_array_equal(a, b)
+
+
+def test_every_public_estimator_is_registered():
+    public = {getattr(skdeepcluster, name) for name in skdeepcluster.__all__}
+    assert {type(estimator) for estimator in ESTIMATORS.values()} == public
+
+
+@parametrize_with_checks(
+    list(ESTIMATORS.values()), expected_failed_checks=lambda estimator: EXPECTED_FAILURES
+)
+def test_scikit_learn_checks(estimator, check):
+    check(estimator)
+
+
+# -- quality ----------------------------------------------------------------------------------
+
+
+def test_blobs_come_out_right(fitted, blobs):
+    assert adjusted_rand_score(blobs[1], fitted.labels_) > 0.9
+    assert fitted.n_clusters_ == 3
+
+
+# -- law 1: labels, predictions and probabilities agree ---------------------------------------
+
+
+def test_labels_are_predictions(fitted, blobs):
+    np.testing.assert_array_equal(fitted.labels_, fitted.predict(blobs[0]))
+    assert fitted.labels_.dtype == np.intp
+    np.testing.assert_array_equal(np.unique(fitted.labels_), np.arange(fitted.n_clusters_))
+
+
+def test_probabilities_agree_with_predictions(fitted, blobs):
+    if not hasattr(fitted, "predict_proba"):
+        pytest.skip("memberships of this head are not probabilities")
+    proba = fitted.predict_proba(blobs[0])
+    assert proba.shape == (len(blobs[0]), fitted.n_clusters_)
+    np.testing.assert_allclose(proba.sum(1), 1, rtol=1e-5)
+    np.testing.assert_array_equal(proba.argmax(1), fitted.predict(blobs[0]))
+
+
+def test_fit_predict_and_fit_transform_equal_fit(estimator, blobs):
+    short = brief(estimator)
+    fitted = clone(short).fit(blobs[0])
+    np.testing.assert_array_equal(clone(short).fit_predict(blobs[0]), fitted.labels_)
+    np.testing.assert_array_equal(clone(short).fit_transform(blobs[0]), fitted.transform(blobs[0]))
+
+
+# -- law 2: a row's result is its own ---------------------------------------------------------
+
+
+def test_rows_do_not_depend_on_the_rows_beside_them(fitted, blobs):
+    X = np.tile(blobs[0], (4, 1)) + np.linspace(0, 1, 600, dtype=np.float32)[:, None]
+    whole = results(fitted, X)
+    order = np.random.RandomState(0).permutation(len(X))
+    assert_same([r[order] for r in whole], results(fitted, X[order]))
+    assert_same([r[:7] for r in whole], results(fitted, X[:7]))
+    assert_same([r[99:100] for r in whole], results(fitted, X[99:100]))
+
+
+def test_inference_leaves_the_model_alone(fitted, blobs):
+    before = {k: v.clone() for k, v in fitted.module_.state_dict().items()}
+    results(fitted, blobs[0])
+    assert not fitted.module_.training
+    assert all(torch.equal(v, before[k]) for k, v in fitted.module_.state_dict().items())
+    assert all(p.grad is None for p in fitted.module_.parameters())
+
+
+# -- law 3: seeds -----------------------------------------------------------------------------
+
+
+def test_one_seed_gives_one_result(estimator, blobs):
+    short = brief(estimator)
+    one, other = clone(short).fit(blobs[0]), clone(short).fit(blobs[0])
+    assert_same(results(one, blobs[0]), results(other, blobs[0]))
+    third = clone(short).set_params(random_state=1).fit(blobs[0])
+    assert not np.array_equal(one.transform(blobs[0]), third.transform(blobs[0]))
+
+
+def test_refit_equals_fit(estimator, blobs):
+    model = brief(estimator).fit(blobs[0])
+    first = results(model, blobs[0])
+    assert_same(first, results(model.fit(blobs[0]), blobs[0]))
+
+
+def test_global_generators_are_untouched(estimator, blobs):
+    states = torch.get_rng_state(), np.random.get_state()[1].copy(), random.getstate()
+    model = brief(estimator).fit(blobs[0])
+    results(model, blobs[0])
+    model.sample(5, random_state=0)
+    assert torch.equal(torch.get_rng_state(), states[0])
+    np.testing.assert_array_equal(np.random.get_state()[1], states[1])
+    assert random.getstate() == states[2]
+
+
+def test_without_a_seed_numpy_is_drawn_from_once(estimator, blobs):
+    short = brief(estimator, random_state=None)
+    np.random.seed(5)
+    one = clone(short).fit(blobs[0]).transform(blobs[0])
+    np.random.seed(5)
+    np.testing.assert_array_equal(one, clone(short).fit(blobs[0]).transform(blobs[0]))
+
+
+@pytest.mark.parametrize("backend", ["threading", "loky"])
+def test_parallel_fits_equal_serial_ones(estimator, blobs, backend):
+    models = [brief(estimator, random_state=seed) for seed in (0, 1)]
+    serial = [clone(model).fit(blobs[0]).transform(blobs[0]) for model in models]
+    with joblib.parallel_config(backend, n_jobs=2):
+        fits = joblib.Parallel()(joblib.delayed(clone(m).fit)(blobs[0]) for m in models)
+    for fit, codes in zip(fits, serial, strict=True):
+        np.testing.assert_allclose(fit.transform(blobs[0]), codes, rtol=1e-4, atol=1e-5)
+
+
+def test_threads_may_predict_while_another_fits(fitted, blobs):
+    expected = fitted.predict(blobs[0])
+    with ThreadPoolExecutor(2) as pool:
+        fit = pool.submit(brief(fitted).fit, blobs[0])
+        for _ in range(3):
+            np.testing.assert_array_equal(pool.submit(fitted.predict, blobs[0]).result(), expected)
+        assert fit.result().n_iter_ > 0
+
+
+# -- law 5: copies ----------------------------------------------------------------------------
+
+
+def test_pickles_predict_alike(fitted, blobs):
+    expected = results(fitted, blobs[0])
+    assert_same(expected, results(pickle.loads(pickle.dumps(fitted)), blobs[0]))
+    file = BytesIO()
+    joblib.dump(fitted, file)
+    file.seek(0)
+    assert_same(expected, results(joblib.load(file), blobs[0]))
+
+
+def test_a_fitted_estimator_is_small(fitted, blobs):
+    X = np.tile(blobs[0], (50, 1))
+    big = brief(fitted).fit(X)
+    n_bytes = len(pickle.dumps(big)) - big.labels_.nbytes
+    assert n_bytes < X.nbytes
+    assert not any("optimizer" in key for key in vars(big))
+
+
+def test_fit_leaves_parameters_alone(estimator, blobs):
+    before = joblib.hash(estimator.get_params())
+    assert joblib.hash(brief(estimator).fit(blobs[0]).get_params()) == joblib.hash(
+        brief(estimator).get_params()
+    )
+    assert joblib.hash(estimator.get_params()) == before
+
+
+# -- law 6: input -----------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    "convert",
+    [
+        np.asfortranarray,
+        lambda X: X[::-1][::-1],
+        lambda X: X.astype(X.dtype.newbyteorder()),
+        pd.DataFrame,
+        lambda X: pl.DataFrame(X, schema=[f"c{i}" for i in range(X.shape[1])]),
+        torch.from_numpy,
+        lambda X: X.tolist(),
+    ],
+    ids=["fortran", "negative strides", "big endian", "pandas", "polars", "torch", "list"],
+)
+def test_kinds_of_input_give_one_result(estimator, blobs, convert):
+    X = np.round(blobs[0], 2)
+    expected = brief(estimator).fit(X)
+    model = brief(estimator).fit(convert(X.copy()))
+    np.testing.assert_allclose(
+        model.transform(convert(X.copy())), expected.transform(X), rtol=1e-3, atol=1e-4
+    )
+
+
+@pytest.mark.parametrize("dtype", [np.float64, np.float16, np.uint8, np.int64, bool])
+def test_types_of_input(estimator, blobs, dtype):
+    X = np.abs(blobs[0] * 10 if dtype is not bool else blobs[0] > 0).astype(dtype)
+    model = brief(estimator).fit(X)
+    wanted = np.float64 if dtype is np.float64 else np.float32
+    assert model.transform(X).dtype == wanted
+    rows, _ = model.sample(3, random_state=0)
+    assert rows.dtype == wanted
+    assert np.isfinite(rows).all()
+
+
+def test_memory_map_equals_array(estimator, blobs, tmp_path):
+    np.save(tmp_path / "X.npy", blobs[0])
+    mapped = np.load(tmp_path / "X.npy", mmap_mode="r")
+    one, other = brief(estimator).fit(blobs[0]), brief(estimator).fit(mapped)
+    assert_same(results(one, blobs[0]), results(other, mapped))
+
+
+@pytest.mark.parametrize("kind", [sparse.csr_matrix, sparse.csc_array])
+def test_sparse_equals_dense(estimator, blobs, kind):
+    X = np.where(blobs[0] > 0, blobs[0], 0)
+    options = {"scaling": "standard"}
+    one = brief(estimator, **options).fit(X)
+    other = brief(estimator, **options).fit(kind(X))
+    np.testing.assert_allclose(one.transform(X), other.transform(kind(X)), rtol=1e-3, atol=1e-4)
+
+
+def test_names_of_columns_are_kept(estimator, blobs):
+    frame = pd.DataFrame(blobs[0], columns=list("abcdef"))
+    model = brief(estimator).fit(frame)
+    assert list(model.feature_names_in_) == list("abcdef")
+    codes = model.set_output(transform="pandas").transform(frame)
+    assert list(codes.columns) == list(model.get_feature_names_out())
+    with pytest.warns(UserWarning, match="feature names"):
+        model.predict(blobs[0])
+
+
+def test_images_keep_their_shape(name, blobs):
+    estimator = ESTIMATORS[name]
+    images = np.random.RandomState(0).uniform(size=(40, 9, 7)).astype(np.float32)
+    model = brief(estimator, hidden_layer_sizes=(4, 8)).fit(images)
+    assert model.n_features_in_ == 63
+    assert model.inverse_transform(model.transform(images[:3])).shape == (3, 9, 7)
+    assert model.sample(2, random_state=0)[0].shape == (2, 9, 7)
+    flat = brief(estimator, hidden_layer_sizes=(4, 8), image_shape=(1, 9, 7))
+    flat.fit(images.reshape(40, 63))
+    np.testing.assert_array_equal(flat.transform(images.reshape(40, 63)), model.transform(images))
+    colour = brief(estimator, hidden_layer_sizes=(4, 8)).fit(np.stack([images] * 3, 1))
+    assert colour.sample(2, random_state=0)[0].shape == (2, 3, 9, 7)
+
+
+@pytest.mark.parametrize(
+    ("X", "message"),
+    [
+        (np.array([[1.0, np.nan], [2, 3], [4, 5], [1, 1]]), "NaN"),
+        (np.array([[1.0, np.inf], [2, 3], [4, 5], [1, 1]]), "infinity"),
+        (np.ones((4, 2)) * 1j, "[Cc]omplex"),
+        (np.array([["a", "b"]] * 4), "convert|numeric"),
+        (np.empty((0, 2)), "0 sample"),
+        (np.ones((1, 2)), "minimum of 2"),
+        (np.ones(5), "2D array"),
+        (np.ones((2, 2)), "n_clusters"),
+        (np.ones((5, 4, 4, 3)), "channels last"),
+    ],
+    ids=["nan", "inf", "complex", "text", "empty", "one row", "1-d", "few rows", "channels last"],
+)
+def test_bad_input_is_explained(estimator, X, message):
+    with pytest.raises(ValueError, match=message):
+        brief(estimator).fit(X)
+
+
+@pytest.mark.parametrize(
+    "X",
+    [np.zeros((20, 3)), np.ones((20, 3)) * 7, np.eye(20, 3) * 1e8, np.arange(20.0)[:, None]],
+    ids=["zeros", "constant", "huge", "one column"],
+)
+def test_odd_data_gives_a_result(estimator, X):
+    model = brief(estimator).fit(X)
+    assert np.isfinite(model.transform(X)).all()
+    assert model.n_clusters_ >= 1
+
+
+@pytest.mark.parametrize("n_clusters", [1, 2])
+def test_few_clusters(estimator, blobs, n_clusters):
+    model = brief(estimator, n_clusters=n_clusters).fit(blobs[0])
+    assert 1 <= model.n_clusters_ <= n_clusters
+
+
+def test_wrong_width_is_explained(fitted, blobs):
+    with pytest.raises(ValueError, match="expecting 6 features"):
+        fitted.predict(blobs[0][:, :4])
+    with pytest.raises(ValueError, match="transform"):
+        fitted.inverse_transform(np.ones((2, 77)))
+
+
+def test_y_is_ignored(estimator, blobs):
+    one = brief(estimator).fit(blobs[0])
+    other = brief(estimator).fit(blobs[0], y=["?"] * len(blobs[0]))
+    assert_same(results(one, blobs[0]), results(other, blobs[0]))
+
+
+def test_not_fitted(estimator, blobs):
+    for name in ("predict", "transform", "predict_proba", *MAKERS):
+        if hasattr(estimator, name):
+            argument = 1 if name == "sample" else blobs[0]
+            with pytest.raises(NotFittedError):
+                getattr(estimator, name)(argument)
+
+
+# -- weights ----------------------------------------------------------------------------------
+
+
+def test_rows_of_weight_zero_are_absent(estimator, blobs):
+    keep = np.arange(len(blobs[0])) % 3 > 0
+    one = brief(estimator).fit(blobs[0][keep])
+    other = brief(estimator).fit(blobs[0], sample_weight=keep.astype(float))
+    np.testing.assert_allclose(
+        one.transform(blobs[0]), other.transform(blobs[0]), rtol=1e-3, atol=1e-4
+    )
+    assert len(other.labels_) == len(blobs[0])
+
+
+@pytest.mark.parametrize("weight", [0.0, -1.0])
+def test_bad_weights_are_explained(estimator, blobs, weight):
+    with pytest.raises(ValueError, match="zero|[Nn]egative"):
+        brief(estimator).fit(blobs[0], sample_weight=np.full(len(blobs[0]), weight))
+
+
+# -- law 7: batches ---------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("batch_size", [2, 149, 10_000])
+def test_any_batch_size(estimator, blobs, batch_size):
+    model = brief(estimator, batch_size=batch_size).fit(blobs[0])
+    assert np.isfinite(model.transform(blobs[0])).all()
+
+
+# -- laws 8 and 9: what goes wrong ------------------------------------------------------------
+
+
+def test_diverging_training_leaves_a_finite_model(estimator, blobs):
+    with pytest.warns(ConvergenceWarning, match="not finite"):
+        model = brief(estimator, lr=1e30, optimizer="sgd", max_epochs=5).fit(blobs[0])
+    assert all(torch.isfinite(v).all() for v in model.module_.state_dict().values())
+    assert np.isfinite(model.transform(blobs[0])).all()
+
+
+def test_zero_epochs_are_legal(estimator, blobs):
+    none = {p: 0 for p in ("max_epochs", "pretrain_epochs") if p in estimator.get_params()}
+    model = clone(estimator).set_params(**none).fit(blobs[0])
+    assert model.n_iter_ == 0
+    assert len(model.labels_) == len(blobs[0])
+
+
+def test_ctrl_c_leaves_a_fitted_estimator(estimator, blobs):
+    from interruption import CtrlC
+
+    with pytest.warns(ConvergenceWarning, match="interrupted"):
+        model = clone(estimator).set_params(callbacks=[CtrlC(after=1)]).fit(blobs[0])
+    assert model.n_iter_ <= 2
+    assert len(model.predict(blobs[0])) == len(blobs[0])
+
+
+def test_a_crashed_fit_continues(estimator, blobs, tmp_path):
+    from interruption import Crash
+
+    path = tmp_path / "progress.pt"
+    short = brief(estimator, max_epochs=4)
+    whole = clone(short).fit(blobs[0])
+    with pytest.raises(RuntimeError, match="crash"):
+        clone(short).set_params(checkpoint=path, callbacks=[Crash(after=3)]).fit(blobs[0])
+    assert path.exists()
+    continued = clone(short).set_params(checkpoint=path).fit(blobs[0])
+    assert_same(results(whole, blobs[0]), results(continued, blobs[0]))
+    assert continued.n_iter_ == whole.n_iter_
+    assert not path.exists()
+
+
+def test_a_checkpoint_belongs_to_its_fit(estimator, blobs, tmp_path):
+    from interruption import Crash
+
+    path = tmp_path / "progress.pt"
+    short = brief(estimator, checkpoint=path, max_epochs=4)
+    with pytest.raises(RuntimeError, match="crash"):
+        clone(short).set_params(callbacks=[Crash(after=2)]).fit(blobs[0])
+    with pytest.raises(ValueError, match="other parameters or other data"):
+        clone(short).fit(blobs[0][:-1])
+    with pytest.raises(ValueError, match="other parameters or other data"):
+        clone(short).set_params(lr=0.5).fit(blobs[0])
+
+
+# -- sampling ---------------------------------------------------------------------------------
+
+
+def test_samples_look_like_the_data(fitted, blobs):
+    rows, labels = fitted.sample(300, random_state=0)
+    assert rows.shape == (300, 6)
+    assert (np.diff(labels) >= 0).all()
+    assert set(labels) <= set(range(fitted.n_clusters_))
+    spread = blobs[0].std(0)
+    assert (np.abs(rows.mean(0) - blobs[0].mean(0)) < spread).all()
+
+
+def test_samples_of_a_cluster(fitted):
+    rows, labels = fitted.sample(20, cluster=1, random_state=0)
+    assert (labels == 1).all()
+    again, _ = fitted.sample(20, cluster=1, random_state=0)
+    np.testing.assert_array_equal(rows, again)
+    assert (fitted.predict(rows) == 1).mean() > 0.7
+    for bad in ({"cluster": 3}, {"cluster": -1}, {"n_samples": 0}):
+        with pytest.raises(ValueError, match=r"must be"):
+            fitted.sample(**bad)
+
+
+def test_scores_prefer_data_to_noise(fitted, blobs):
+    noise = np.random.RandomState(0).uniform(-40, 40, blobs[0].shape).astype(np.float32)
+    assert fitted.score(blobs[0]) > fitted.score(noise)
+    assert np.isclose(fitted.score(blobs[0]), fitted.score_samples(blobs[0]).mean())
+
+
+# -- scikit-learn around it -------------------------------------------------------------------
+
+
+def test_pipeline_and_grid_search(estimator, blobs):
+    pipeline = make_pipeline(StandardScaler(), brief(estimator))
+    step = pipeline.steps[-1][0]
+    search = GridSearchCV(pipeline, {f"{step}__latent_dim": [1, 2]}, cv=2, n_jobs=2)
+    search.fit(blobs[0])
+    assert np.isfinite(search.cv_results_["mean_test_score"]).all()
+    assert search.best_estimator_.predict(blobs[0]).shape == (len(blobs[0]),)
+
+
+def test_history_tells_the_training(fitted):
+    assert len(fitted.history_) == fitted.n_iter_
+    for record in fitted.history_:
+        assert {"stage", "phase", "phase_epoch", "train_loss", "seconds"} <= set(record)
+    assert fitted.device_ == "cpu"
+    assert fitted.cluster_centers_.shape == (
+        fitted.n_clusters_,
+        fitted.transform(np.zeros((1, 6), dtype=np.float32)).shape[1],
+    )
+
+
+@pytest.mark.parametrize("verbose", [0, 1, 2])
+def test_verbosity(estimator, blobs, capfd, verbose):
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        brief(estimator, verbose=verbose).fit(blobs[0])
+    out, err = capfd.readouterr()
+    assert bool(out) == (verbose == 2)
+    assert bool(err) == (verbose == 1)
+
+
+@pytest.mark.parametrize(
+    ("params", "message"),
+    [
+        ({"device": "cuda:77"}, "not available"),
+        ({"device": "nowhere"}, "not available"),
+        ({"trainer_params": {"train_split": 1}}, "no targets"),
+        ({"trainer_params": {"nonsense": 1}}, "nonsense"),
+        ({"optimizer": "bogus"}, "optimizer"),
+        ({"image_shape": (1, 2, 2)}, "image_shape"),
+        ({"lr": 0}, "lr"),
+        ({"max_epochs": -1}, "max_epochs"),
+        ({"encoder": lambda shape: torch.nn.Linear(shape[0], 99)}, "encoder maps"),
+        ({"decoder": lambda shape: "text"}, "nn.Module"),
+    ],
+)
+def test_bad_parameters_are_explained(estimator, blobs, params, message):
+    with pytest.raises(ValueError, match=message):
+        brief(estimator, **params).fit(blobs[0])
+
+
+def test_callbacks_that_cannot_work_are_refused(estimator, blobs):
+    from skorch.callbacks import Checkpoint, EarlyStopping
+
+    with pytest.raises(ValueError, match="checkpoint="):
+        brief(estimator, callbacks=[Checkpoint()]).fit(blobs[0])
+    with pytest.raises(ValueError, match="train_loss"):
+        brief(estimator, callbacks=[EarlyStopping()]).fit(blobs[0])
+
+
+def test_early_stopping_ends_a_phase(estimator, blobs):
+    from skorch.callbacks import EarlyStopping
+
+    stopper = EarlyStopping(monitor="train_loss", patience=1, threshold=1e9, sink=lambda text: None)
+    model = clone(estimator).set_params(callbacks=[stopper]).fit(blobs[0])
+    phases = {record["phase"] for record in model.history_}
+    assert model.n_iter_ <= 3 * len(phases)
