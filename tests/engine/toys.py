@@ -1,7 +1,10 @@
 """A model small enough to calculate by hand, and what the tests of the engine share."""
 
+import itertools
+
 import numpy as np
 import torch
+from skorch.callbacks import Callback
 from torch import nn
 
 from skdeepcluster.engine.model import Model
@@ -67,11 +70,11 @@ def make_rows(n=24, width=WIDTH, seed=0):
     return np.random.default_rng(seed).normal(size=(n, width)).astype(np.float32)
 
 
-def make_trainer(model=None, seed=0, **options):
+def make_trainer(model=None, kind=Trainer, **options):
     """A trainer of a toy that is the same every time."""
-    torch.manual_seed(seed)
+    torch.manual_seed(0)
     defaults = {"optimizer": torch.optim.Adam, "lr": 0.01, "batch_size": 8}
-    return Trainer(Toy() if model is None else model, **{**defaults, **options})
+    return kind(Toy() if model is None else model, **{**defaults, **options})
 
 
 def train(phases, X=None, model=None, columns=None, checkpoint=None, **options):
@@ -95,3 +98,14 @@ def moments(trainer, group):
 def same(a, b):
     """Whether two dicts of tensors are equal bit for bit."""
     return a.keys() == b.keys() and all(torch.equal(a[name], b[name]) for name in a)
+
+
+def on(event, action):
+    """A callback that calls ``action(net)`` at an event."""
+    return type("On", (Callback,), {event: lambda self, net, *args, **kwargs: action(net)})()
+
+
+def nth(count, action):
+    """A function that calls `action` when it is called for the count-th time, from 1."""
+    calls = itertools.count(1)
+    return lambda *args: action(*args) if next(calls) == count else None
