@@ -2,19 +2,25 @@
 
 ``python -m benchmarks run`` fits methods to data sets and appends one line of JSON per fit to a
 file. It skips what the file holds already, and continues a fit that was cut short. Data sets other
-than ``digits`` are found as the fetchers of skdeepcluster.datasets find them: as files in the folder
-that SKDEEPCLUSTER_DATA names, or on OpenML.
+than ``digits`` are found as the fetchers of skdeepcluster.datasets find them: as files in the
+folder that SKDEEPCLUSTER_DATA names, or on OpenML.
 
 ``python -m benchmarks table`` prints means and standard deviations over the seeds of such files,
 beside what was published.
 
 ``python -m benchmarks cost`` measures the engine against hand-written loops.
+
+The pages of the documentation show what two of these commands write::
+
+    python -m benchmarks table --output docs/benchmarks/quality.csv
+    python -m benchmarks cost --output docs/benchmarks/cost.csv
 """
 
 from __future__ import annotations
 
 import argparse
 import ast
+import os
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -23,18 +29,22 @@ from typing import Any
 import torch
 from threadpoolctl import threadpool_limits
 
+from benchmarks.cost import measure_all
 from benchmarks.data import DATA
 from benchmarks.methods import METHODS
-from benchmarks.runs import run_all
+from benchmarks.rendering import STYLES, show
+from benchmarks.runs import read, run_all
+from benchmarks.summary import tabulate
 
 RESULTS = Path("benchmarks", "results", "runs.jsonl")
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     args = parser().parse_args(arguments)
+    if args.threads:
+        os.environ["NUMBA_NUM_THREADS"] = str(args.threads)  # UMAP's, and it sets torch's as well
+        torch.set_num_threads(args.threads)
     with threadpool_limits(args.threads):
-        if args.threads:
-            torch.set_num_threads(args.threads)
         return args.command(args)
 
 
@@ -43,6 +53,8 @@ def parser() -> argparse.ArgumentParser:
     top = argparse.ArgumentParser("benchmarks", description=__doc__, formatter_class=formatter)
     commands = top.add_subparsers(required=True)
     _add_run(commands.add_parser("run", help="fit methods and keep the figures"))
+    _add_table(commands.add_parser("table", help="print means over seeds"))
+    _add_cost(commands.add_parser("cost", help="measure the engine"))
     for command in commands.choices.values():
         command.add_argument("--threads", type=int, help="default: as many as torch takes")
     return top
@@ -71,6 +83,32 @@ def _add_run(run: argparse.ArgumentParser) -> None:
     run.add_argument("--verbose", type=int, default=0, help="of the estimators; default: 0")
 
 
+def _add_table(table: argparse.ArgumentParser) -> None:
+    table.set_defaults(command=_table)
+    table.add_argument("files", nargs="*", type=Path, default=[RESULTS], help=f"default: {RESULTS}")
+    _add_output(table)
+
+
+def _add_cost(cost: argparse.ArgumentParser) -> None:
+    cost.set_defaults(command=_cost)
+    cost.add_argument("--repeats", type=int, default=7, help="default: 7")
+    cost.add_argument("--epochs", type=int, default=3, help="per repeat; default: 3")
+    cost.add_argument("--rows", type=int, default=5_000, help="of an epoch; default: 5000")
+    cost.add_argument(
+        "--memory-rows", type=int, default=1_000_000, help="0 leaves memory out; default: 1000000"
+    )
+    _add_output(cost)
+
+
+def _add_output(command: argparse.ArgumentParser) -> None:
+    command.add_argument(
+        "--format", choices=STYLES, help="default: by the output's suffix, or text"
+    )
+    command.add_argument(
+        "--output", type=Path, help="a .md, .csv or .txt file instead of the screen"
+    )
+
+
 def _run(args: argparse.Namespace) -> int:
     n_failed = run_all(
         args.methods,
@@ -82,6 +120,21 @@ def _run(args: argparse.Namespace) -> int:
         verbose=args.verbose,
     )
     return int(n_failed > 0)
+
+
+def _table(args: argparse.Namespace) -> int:
+    records = [record for file in args.files for record in read(file)]
+    show(tabulate(records), args.format, args.output)
+    return 0
+
+
+def _cost(args: argparse.Namespace) -> int:
+    show(
+        measure_all(args.repeats, args.epochs, args.rows, args.memory_rows),
+        args.format,
+        args.output,
+    )
+    return 0
 
 
 def _comma_separated(text: str) -> list[str]:

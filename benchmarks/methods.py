@@ -64,13 +64,16 @@ def _umap(task: Task) -> Any:
 
 
 def deep(
-    estimator: type[DeepClusterer], finds_k: bool = False, images: bool = False, **settings: Any
+    estimator: Callable[..., DeepClusterer],
+    finds_k: bool = False,
+    images: bool = False,
+    **settings: Any,
 ) -> Method:
     """Return the method that is an estimator of the package with some settings.
 
     Parameters
     ----------
-    estimator : class
+    estimator : class of estimator
         The estimator.
     finds_k : bool, default=False
         Whether it is left to find the number of clusters.
@@ -82,7 +85,7 @@ def deep(
 
     def make(task: Task) -> DeepClusterer:
         return estimator(
-            None if finds_k else task.n_clusters,
+            n_clusters=None if finds_k else task.n_clusters,
             image_shape=task.image_shape if images else None,
             device=task.device,
             random_state=task.seed,
@@ -107,4 +110,15 @@ METHODS: dict[str, Method] = {
     "idec": deep(DECClustering, reconstruction_weight=10.0),
     "clustergan": deep(ClusterGANClustering),
     "clustergan-conv": deep(ClusterGANClustering, images=True),
+    # As in the thesis of Vardakas (2021), section 6.2.
+    "clustergan-vanilla": deep(
+        ClusterGANClustering,
+        images=True,
+        adversarial_loss="vanilla",
+        max_epochs=500,
+        trainer_params={
+            "optimizer__betas": (0.5, 0.99),
+            "critic_optimizer__betas": (0.5, 0.99),
+        },
+    ),
 }

@@ -1,0 +1,157 @@
+"""What the engine costs: ratios of times measured in alternation, and a peak of memory.
+
+Ratios, because the clock of a shared machine means little; in alternation, because its speed
+drifts.
+"""
+
+from __future__ import annotations
+
+import copy
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from skorch import NeuralNet
+from torch import Tensor, nn
+
+from skdeepcluster.engine.schedule import Phase, Turn
+from skdeepcluster.engine.table import Table
+from skdeepcluster.engine.trainer import Trainer
+from skdeepcluster.estimators.autoencoder import Autoencoder
+from skdeepcluster.networks import make_decoder, make_encoder
+from skdeepcluster.scaling import Scaling
+
+HEADER = ["what", "ours", "reference", "ratio of CPU", "ratio of wall", "limit"]
+BATCH_SIZE = 256
+LR = 1e-3
+LATENT_DIM = 10
+MEMORY_LIMIT = 500  # MB
+
+Work = Callable[[], object]
+
+
+@dataclass(frozen=True)
+class Times:
+    """CPU and wall seconds of some repetitions of the same work."""
+
+    cpu: list[float]
+    wall: list[float]
+
+    def measure(self, work: Work) -> None:
+        wall, cpu = time.perf_counter(), time.process_time()
+        work()
+        self.cpu.append(time.process_time() - cpu)
+        self.wall.append(time.perf_counter() - wall)
+
+
+def measure_all(n_repeats: int, n_epochs: int, n_rows: int, memory_rows: int) -> list[list[str]]:
+    """Return the table of costs, a row per comparison, under a header."""
+    rows = [HEADER]
+    small = 10 * n_epochs  # so that there is something to time
+    for widths, epochs, limit in [((784, 500, 500, 2000), n_epochs, 1.10), ((64, 64), small, 1.3)]:
+        name = f"{epochs} epochs of {'-'.join(map(str, (*widths, LATENT_DIM)))}, bare loop"
+        pair = against_bare_loop(widths, n_rows, epochs)
+        rows.append(_compared(name, *pair, n_repeats, limit))
+    name = f"{n_epochs} epochs of 20000 x 32, skorch's own loader"
+    rows.append(_compared(name, *against_skorch((32, 64), 20_000, n_epochs), n_repeats, None))
+    if memory_rows:
+        rows.append(_memory(memory_rows))
+    return rows
+
+
+def against_bare_loop(widths: tuple[int, ...], n_rows: int, n_epochs: int) -> tuple[Work, Work]:
+    """Return our epochs and the same epochs of a bare loop, on networks with equal weights."""
+    X, autoencoder = _problem(widths, n_rows)
+    network = copy.deepcopy(nn.Sequential(autoencoder.encoder, autoencoder.decoder))
+    return _ours(autoencoder, X, n_epochs), lambda: bare_loop(network, X, n_epochs)
+
+
+def against_skorch(widths: tuple[int, ...], n_rows: int, n_epochs: int) -> tuple[Work, Work]:
+    """Return our epochs and those of a plain skorch net, which loads row by row."""
+    X, autoencoder = _problem(widths, n_rows)
+    net = NeuralNet(
+        copy.deepcopy(nn.Sequential(autoencoder.encoder, autoencoder.decoder)),
+        nn.MSELoss,
+        optimizer=torch.optim.Adam,
+        lr=LR,
+        max_epochs=n_epochs,
+        batch_size=BATCH_SIZE,
+        train_split=None,
+        callbacks="disable",
+        verbose=0,
+    )
+    return _ours(autoencoder, X, n_epochs), lambda: net.fit(X.numpy(), X.numpy())
+
+
+def bare_loop(network: nn.Module, X: Tensor, n_epochs: int) -> None:
+    """Train an autoencoder as one would by hand."""
+    optimizer = torch.optim.Adam(network.parameters(), LR)
+    network.train()
+    for _ in range(n_epochs):
+        for rows in torch.randperm(len(X)).split(BATCH_SIZE):
+            batch = X[rows]
+            optimizer.zero_grad()
+            loss = nn.functional.mse_loss(network(batch), batch)
+            loss.backward()
+            optimizer.step()
+
+
+def _problem(widths: tuple[int, ...], n_rows: int) -> tuple[Tensor, Autoencoder]:
+    """Return random rows in [0, 1] and an autoencoder for them."""
+    shape = (widths[0],)
+    X = torch.rand(n_rows, widths[0])
+    encoder = make_encoder(shape, LATENT_DIM, widths[1:])
+    return X, Autoencoder(Scaling(shape), encoder, make_decoder(LATENT_DIM, shape, widths[1:]))
+
+
+def _ours(autoencoder: Autoencoder, X: Tensor, n_epochs: int) -> Work:
+    phase = Phase("training", [Turn("model", "reconstruction")], epochs=n_epochs)
+    trainer = Trainer(autoencoder, optimizer=torch.optim.Adam, lr=LR, batch_size=BATCH_SIZE)
+    table = Table(X.numpy())
+    return lambda: trainer.run(table, [phase])
+
+
+def compare(ours: Work, reference: Work, n_repeats: int) -> tuple[Times, Times]:
+    """Time two works in turn, after once without a clock, each the first every other time."""
+    times = Times([], []), Times([], [])
+    ours()
+    reference()
+    both = list(zip(times, (ours, reference), strict=True))
+    for _ in range(n_repeats):
+        for kept, work in both:
+            kept.measure(work)
+        both.reverse()
+    return times
+
+
+def _compared(
+    name: str, ours: Work, reference: Work, n_repeats: int, limit: float | None
+) -> list[str]:
+    mine, other = compare(ours, reference, n_repeats)
+    cpu = float(np.median(np.divide(mine.cpu, other.cpu)))
+    wall = float(np.median(np.divide(mine.wall, other.wall)))
+    return [
+        name,
+        f"{np.median(mine.cpu):.3f} s",
+        f"{np.median(other.cpu):.3f} s",
+        f"{cpu:.2f}",
+        f"{wall:.2f}",
+        "" if limit is None else _judged(f"{limit:.2f}", cpu <= limit),
+    ]
+
+
+def _memory(n_rows: int) -> list[str]:
+    command = [sys.executable, "-m", "benchmarks.memory", str(n_rows)]
+    result = subprocess.run(command, check=True, capture_output=True, text=True)
+    peak = float(result.stdout)
+    name = f"memory of predict on a memory map of {n_rows} rows"
+    limit = _judged(f"{MEMORY_LIMIT} MB", peak <= MEMORY_LIMIT)
+    return [name, f"{peak:.0f} MB", "", "", "", limit]
+
+
+def _judged(limit: str, holds: bool) -> str:
+    return f"{limit}: {'kept' if holds else 'EXCEEDED'}"
