@@ -33,7 +33,6 @@ class Place:
     phase: int = 0
     epoch: int = 0
     step: int = 0
-    turn: int = 0
     stopped: bool = False
 
 
@@ -60,7 +59,7 @@ class Trainer(NeuralNet):
     Attributes
     ----------
     place_ : Place
-        The current phase, epoch, step and turn.
+        The current phase, and the epochs and batches completed in it.
     interrupted_ : bool
         Whether Ctrl-C was pressed. Phases then run their starts alone.
     """
@@ -70,7 +69,7 @@ class Trainer(NeuralNet):
     ):
         self.stage = stage
         self.precision = precision
-        own = {"criterion": torch.nn.Identity, "train_split": None, "iterator_train": _shuffled}
+        own = {"criterion": torch.nn.Identity, "train_split": None}
         super().__init__(module, **own, **{"verbose": 0, **kwargs})  # losses are the model's
         self.place_ = Place()
         self.interrupted_ = False
@@ -229,11 +228,11 @@ class Trainer(NeuralNet):
         self._refresh("epoch", self.place_.epoch, table)
         self.model.train()
         plan = self.phase_.plan()
-        for batch in self.get_iterator(table, training=True):
-            self._refresh("step", self.place_.step, table)
-            self._train_batch(batch, plan[self.place_.turn % len(plan)])
-            if self.place_.step == self.n_batches_:
-                break
+        batches = table.batches(self.batch_size)  # a DataLoader would fetch row by row
+        left = self.n_batches_ - self.place_.step
+        for _ in range(min(left, table.n_batches(self.batch_size))):
+            self._refresh("step", self.place_.step, table)  # before the batch reads its columns
+            self._train_batch(next(batches), plan[self.place_.step % len(plan)])
         self.place_.epoch += 1
         self._record_epoch(time.perf_counter() - begin)
         return self._ends_here(table)
@@ -246,7 +245,6 @@ class Trainer(NeuralNet):
             loss = self.train_step(batch, turn)
         self._tell("on_batch_end", batch=batch, training=True, loss=loss, y_pred=None)
         self.place_.step += 1
-        self.place_.turn += 1
 
     def _ends_here(self, table: Table) -> bool:
         """Ask the phase and the callbacks whether training goes on.
@@ -452,11 +450,6 @@ class Trainer(NeuralNet):
     def _tell(self, event: str, **kwargs: Any) -> None:
         if self._listens("on_batch_begin") or self._listens("on_batch_end"):
             self.notify(event, **kwargs)
-
-
-def _shuffled(table: Table, batch_size: int) -> Iterator[Batch]:
-    """Iterate over an epoch, where skorch expects a DataLoader, which fetches row by row."""
-    return table.batches(batch_size)
 
 
 def _weighted_mean(noted: Sequence[tuple[Tensor, int]]) -> float:
