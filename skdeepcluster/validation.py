@@ -76,7 +76,7 @@ def as_rows(X: Any) -> tuple[Any, tuple[int, ...] | None]:
         X = (X.float() if X.dtype == torch.bfloat16 else X).numpy()
     if getattr(X, "dtype", None) == np.bool_ and isinstance(X, np.ndarray):
         X = X.view(np.uint8)
-    if sparse.issparse(X) or np.ndim(X) not in (3, 4):
+    if sparse.issparse(X) or getattr(X, "ndim", 2) not in (3, 4):
         return X, None
     X = np.asanyarray(X)
     if X.ndim == 4 and X.shape[1] not in (1, 3, 4) and X.shape[3] in (1, 3, 4):

@@ -22,7 +22,7 @@ class ProgressBar(Callback):
 
     def on_epoch_end(self, net: Any, **kwargs: Any) -> None:
         """Move the bar."""
-        self.bar_.set_postfix(loss=f"{net.history[-1].get('train_loss', float('nan')):.4g}")
+        self.bar_.set_postfix(loss=f"{net.history[-1, 'train_loss']:.4g}")
         self.bar_.update()
 
     def on_train_end(self, net: Any, **kwargs: Any) -> None:

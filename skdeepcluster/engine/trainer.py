@@ -71,7 +71,6 @@ class Trainer(NeuralNet):
         self.precision = precision
         own = {"criterion": torch.nn.Identity, "train_split": None}
         super().__init__(module, **own, **{"verbose": 0, **kwargs})  # losses are the model's
-        self.place_ = Place()
         self.interrupted_ = False
         self.losses_: dict[str, list[tuple[Tensor, int]]] = {}
         self.metrics_: dict[str, list[tuple[Tensor, int]]] = {}
@@ -163,6 +162,7 @@ class Trainer(NeuralNet):
             When a loss was not finite; the model is then as it was before that epoch.
         """
         self.initialize()
+        self.place_ = Place()
         saved = checkpoint.of(self.stage) if checkpoint else None
         if saved:
             self._restore(saved, table)
@@ -185,6 +185,8 @@ class Trainer(NeuralNet):
         self.n_batches_ = phase.n_batches(table.n_batches(self.batch_size))
         if not resumed:
             self._start(table)
+            if not self._goes_on():
+                return  # callbacks would ask for an epoch that there was not
         self.notify("on_train_begin", X=table)
         if resumed and checkpoint:
             self._restore_callbacks(checkpoint.of(self.stage))
@@ -212,6 +214,8 @@ class Trainer(NeuralNet):
         """Prepare a phase. A model without its start is of no use, so Ctrl-C does not skip it."""
         if self.phase_.optimizers == "reset":
             self._initialize_optimizer()
+        for group in self.groups_:
+            self._scale_lr(group, 1.0)  # the ramp of an earlier phase ended with it
         if self.phase_.start is None:
             return
         try:
@@ -276,10 +280,12 @@ class Trainer(NeuralNet):
     def _follow_ramps(self) -> None:
         """Set the learning rates that this phase ramps."""
         for group, ramp in self.phase_.lr.items():
-            factor = ramp(self.progress())
-            groups = self.optimizer_of(group).param_groups
-            for parameters, base in zip(groups, self.base_lr_[group], strict=True):
-                parameters["lr"] = base * factor
+            self._scale_lr(group, ramp(self.progress()))
+
+    def _scale_lr(self, group: str, factor: float) -> None:
+        groups = self.optimizer_of(group).param_groups
+        for parameters, base in zip(groups, self.base_lr_[group], strict=True):
+            parameters["lr"] = base * factor
 
     # -- losses ---------------------------------------------------------------------------------
 
@@ -309,8 +315,9 @@ class Trainer(NeuralNet):
         for name, noted in {**self.metrics_, **self.losses_}.items():
             record[name] = _weighted_mean(noted)
         main = f"{next(iter(self.groups_))}_loss"
-        if main in record:
-            record["train_loss"] = record[main]
+        # A player may have no turn in a short epoch; its last loss then stands.
+        last = self.history[-2]["train_loss"] if len(self.history) > 1 else math.nan
+        record["train_loss"] = record.get(main, last)
         for name, value in {**record, "seconds": seconds}.items():
             self.history.record(name, value)
 
