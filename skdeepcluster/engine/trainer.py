@@ -71,7 +71,7 @@ class Trainer(NeuralNet):
         self.precision = precision
         own = {"criterion": torch.nn.Identity, "train_split": None}
         super().__init__(module, **own, **{"verbose": 0, **kwargs})  # losses are the model's
-        self.interrupted_ = False
+        self.interrupted_ = self.in_epoch_ = False
         self.losses_: dict[str, list[tuple[Tensor, int]]] = {}
         self.metrics_: dict[str, list[tuple[Tensor, int]]] = {}
 
@@ -193,7 +193,9 @@ class Trainer(NeuralNet):
         safe = _copied(self._learned(table))
         try:
             while self._goes_on():
+                self.in_epoch_ = True
                 self.place_.stopped = self._run_epoch(table)
+                self.in_epoch_ = False
                 if not self._is_finite():
                     self._roll_back(safe, table)
                     break
@@ -201,27 +203,24 @@ class Trainer(NeuralNet):
                 if checkpoint:
                     checkpoint.save_if_due(self.stage, lambda: self._state(table))
         except KeyboardInterrupt:
-            self._interrupt()
+            self.in_epoch_, self.interrupted_ = False, True
             if not self._is_finite():
                 self._relearn(safe, table)
         self.notify("on_train_end", X=table)
+        if self.history and "phase" not in self.history[-1]:
+            self.history.pop()  # an epoch that was cut short
 
     def _goes_on(self) -> bool:
         place = self.place_
         return place.step < self.n_batches_ and not place.stopped and not self.interrupted_
 
     def _start(self, table: Table) -> None:
-        """Prepare a phase. A model without its start is of no use, so Ctrl-C does not skip it."""
+        """Prepare a phase."""
         if self.phase_.optimizers == "reset":
             self._initialize_optimizer()
         for group in self.groups_:
             self._scale_lr(group, 1.0)  # the ramp of an earlier phase ended with it
-        if self.phase_.start is None:
-            return
-        try:
-            self.phase_.start(self, table)
-        except KeyboardInterrupt:
-            self._interrupt()
+        if self.phase_.start is not None:
             self.phase_.start(self, table)
 
     def _run_epoch(self, table: Table) -> bool:
@@ -342,20 +341,22 @@ class Trainer(NeuralNet):
             stacklevel=2,
         )
 
-    def _interrupt(self) -> None:
-        self.interrupted_ = True
-
     @contextlib.contextmanager
     def _interruptible(self) -> Iterator[None]:
-        """Tell a real Ctrl-C from the KeyboardInterrupt by which callbacks stop a phase."""
+        """Note Ctrl-C, which callbacks that stop a phase only imitate.
+
+        It cuts an epoch short, but waits for all else, since a model with half a start is of no
+        use. Pressed again, it ends everything.
+        """
         handler = signal.getsignal(signal.SIGINT)
         if threading.current_thread() is not threading.main_thread() or not callable(handler):
             yield
             return
 
         def note(number: int, frame: Any) -> None:
-            self._interrupt()
-            handler(number, frame)
+            again, self.interrupted_ = self.interrupted_, True
+            if self.in_epoch_ or again:
+                handler(number, frame)
 
         signal.signal(signal.SIGINT, note)
         try:
