@@ -8,6 +8,7 @@ import warnings
 from abc import ABCMeta, abstractmethod
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from numbers import Integral, Real
 from typing import Any, ClassVar, Self
 
@@ -49,11 +50,12 @@ from skdeepcluster.validation import (
 
 __all__ = ["DeepClusterer"]
 
-OPTIMIZERS = {
-    "adam": torch.optim.Adam,
-    "adamw": torch.optim.AdamW,
+# A fused step is several times faster than torch's default, also on a processor.
+OPTIMIZERS: dict[Any, Callable[..., torch.optim.Optimizer]] = {
+    "adam": partial(torch.optim.Adam, fused=True),
+    "adamw": partial(torch.optim.AdamW, fused=True),
     "rmsprop": torch.optim.RMSprop,
-    "sgd": torch.optim.SGD,
+    "sgd": partial(torch.optim.SGD, fused=True),
 }
 
 
@@ -253,7 +255,7 @@ class DeepClusterer(
             "precision": precision_on(device, self.precision),
             "batch_size": self.batch_size,
             "lr": self.lr,
-            "optimizer": OPTIMIZERS.get(self.optimizer, self.optimizer),  # type: ignore[call-overload]
+            "optimizer": OPTIMIZERS.get(self.optimizer, self.optimizer),
             "callbacks": progress + check_callbacks(self.callbacks),
         }
         return {**kwargs, **adam, **check_trainer_params(self.trainer_params)}
