@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import pickle
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -35,7 +34,7 @@ class Checkpoint:
     Raises
     ------
     ValueError
-        If the file belongs to another fit or cannot be read.
+        If the file belongs to another fit or is none of ours, or its folder does not exist.
     """
 
     def __init__(self, path: str | os.PathLike[str], fingerprint: str, seed: int):
@@ -43,6 +42,10 @@ class Checkpoint:
         self._content: dict[str, Any] = {"fingerprint": fingerprint, "seed": seed, "stages": {}}
         self._saved_at = -float("inf")
         self._cost = 0.0
+        if not self.path.parent.is_dir():
+            raise ValueError(
+                f"the folder of checkpoint {str(self.path)!r} does not exist. Create it first."
+            )
         if self.path.exists():
             self._load(fingerprint)
 
@@ -77,13 +80,16 @@ class Checkpoint:
     def _load(self, fingerprint: str) -> None:
         try:
             content = torch.load(self.path, map_location="cpu", weights_only=False)
-            found = content["fingerprint"]
-        except (RuntimeError, EOFError, KeyError, TypeError, pickle.UnpicklingError) as error:
+            if set(content) != set(self._content):
+                raise KeyError("its content is another")
+        except OSError:
+            raise
+        except Exception as error:  # a file of another kind can raise almost any
             raise ValueError(
                 f"checkpoint {str(self.path)!r} is not a checkpoint of this package. "
                 "Remove the file or choose another path."
             ) from error
-        if found != fingerprint:
+        if content["fingerprint"] != fingerprint:
             raise ValueError(
                 f"checkpoint {str(self.path)!r} belongs to a fit with other parameters or other "
                 "data. Remove the file to start anew, or choose another path."

@@ -174,7 +174,8 @@ class Trainer(NeuralNet):
                 self._run_phase(phases[index], table, resumed, checkpoint)
         if checkpoint and not self.interrupted_:
             self.place_ = Place(phase=len(phases))
-            checkpoint.save(self.stage, self._state(table))
+            # A copy, since a later stage may train the same networks on.
+            checkpoint.save(self.stage, _copied(self._state(table)))
         self.model.eval()
         return self
 
