@@ -22,7 +22,7 @@ import argparse
 import ast
 import os
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -66,7 +66,7 @@ def _add_run(run: argparse.ArgumentParser) -> None:
     run.add_argument(
         "--data",
         required=True,
-        type=_comma_separated,
+        type=_names_in(DATA),
         help=f"{', '.join(DATA)}; NAME:ROWS draws that many rows",
     )
     run.add_argument("--seeds", type=_seeds, default=[0], help="0-2 or 0,3,5; default: 0")
@@ -137,16 +137,15 @@ def _cost(args: argparse.Namespace) -> int:
     return 0
 
 
-def _comma_separated(text: str) -> list[str]:
-    return [name for name in text.split(",") if name]
+def _names_in(known: Iterable[str]) -> Callable[[str], list[str]]:
+    """Return a parser of comma-separated names, each perhaps followed by :ROWS."""
 
-
-def _names_in(known: dict[str, Any]) -> Any:
     def names(text: str) -> list[str]:
-        for name in _comma_separated(text):
-            if name not in known:
-                raise argparse.ArgumentTypeError(f"{name!r} is none of {', '.join(known)}")
-        return _comma_separated(text)
+        unknown = {name.partition(":")[0] for name in text.split(",")} - set(known)
+        if unknown:
+            listed = ", ".join(sorted(unknown))
+            raise argparse.ArgumentTypeError(f"unknown: {listed}; choose from {', '.join(known)}")
+        return text.split(",")
 
     return names
 

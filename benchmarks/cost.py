@@ -29,6 +29,9 @@ HEADER = ["what", "ours", "reference", "ratio of CPU", "ratio of wall", "limit"]
 BATCH_SIZE = 256
 LR = 1e-3
 LATENT_DIM = 10
+# Widths, a factor on the epochs that gives the clock something to see, and the largest ratio.
+NETWORKS = [((784, 500, 500, 2000), 1, 1.10), ((64, 64), 10, 1.30)]
+LOADER_ROWS = 20_000
 MEMORY_LIMIT = 500  # MB
 
 Work = Callable[[], object]
@@ -51,13 +54,14 @@ class Times:
 def measure_all(n_repeats: int, n_epochs: int, n_rows: int, memory_rows: int) -> list[list[str]]:
     """Return the table of costs, a row per comparison, under a header."""
     rows = [HEADER]
-    small = 10 * n_epochs  # so that there is something to time
-    for widths, epochs, limit in [((784, 500, 500, 2000), n_epochs, 1.10), ((64, 64), small, 1.3)]:
+    for widths, factor, limit in NETWORKS:
+        epochs = factor * n_epochs
         name = f"{epochs} epochs of {'-'.join(map(str, (*widths, LATENT_DIM)))}, bare loop"
         pair = against_bare_loop(widths, n_rows, epochs)
         rows.append(_compared(name, *pair, n_repeats, limit))
-    name = f"{n_epochs} epochs of 20000 x 32, skorch's own loader"
-    rows.append(_compared(name, *against_skorch((32, 64), 20_000, n_epochs), n_repeats, None))
+    name = f"{n_epochs} epochs of {LOADER_ROWS} x 32, skorch's own loader"
+    pair = against_skorch((32, 64), LOADER_ROWS, n_epochs)
+    rows.append(_compared(name, *pair, n_repeats, None))
     if memory_rows:
         rows.append(_memory(memory_rows))
     return rows
@@ -65,14 +69,14 @@ def measure_all(n_repeats: int, n_epochs: int, n_rows: int, memory_rows: int) ->
 
 def against_bare_loop(widths: tuple[int, ...], n_rows: int, n_epochs: int) -> tuple[Work, Work]:
     """Return our epochs and the same epochs of a bare loop, on networks with equal weights."""
-    X, autoencoder = _problem(widths, n_rows)
+    X, autoencoder = problem(widths, n_rows)
     network = copy.deepcopy(nn.Sequential(autoencoder.encoder, autoencoder.decoder))
-    return _ours(autoencoder, X, n_epochs), lambda: bare_loop(network, X, n_epochs)
+    return ours(autoencoder, X, n_epochs), lambda: bare_loop(network, X, n_epochs)
 
 
 def against_skorch(widths: tuple[int, ...], n_rows: int, n_epochs: int) -> tuple[Work, Work]:
     """Return our epochs and those of a plain skorch net, which loads row by row."""
-    X, autoencoder = _problem(widths, n_rows)
+    X, autoencoder = problem(widths, n_rows)
     net = NeuralNet(
         copy.deepcopy(nn.Sequential(autoencoder.encoder, autoencoder.decoder)),
         nn.MSELoss,
@@ -84,7 +88,7 @@ def against_skorch(widths: tuple[int, ...], n_rows: int, n_epochs: int) -> tuple
         callbacks="disable",
         verbose=0,
     )
-    return _ours(autoencoder, X, n_epochs), lambda: net.fit(X.numpy(), X.numpy())
+    return ours(autoencoder, X, n_epochs), lambda: net.fit(X.numpy(), X.numpy())
 
 
 def bare_loop(network: nn.Module, X: Tensor, n_epochs: int) -> None:
@@ -100,7 +104,7 @@ def bare_loop(network: nn.Module, X: Tensor, n_epochs: int) -> None:
             optimizer.step()
 
 
-def _problem(widths: tuple[int, ...], n_rows: int) -> tuple[Tensor, Autoencoder]:
+def problem(widths: tuple[int, ...], n_rows: int) -> tuple[Tensor, Autoencoder]:
     """Return random rows in [0, 1] and an autoencoder for them."""
     shape = (widths[0],)
     X = torch.rand(n_rows, widths[0])
@@ -108,19 +112,20 @@ def _problem(widths: tuple[int, ...], n_rows: int) -> tuple[Tensor, Autoencoder]
     return X, Autoencoder(Scaling(shape), encoder, make_decoder(LATENT_DIM, shape, widths[1:]))
 
 
-def _ours(autoencoder: Autoencoder, X: Tensor, n_epochs: int) -> Work:
+def ours(autoencoder: Autoencoder, X: Tensor, n_epochs: int) -> Work:
+    """Return the same training by our engine."""
     phase = Phase("training", [Turn("model", "reconstruction")], epochs=n_epochs)
     trainer = Trainer(autoencoder, optimizer=torch.optim.Adam, lr=LR, batch_size=BATCH_SIZE)
     table = Table(X.numpy())
     return lambda: trainer.run(table, [phase])
 
 
-def compare(ours: Work, reference: Work, n_repeats: int) -> tuple[Times, Times]:
+def compare(own: Work, reference: Work, n_repeats: int) -> tuple[Times, Times]:
     """Time two works in turn, after once without a clock, each the first every other time."""
     times = Times([], []), Times([], [])
-    ours()
+    own()
     reference()
-    both = list(zip(times, (ours, reference), strict=True))
+    both = list(zip(times, (own, reference), strict=True))
     for _ in range(n_repeats):
         for kept, work in both:
             kept.measure(work)
@@ -129,9 +134,9 @@ def compare(ours: Work, reference: Work, n_repeats: int) -> tuple[Times, Times]:
 
 
 def _compared(
-    name: str, ours: Work, reference: Work, n_repeats: int, limit: float | None
+    name: str, own: Work, reference: Work, n_repeats: int, limit: float | None
 ) -> list[str]:
-    mine, other = compare(ours, reference, n_repeats)
+    mine, other = compare(own, reference, n_repeats)
     cpu = float(np.median(np.divide(mine.cpu, other.cpu)))
     wall = float(np.median(np.divide(mine.wall, other.wall)))
     return [

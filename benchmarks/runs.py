@@ -9,7 +9,7 @@ import signal
 import time
 import traceback
 import warnings
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from importlib.metadata import version
@@ -30,6 +30,8 @@ from benchmarks.methods import METHODS, Task
 from skdeepcluster.metrics import clustering_accuracy, labeled_accuracy, labeled_fraction
 
 Record = dict[str, Any]
+
+SCORES = ["acc", "nmi", "ari"]
 
 PACKAGES = ["torch", "scikit-learn", "skorch", "numpy", "umap-learn", "hdbscan"]
 
@@ -52,18 +54,17 @@ def run_all(
     out.parent.mkdir(parents=True, exist_ok=True)
     n_failed = 0
     for name, method, seed in product(data, methods, seeds):
-        run = Run(method, load(name), seed, device, overrides or {})
-        if identity(run.what) in done:
-            print(f"{run}: done before", flush=True)
-            continue
         try:
-            record = run.measure(out, verbose)
-        except Exception:
+            run = Run(method, load(name), seed, device, overrides or {})
+            told = "done before"
+            if identity(run.what) not in done:
+                record = run.measure(out, verbose)
+                append(record, out)
+                told = summary(record)
+        except Exception:  # whatever it is, the other runs do not depend on it
             n_failed += 1
-            print(f"{run}: FAILED\n{traceback.format_exc()}", flush=True)
-            continue
-        append(record, out)
-        print(f"{run}: {summary(record)}", flush=True)
+            told = f"FAILED\n{traceback.format_exc()}"
+        print(f"{method} on {name}, seed {seed}: {told}", flush=True)
     return n_failed
 
 
@@ -74,7 +75,6 @@ class Run:
         self, method: str, data: Data, seed: int, device: str, overrides: Mapping[str, Any]
     ):
         self.data = data
-        self.seed = seed
         task = Task(
             n_clusters=data.n_classes,
             n_samples=data.X.shape[0],
@@ -92,9 +92,6 @@ class Run:
             "seed": seed,
             "settings": settings(self.model),
         }
-
-    def __str__(self) -> str:
-        return f"{self.what['method']} on {self.what['data']}, seed {self.seed}"
 
     def measure(self, out: Path, verbose: int = 0) -> Record:
         """Fit, score and time the model; progress is kept beside the output until it is done."""
@@ -195,9 +192,6 @@ def summary(record: Record) -> str:
     """Return a run's figures in one line."""
     scores = "  ".join(f"{name.upper()} {record['figures'][name]:.3f}" for name in SCORES)
     return f"{scores}  k {record['figures']['n_clusters']}  {record['wall_seconds']:.0f} s"
-
-
-SCORES: Sequence[str] = ("acc", "nmi", "ari")
 
 
 def append(record: Record, out: Path) -> None:

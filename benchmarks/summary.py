@@ -10,7 +10,7 @@ import numpy as np
 
 from benchmarks.methods import METHODS
 from benchmarks.published import published
-from benchmarks.runs import Record, identity
+from benchmarks.runs import SCORES, Record, identity
 
 HEADER = [
     "data",
@@ -74,7 +74,7 @@ def _row(group: list[Record], label: str) -> list[str]:
         str(first["n_samples"]),
         label,
         str(len(group)),
-        *(_spread(of[name]) for name in ("acc", "nmi", "ari")),
+        *(_spread(of[name]) for name in SCORES),
         _spread(of["n_clusters"], 1),
         _spread(of["labeled_fraction"]) if noisy else "",
         _spread(of["labeled_acc"]) if noisy else "",

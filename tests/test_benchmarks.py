@@ -1,0 +1,304 @@
+"""The benchmark harness: what it keeps of a run, how it goes on, and what it says of many."""
+
+import copy
+import csv
+import json
+import signal
+import sys
+import time
+
+import numpy as np
+import pytest
+import torch
+from scipy import sparse
+from sklearn.metrics import adjusted_rand_score
+from skorch.callbacks import Callback
+
+from benchmarks import cost, memory, methods, rendering, runs
+from benchmarks.__main__ import main
+from benchmarks.data import load, to_unit
+from benchmarks.published import PUBLISHED, published
+from benchmarks.summary import HEADER, tabulate
+from skdeepcluster.base import DeepClusterer
+from skdeepcluster.metrics import clustering_accuracy
+
+DATA = "digits:200"
+
+
+@pytest.fixture
+def out(tmp_path):
+    return tmp_path / "results" / "runs.jsonl"
+
+
+def run(out, *more, methods="kmeans", seeds="0", epochs=1):
+    command = ["run", "--methods", methods, "--data", DATA, "--seeds", seeds, "--out", str(out)]
+    return main([*command, "--device", "cpu", *more, "--set", f"max_epochs={epochs}"])
+
+
+class TestRun:
+    def test_keeps_a_line_for_every_method_and_seed(self, out):
+        assert run(out, methods="kmeans,ae-kmeans", seeds="0-1") == 0
+        records = runs.read(out)
+        assert [(r["method"], r["seed"]) for r in records] == [
+            ("kmeans", 0),
+            ("kmeans", 1),
+            ("ae-kmeans", 0),
+            ("ae-kmeans", 1),
+        ]
+        assert [r["epochs"] for r in records] == [None, None, 1, 1]
+        assert all(r["n_samples"] == 200 and not r["resumed"] for r in records)
+        assert records[2]["settings"]["max_epochs"] == 1
+        assert records[2]["device"] == "cpu"
+        assert records[2]["versions"]["torch"] == torch.__version__
+
+    def test_scores_the_labels_of_the_method(self, out):
+        run(out, seeds="3")
+        data = load(DATA)
+        task = methods.Task(data.n_classes, 200, False, None, seed=3, device="cpu")
+        labels = methods.METHODS["kmeans"](task).fit_predict(data.X)
+        found = runs.read(out)[0]["figures"]
+        assert found["acc"] == pytest.approx(clustering_accuracy(data.y, labels))
+        assert found["ari"] == pytest.approx(adjusted_rand_score(data.y, labels))
+        assert found["n_clusters"] == 10
+
+    def test_noise_is_an_error_to_accuracy_and_no_cluster(self):
+        found = runs.figures(np.array([0, 0, 1, 1]), np.array([5, -1, 2, 2]))
+        assert found["acc"] == 0.75
+        assert found["labeled_fraction"] == 0.75
+        assert found["labeled_acc"] == 1.0
+        assert found["n_clusters"] == 2
+
+    def test_skips_what_is_done_and_nothing_else(self, out, capsys):
+        run(out, methods="kmeans", seeds="0")
+        before = out.read_text()
+        run(out, methods="kmeans", seeds="0,1")
+        assert out.read_text().startswith(before)
+        assert [r["seed"] for r in runs.read(out)] == [0, 1]
+        assert "kmeans on digits:200, seed 0: done before" in capsys.readouterr().out
+
+    def test_other_settings_are_another_run(self, out):
+        for epochs in (0, 1, 1):
+            run(out, methods="ae-kmeans", epochs=epochs)
+        assert [r["settings"]["max_epochs"] for r in runs.read(out)] == [0, 1]
+
+    def test_goes_on_after_a_failure(self, out, monkeypatch, capsys):
+        def fail(task):
+            raise RuntimeError("no such method today")
+
+        monkeypatch.setitem(methods.METHODS, "ae-gmm", fail)
+        assert run(out, methods="ae-gmm,kmeans") == 1
+        assert [r["method"] for r in runs.read(out)] == ["kmeans"]
+        assert "no such method today" in capsys.readouterr().out
+
+    def test_continues_a_fit_that_was_cut_short(self, out, monkeypatch):
+        def crash(self, X):
+            raise RuntimeError("power cut")
+
+        with monkeypatch.context() as patch:
+            patch.setattr(DeepClusterer, "_complete", crash)
+            assert run(out, methods="ae-kmeans", epochs=2) == 1
+        assert len(list(out.parent.glob("*.checkpoint"))) == 1
+        assert run(out, methods="ae-kmeans", epochs=2) == 0
+        assert not list(out.parent.glob("*.checkpoint"))
+        resumed = runs.read(out)[0]
+        run(out.with_name("whole.jsonl"), methods="ae-kmeans", epochs=2)
+        whole = runs.read(out.with_name("whole.jsonl"))[0]
+        assert (resumed["resumed"], whole["resumed"]) == (True, False)
+        assert resumed["figures"] == whole["figures"]
+
+    def test_ctrl_c_leaves_no_record_though_the_fit_ends_well(self, out):
+        handler = signal.getsignal(signal.SIGINT)
+        overrides = {"max_epochs": 3, "callbacks": [PressCtrlC()]}
+        with pytest.raises(KeyboardInterrupt):
+            runs.run_all(["ae-kmeans"], [DATA], [0], out, device="cpu", overrides=overrides)
+        assert not out.exists()
+        assert signal.getsignal(signal.SIGINT) is handler
+
+    @pytest.mark.parametrize("wrong", [["--methods", "means"], ["--data", "digit:10"]])
+    def test_refuses_names_that_it_does_not_know(self, out, wrong, capsys):
+        with pytest.raises(SystemExit):
+            run(out, *wrong)
+        assert "choose from" in capsys.readouterr().err
+
+
+class PressCtrlC(Callback):
+    def on_epoch_end(self, net, **kwargs):
+        signal.raise_signal(signal.SIGINT)
+
+
+@pytest.mark.parametrize("name", methods.METHODS)
+@pytest.mark.parametrize("is_sparse", [False, True])
+def test_settings_of_a_method_depend_on_neither_seed_nor_device(name, is_sparse):
+    def told(seed, device):
+        task = methods.Task(4, 500, is_sparse, (1, 8, 8), seed, device)
+        return runs.settings(methods.METHODS[name](task))
+
+    assert told(0, "cpu") == told(1, "auto")
+    assert json.loads(json.dumps(told(0, "cpu"))) == told(0, "cpu")
+
+
+class TestData:
+    def test_a_draw_of_rows_is_always_the_same_rows(self):
+        load.cache_clear()
+        first = load(DATA)
+        load.cache_clear()
+        assert np.array_equal(first.X, load(DATA).X)
+        assert first.image_shape == (1, 8, 8)
+        assert first.n_classes == 10
+
+    def test_the_test_part_is_what_follows_the_training_part(self, tmp_path, monkeypatch):
+        X = np.arange(64, dtype=np.float32).reshape(4, 16)
+        np.savez(tmp_path / "pendigits.npz", X=X, y=[0, 1, 0, 1], n_train=1)
+        monkeypatch.setenv("SKDEEPCLUSTER_DATA", str(tmp_path))
+        data = load("pendigits-test")
+        assert data.X.shape == (3, 16)
+        assert (data.X.min(), data.X.max()) == (0, 1)
+        assert data.image_shape is None
+
+    def test_one_map_for_all_columns(self):
+        X = np.array([[0, 100], [50, 20]], dtype=np.float32)
+        assert np.allclose(to_unit(X), X / 100)
+        assert to_unit(np.array([[51]], dtype=np.uint8)) == np.float32(0.2)
+        assert np.array_equal(to_unit(X / 200), X / 200), "rows in [0, 1] are left alone"
+
+    def test_sparse_rows_stay_sparse(self):
+        X = to_unit(sparse.csr_matrix([[0.0, 4.0], [2.0, 0.0]]))
+        assert sparse.issparse(X)
+        assert np.allclose(X.toarray(), [[0, 1], [0.5, 0]])
+
+
+def record(seed, acc, method="n2d", data="mnist", settings=None, **more):
+    scores = {"acc": acc, "nmi": 0.5, "ari": 0.5, "n_clusters": 10}
+    noise = {"labeled_fraction": more.pop("labeled", 1.0), "labeled_acc": acc}
+    return {
+        "method": method,
+        "data": data,
+        "seed": seed,
+        "settings": settings or {"lr": 0.1},
+        "n_samples": 70_000,
+        "figures": {**scores, **noise},
+        "epochs": 15,
+        "cpu_seconds": 100.0,
+        "resumed": False,
+        **more,
+    }
+
+
+def cells(records):
+    header, *rows = tabulate(records)
+    return [dict(zip(header, row, strict=True)) for row in rows]
+
+
+class TestTable:
+    def test_shows_means_and_standard_deviations_over_seeds(self):
+        (row,) = cells([record(0, 0.7), record(1, 0.8), record(2, 0.9)])
+        assert (row["ACC"], row["seeds"], row["epochs"]) == ("0.800 ± 0.100", "3", "15")
+        assert row["published ACC"].startswith("0.979 (McConville")
+
+    def test_one_seed_has_no_deviation(self):
+        assert cells([record(0, 0.7)])[0]["ACC"] == "0.700"
+
+    def test_the_same_run_counts_once(self):
+        assert cells([record(0, 0.7), record(0, 0.7)])[0]["seeds"] == "1"
+
+    def test_never_mixes_settings_and_names_the_difference(self):
+        slow = {"lr": 0.01, "max_epochs": 5}
+        fast = {"lr": 0.1, "max_epochs": 5}
+        rows = cells([record(0, 0.7, settings=fast), record(0, 0.9, settings=slow)])
+        assert [(row["method"], row["ACC"]) for row in rows] == [
+            ("n2d lr=0.1", "0.700"),
+            ("n2d lr=0.01", "0.900"),
+        ]
+
+    def test_seconds_of_a_part_are_not_those_of_the_run(self):
+        part = record(1, 0.7, cpu_seconds=1.0, resumed=True)
+        assert cells([record(0, 0.7), part])[0]["CPU s"] == "100"
+
+    def test_shows_noise_where_there_is_some(self):
+        clean, noisy = cells([record(0, 0.7), record(0, 0.7, data="digits", labeled=0.5)])
+        assert (clean["labelled"], noisy["labelled"]) == ("", "0.500")
+
+    def test_a_figure_of_all_rows_is_marked_beside_the_test_part(self):
+        assert "all rows" not in published("n2d", "mnist")
+        assert "all rows" in published("n2d", "mnist-test")
+        assert published("kmeans", "mnist") == ""
+
+    def test_published_figures_belong_to_methods_that_exist(self):
+        assert set(PUBLISHED) <= set(methods.METHODS)
+
+    def test_prints_what_was_run(self, out, capsys):
+        run(out)
+        capsys.readouterr()
+        main(["table", str(out)])
+        header, _, row = capsys.readouterr().out.splitlines()
+        assert header.split()[:3] == ["data", "rows", "method"]
+        assert row.split()[:3] == [DATA, "200", "kmeans"]
+
+    def test_writes_the_file_that_the_documentation_shows(self, out, tmp_path):
+        run(out)
+        main(["table", str(out), "--output", str(tmp_path / "docs" / "quality.csv")])
+        with (tmp_path / "docs" / "quality.csv").open(encoding="utf-8") as file:
+            header, row = csv.reader(file)
+        assert header == HEADER
+        assert row[0] == DATA
+
+    def test_markdown(self, capsys):
+        rendering.show([["a", "b"], ["1", "22"]], "markdown", None)
+        assert capsys.readouterr().out == "| a | b  |\n| - | -- |\n| 1 | 22 |\n"
+
+
+class TestCost:
+    def test_the_bare_loop_makes_the_updates_of_the_engine(self):
+        X, autoencoder = cost.problem((12, 8), 600)
+        network = copy.deepcopy(torch.nn.Sequential(autoencoder.encoder, autoencoder.decoder))
+        begin = torch.cat([p.detach().flatten() for p in network.parameters()])
+        torch.manual_seed(0)
+        cost.bare_loop(network, X, 2)
+        torch.manual_seed(0)
+        cost.ours(autoencoder, X, 2)()
+        bare = torch.cat([p.detach().flatten() for p in network.parameters()])
+        own = torch.cat([p.detach().flatten() for p in autoencoder.parameters()])
+        assert not torch.allclose(begin, bare, atol=1e-4)
+        torch.testing.assert_close(own, bare, atol=1e-6, rtol=1e-5)
+
+    def test_times_two_works_in_turn(self):
+        order = []
+        own, other = cost.compare(lambda: order.append("own"), lambda: order.append("other"), 2)
+        assert order[2:] == ["own", "other", "other", "own"]
+        assert len(own.cpu) == len(own.wall) == len(other.cpu) == 2
+
+    def test_says_whether_a_limit_is_kept(self, monkeypatch):
+        def measured(own_seconds):
+            times = cost.Times([own_seconds], [1.0]), cost.Times([1.0], [1.0])
+            monkeypatch.setattr(cost, "compare", lambda *args: times)
+            return cost._compared("x", None, None, 1, 1.1)
+
+        assert measured(1.05)[3:] == ["1.05", "1.00", "1.10: kept"]
+        assert measured(1.2)[-1] == "1.10: EXCEEDED"
+
+    def test_prints_a_row_for_every_comparison(self, capsys, monkeypatch):
+        monkeypatch.setattr(cost, "NETWORKS", [((8, 4), 1, 1.1)])
+        monkeypatch.setattr(cost, "LOADER_ROWS", 300)
+        main(["cost", "--repeats", "1", "--epochs", "1", "--rows", "300", "--memory-rows", "0"])
+        rows = capsys.readouterr().out.splitlines()[2:]
+        assert [row.split("  ")[0] for row in rows] == [
+            "1 epochs of 8-4-10, bare loop",
+            "1 epochs of 300 x 32, skorch's own loader",
+        ]
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="anonymous memory is read from /proc")
+class TestMemory:
+    def test_the_peak_sees_what_came_and_went(self):
+        with memory.AnonymousPeak() as peak:
+            block = np.ones(80_000_000, dtype=np.uint8)
+            time.sleep(0.2)
+            del block
+        assert 60 < peak.megabytes < 200
+
+    def test_a_memory_map_does_not_count(self, tmp_path):
+        X = memory.make_memmap(tmp_path / "X.npy", 40_000)
+        with memory.AnonymousPeak() as peak:
+            assert 0 < X.max() < 1
+        assert X.nbytes > 40e6
+        assert peak.megabytes < 20
