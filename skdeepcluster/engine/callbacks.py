@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from numbers import Real
 from typing import Any
 
 from skorch.callbacks import Callback
@@ -17,7 +18,10 @@ class ProgressBar(Callback):
         """Open the bar of a phase."""
         phase, place = net.phase_, net.place_
         self.bar_ = tqdm(
-            total=phase.epochs, initial=place.epoch, desc=f"{net.stage}: {phase.name}", unit="epoch"
+            total=net.n_epochs_,
+            initial=place.epoch,
+            desc=f"{net.stage}: {phase.name}",
+            unit="epoch",
         )
 
     def on_epoch_end(self, net: Any, **kwargs: Any) -> None:
@@ -37,5 +41,9 @@ class EpochLog(Callback):
         """Print the last record."""
         record = {k: v for k, v in net.history[-1].items() if k not in ("batches", "epoch")}
         head = f"{record.pop('stage')}: {record.pop('phase')} {record.pop('phase_epoch')}"
-        terms = "  ".join(f"{name} {value:.4g}" for name, value in record.items())
-        print(f"{head}/{net.phase_.epochs}  {terms}")
+        terms = "  ".join(f"{name} {_shown(value)}" for name, value in record.items())
+        print(f"{head}/{net.n_epochs_}  {terms}")
+
+
+def _shown(value: Any) -> str:
+    return f"{value:.4g}" if isinstance(value, Real) else str(value)

@@ -81,5 +81,5 @@ def precision_on(device: torch.device, precision: str) -> str:
 
 
 def _has_amx() -> bool:
-    capabilities = getattr(torch.cpu, "get_capabilities", dict)()  # since torch 2.10
-    return bool(capabilities.get("amx_bf16", False))
+    capabilities: dict[str, bool] = getattr(torch.cpu, "get_capabilities", dict)()  # torch >= 2.10
+    return capabilities.get("amx_bf16", False)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import cast
+from typing import Any, cast
 
 from torch import Tensor, nn
 
@@ -23,6 +23,8 @@ class Model(nn.Module):
     scaling : nn.Module
         Maps rows to the networks' input, with an ``inverse``.
     """
+
+    scaling: Any
 
     def __init__(self, scaling: nn.Module):
         super().__init__()

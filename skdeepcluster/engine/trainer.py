@@ -10,7 +10,7 @@ import time
 import warnings
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
-from typing import Any
+from typing import Any, cast
 
 import torch
 from sklearn.exceptions import ConvergenceWarning
@@ -130,8 +130,7 @@ class Trainer(NeuralNet):
                 self.notify("on_grad_computed", named_parameters=named, batch=batch, training=True)
             return loss
 
-        loss = optimizer.step(closure)
-        assert loss is not None
+        loss: Tensor = optimizer.step(cast(Any, closure))  # typed for a float
         self._note(f"{turn.group}_loss", loss, len(batch["rows"]))
         return loss
 
@@ -183,7 +182,9 @@ class Trainer(NeuralNet):
         self, phase: Phase, table: Table, resumed: bool, checkpoint: Checkpoint | None
     ) -> None:
         self.phase_ = phase
-        self.n_batches_ = phase.n_batches(table.n_batches(self.batch_size))
+        per_epoch = table.n_batches(self.batch_size)
+        self.n_batches_ = phase.n_batches(per_epoch)
+        self.n_epochs_ = math.ceil(self.n_batches_ / per_epoch)
         if not resumed:
             self._start(table)
             if not self._goes_on():
