@@ -16,6 +16,7 @@ from torch import Tensor, nn
 __all__ = ["Scaling", "fit_scaling"]
 
 CHUNK = 4096  # rows looked at together, so that a memory map is never read whole
+LARGEST, SMALLEST = 1e37, 1e-37  # within which differences and their inverses fit in float32
 Mode = Literal["auto", "minmax", "standard"]
 
 
@@ -103,12 +104,22 @@ def fit_scaling(
     scaling : Scaling
         The map and its inverse.
 
+    Raises
+    ------
+    ValueError
+        If values are too large for float32.
+
     Examples
     --------
     >>> fit_scaling(np.array([[0, 255]], dtype=np.uint8), "auto", (2,)).bounded
     True
     """
     low, high = _extremes(X)
+    if max(-low, high) > LARGEST:
+        raise ValueError(
+            f"X has values as large as {max(-low, high):.1g}, too large for networks, which "
+            f"calculate in float32; expected at most {LARGEST:.0g}. Use another unit."
+        )
     if mode is None or (mode == "auto" and low >= 0 and high <= 1):
         return Scaling(shape, bounded=low >= 0 and high <= 1)
     if mode == "auto" and X.dtype == np.uint8:
@@ -129,10 +140,11 @@ def _columnwise(
         weight = None if sample_weight is None else np.repeat(sample_weight[rows], repeats)
         options = {} if mode == "minmax" else {"sample_weight": weight}
         scaler.partial_fit(chunk.reshape(-1, n_columns).astype(np.float64), **options)
-    if mode == "minmax":
-        offset, factor = scaler.data_min_, scaler.scale_
+    if mode == "minmax":  # scale_ would take a range below 1e-15 for rounding, whatever the unit
+        offset, spread = scaler.data_min_, scaler.data_range_
     else:
-        offset, factor = scaler.mean_, 1 / scaler.scale_
+        offset, spread = scaler.mean_, scaler.scale_
+    factor = 1 / np.where(spread > SMALLEST, spread, 1)
     return Scaling(shape, np.repeat(offset, repeats), np.repeat(factor, repeats), mode == "minmax")
 
 
