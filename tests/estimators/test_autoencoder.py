@@ -1,0 +1,115 @@
+"""AutoencoderClustering: what is its own."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from sklearn.base import clone
+from sklearn.cluster import MeanShift
+from sklearn.metrics import adjusted_rand_score
+from torch import nn
+
+from skdeepcluster import AutoencoderClustering
+from skdeepcluster.datasets import load_digits
+from skdeepcluster.metrics import clustering_accuracy
+
+SMALL = {
+    "latent_dim": 2,
+    "hidden_layer_sizes": (32,),
+    "batch_size": 32,
+    "lr": 1e-2,
+    "max_epochs": 20,
+    "device": "cpu",
+    "random_state": 0,
+}
+
+
+@pytest.mark.parametrize(
+    "head", ["kmeans", "spherical", "gmm", "agglomerative", MeanShift(bandwidth=1)]
+)
+def test_heads(blobs, head):
+    model = AutoencoderClustering(3, head=head, **SMALL).fit(blobs[0])
+    np.testing.assert_array_equal(model.labels_, model.predict(blobs[0]))
+    assert hasattr(model, "predict_proba") == (head == "gmm")
+    if head != "spherical":  # directions alone do not tell these blobs apart
+        assert adjusted_rand_score(blobs[1], model.labels_) > 0.9
+
+
+def test_hdbscan_finds_the_number_of_clusters(blobs):
+    X = np.vstack([blobs[0], [[99.0] * 6]]).astype(np.float32)
+    params = {"head_params": {"min_cluster_size": 20}}
+    model = AutoencoderClustering(None, head="hdbscan", **params, **SMALL).fit(X)
+    assert model.n_clusters_ == 3
+    assert model.labels_.min() == -1
+    assert model.cluster_centers_.shape == (3, 2)
+    assert set(model.sample(30, random_state=0)[1]) == {0, 1, 2}  # never noise
+    np.testing.assert_array_equal(model.labels_, model.predict(X))
+
+
+def test_all_noise_is_a_usable_result():
+    X = np.random.RandomState(0).uniform(size=(30, 3))
+    params = {"head_params": {"min_cluster_size": 29}}
+    with pytest.warns(UserWarning, match="all rows are noise"):
+        model = AutoencoderClustering(None, head="hdbscan", **params, **SMALL).fit(X)
+    assert model.n_clusters_ == 0
+    assert (model.predict(X) == -1).all()
+    with pytest.raises(ValueError, match="nothing to sample"):
+        model.sample(3)
+
+
+def test_a_number_of_clusters_is_asked_for(blobs):
+    with pytest.raises(ValueError, match="needs n_clusters"):
+        AutoencoderClustering(None, **SMALL).fit(blobs[0])
+
+
+def test_umap_keeps_the_laws(blobs):
+    model = AutoencoderClustering(3, manifold="umap", head="gmm", **SMALL).fit(blobs[0])
+    assert adjusted_rand_score(blobs[1], model.labels_) == 1
+    np.testing.assert_array_equal(model.labels_, model.predict(blobs[0]))
+    assert model.transform(blobs[0]).shape == (150, 2)  # codes, not UMAP's coordinates
+    one, other = model.predict_proba(blobs[0]), model.predict_proba(blobs[0][5:6])
+    np.testing.assert_array_equal(one[5:6], other)
+    again = clone(model).fit(blobs[0])
+    np.testing.assert_array_equal(again.labels_, model.labels_)
+
+
+def test_weights_equal_repeated_rows(blobs):
+    """In full batches, weights of 0, 1 and 2 act as leaving out and repeating rows."""
+    X, weight = blobs[0], np.arange(len(blobs[0])) % 3
+    full = AutoencoderClustering(3, **{**SMALL, "batch_size": 1000})
+    weighted = clone(full).fit(X, sample_weight=weight)
+    repeated = clone(full).fit(np.repeat(X, weight, axis=0))
+    np.testing.assert_allclose(weighted.transform(X), repeated.transform(X), rtol=1e-3, atol=1e-3)
+    np.testing.assert_allclose(
+        weighted.history_[-1]["train_loss"], repeated.history_[-1]["train_loss"], rtol=1e-4
+    )
+    plain = clone(full).fit(X)
+    assert not np.allclose(plain.transform(X), weighted.transform(X), rtol=1e-2, atol=1e-2)
+
+
+def test_networks_of_ones_own(blobs):
+    def encoder(shape):
+        return nn.Sequential(nn.Linear(shape[0], 16), nn.Tanh(), nn.Linear(16, 2))
+
+    model = AutoencoderClustering(3, encoder=encoder, **SMALL).fit(blobs[0])
+    assert isinstance(model.module_.encoder[1], nn.Tanh)
+    assert adjusted_rand_score(blobs[1], model.labels_) > 0.9
+
+
+def test_reconstructions_come_back_in_the_users_units():
+    X, _ = load_digits(return_X_y=True)
+    pixels = (X * 255).astype(np.uint8)
+    settings = {**SMALL, "hidden_layer_sizes": (128,), "latent_dim": 10, "lr": 1e-3}
+    model = AutoencoderClustering(10, **settings).fit(pixels[:600])
+    rows = model.inverse_transform(model.transform(pixels[:600]))
+    error = np.mean((rows - pixels[:600]) ** 2)
+    assert error < 0.5 * np.mean((pixels[:600] - pixels[:600].mean(0)) ** 2)
+
+
+@pytest.mark.parametrize("head", ["kmeans", "gmm"])
+def test_digits(head):
+    """Codes of ten numbers keep what tells digits apart; chance is below .2."""
+    X, y = load_digits(return_X_y=True)
+    settings = {**SMALL, "hidden_layer_sizes": (256, 128), "latent_dim": 10, "lr": 1e-3}
+    model = AutoencoderClustering(10, head=head, **settings).fit(X)
+    assert clustering_accuracy(y, model.labels_) > 0.6

@@ -1,0 +1,133 @@
+"""ClusterGANClustering: what is its own."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+from sklearn.metrics import adjusted_rand_score
+from torch import nn
+from torch.nn import functional as F
+
+from skdeepcluster import ClusterGANClustering
+from skdeepcluster.datasets import load_digits
+from skdeepcluster.estimators.clustergan import _ClusterGAN
+from skdeepcluster.metrics import clustering_accuracy
+from skdeepcluster.priors import DiscreteContinuousPrior
+from skdeepcluster.scaling import Scaling
+
+SMALL = {
+    "latent_dim": 2,
+    "hidden_layer_sizes": (64, 64),
+    "batch_size": 32,
+    "lr": 2e-3,
+    "device": "cpu",
+    "random_state": 0,
+}
+
+
+def count(model: ClusterGANClustering, loss: str) -> int:
+    return sum(f"{loss}_loss" in record for record in model.history_)
+
+
+@pytest.mark.parametrize("game", ["wasserstein", "vanilla"])
+def test_the_terms_are_those_of_the_thesis(game):
+    """Equations 3.5 to 3.7, from networks whose outputs are known."""
+    prior = DiscreteContinuousPrior(2, 1)
+    scaling = Scaling((3,))
+    model = _ClusterGAN(scaling, nn.Identity(), nn.Identity(), _FirstColumn(), prior, game)
+    batch = {"X": torch.tensor([[2.0, 0.0, 1.0], [-1.0, 1.0, 0.0]])}
+
+    torch.manual_seed(0)
+    terms = model.judgement(batch)
+    torch.manual_seed(0)
+    z, components = prior.sample(2)
+    real, fake = batch["X"][:, 0], z[:, 0]
+    if game == "wasserstein":
+        torch.testing.assert_close(terms["real"], -real)
+        torch.testing.assert_close(terms["fake"], fake.mean())
+        torch.testing.assert_close(terms["penalty"], torch.tensor(0.0))  # a slope of one
+    else:
+        torch.testing.assert_close(terms["real"], -torch.sigmoid(real).log())
+        torch.testing.assert_close(terms["fake"], -(1 - torch.sigmoid(fake)).log().mean())
+        assert "penalty" not in terms
+
+    torch.manual_seed(0)
+    terms = model.generation(batch)
+    wanted = -fake if game == "wasserstein" else -torch.sigmoid(fake).log()
+    torch.testing.assert_close(terms["adversarial"], wanted.mean())
+    torch.testing.assert_close(terms["noise"], torch.tensor(0.0))  # E(G(z)) is z
+    torch.testing.assert_close(terms["component"], F.cross_entropy(z[:, 1:], components))
+
+
+class _FirstColumn(nn.Module):
+    """A critic whose score is the first column."""
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return x[:, 0]
+
+
+def test_the_critic_takes_more_turns(blobs):
+    """150 rows in batches of 32 are 5 updates an epoch, 30 in six epochs: 25 and 5."""
+    settings = {**SMALL, "max_epochs": 6}
+    wasserstein = ClusterGANClustering(3, **settings).fit(blobs[0])
+    vanilla = ClusterGANClustering(3, adversarial_loss="vanilla", **settings).fit(blobs[0])
+    assert count(wasserstein, "generator") == 5
+    assert count(wasserstein, "critic") == 6
+    assert count(vanilla, "generator") == count(vanilla, "critic") == 6
+    assert wasserstein.history_[0]["phase"] == "game"
+
+
+def test_the_critic_learns_at_its_own_rate(blobs):
+    def critic_after(**params):
+        settings = {**SMALL, "max_epochs": 1, **params}
+        return ClusterGANClustering(3, **settings).fit(blobs[0]).module_.critic[0].weight
+
+    assert not torch.equal(critic_after(), critic_after(critic_lr=1e-4))
+    torch.testing.assert_close(critic_after(), critic_after(critic_lr=2e-3))
+
+
+def test_codes_are_the_priors(blobs):
+    model = ClusterGANClustering(3, **SMALL, max_epochs=60).fit(blobs[0])
+    codes = model.transform(blobs[0])
+    assert codes.shape == (150, 5)
+    np.testing.assert_allclose(codes[:, 2:].sum(1), 1, rtol=1e-5)
+    np.testing.assert_array_equal(codes[:, 2:].argmax(1), model.predict(blobs[0]))
+    assert adjusted_rand_score(blobs[1], model.labels_) > 0.9
+
+
+def test_generated_rows_stay_in_the_unit_interval():
+    X, _ = load_digits(return_X_y=True)
+    model = ClusterGANClustering(10, **SMALL, max_epochs=2).fit(X[:200])
+    rows, _ = model.sample(50, random_state=0)
+    assert rows.min() >= 0 and rows.max() <= 1
+
+
+def test_dead_components_are_dropped(blobs):
+    with pytest.warns(UserWarning, match="have members"):
+        model = ClusterGANClustering(40, **SMALL, max_epochs=10).fit(blobs[0])
+    assert model.n_clusters_ < 40
+    assert model.predict_proba(blobs[0]).shape == (150, model.n_clusters_)
+    np.testing.assert_array_equal(model.labels_, model.predict(blobs[0]))
+    np.testing.assert_array_equal(np.unique(model.labels_), np.arange(model.n_clusters_))
+    rows, labels = model.sample(20, cluster=model.n_clusters_ - 1, random_state=0)
+    assert rows.shape == (20, 6) and (labels == model.n_clusters_ - 1).all()
+
+
+def test_a_critic_of_ones_own(blobs):
+    def critic(shape):
+        return nn.Sequential(nn.Linear(shape[0], 8), nn.Tanh(), nn.Linear(8, 1), nn.Flatten(0))
+
+    model = ClusterGANClustering(3, critic=critic, **SMALL, max_epochs=2).fit(blobs[0])
+    assert isinstance(model.module_.critic[1], nn.Tanh)
+    with pytest.raises(ValueError, match="critic maps"):
+        ClusterGANClustering(3, critic=lambda s: nn.Linear(s[0], 2), **SMALL).fit(blobs[0])
+
+
+@pytest.mark.parametrize("game", ["wasserstein", "vanilla"])
+def test_digits(game):
+    """Far from the best method on small data, but well above chance, which is below .2."""
+    X, y = load_digits(return_X_y=True)
+    settings = {**SMALL, "latent_dim": 10, "lr": 1e-3, "hidden_layer_sizes": (256, 256)}
+    model = ClusterGANClustering(10, adversarial_loss=game, **settings, max_epochs=30).fit(X)
+    assert clustering_accuracy(y, model.labels_) > 0.25
