@@ -36,6 +36,8 @@ RESERVED = {
     "dataset": "batches are sliced from the data directly",
     "callbacks": "use the estimator's callbacks=",
     "device": "use the estimator's device=",
+    "precision": "use the estimator's precision=",
+    "stage": "the method names its stages",
     "batch_size": "use the estimator's batch_size=",
     "lr": "use the estimator's lr=",
     "optimizer": "use the estimator's optimizer=",
@@ -121,7 +123,8 @@ def check_image_shape(
     if image_shape is None:
         return own or (n_features,)
     shape = tuple(int(size) for size in image_shape)
-    if len(shape) != 3 or int(np.prod(shape)) != n_features or own not in (None, shape):
+    fits = len(shape) == 3 and min(shape) > 0 and int(np.prod(shape)) == n_features
+    if not fits or own not in (None, shape):
         expected = own or f"three sizes whose product is {n_features}"
         raise ValueError(
             f"image_shape={tuple(image_shape)!r} does not fit the data: expected (channels, "
@@ -229,8 +232,9 @@ def check_trainer_params(trainer_params: Mapping[str, Any] | None) -> dict[str, 
     {'optimizer__weight_decay': 1e-05}
     """
     for name in trainer_params or ():
-        if name in RESERVED:
-            raise ValueError(f"trainer_params cannot set {name!r}: {RESERVED[name]}.")
+        part, _, option = name.partition("__")
+        if part in RESERVED and not (option and part in ("callbacks", "optimizer")):
+            raise ValueError(f"trainer_params cannot set {name!r}: {RESERVED[part]}.")
     return dict(trainer_params or {})
 
 
