@@ -10,7 +10,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
 from numbers import Integral, Real
-from typing import Any, ClassVar, Self
+from typing import Any, ClassVar, Self, TypeVar
 
 import numpy as np
 import torch
@@ -37,7 +37,7 @@ from skdeepcluster.engine.schedule import Phase
 from skdeepcluster.engine.table import Batch, Table, tiled
 from skdeepcluster.engine.trainer import Trainer
 from skdeepcluster.networks import make_critic, make_decoder, make_encoder
-from skdeepcluster.scaling import Scaling, fit_scaling
+from skdeepcluster.scaling import Mode, Scaling, fit_scaling
 from skdeepcluster.validation import (
     DTYPES,
     as_rows,
@@ -49,6 +49,9 @@ from skdeepcluster.validation import (
 )
 
 __all__ = ["DeepClusterer"]
+
+Trained = TypeVar("Trained", bound=Model)
+Method = TypeVar("Method", bound=Callable[..., Any])
 
 # A fused step is several times faster than torch's default, also on a processor.
 OPTIMIZERS: dict[Any, Callable[..., torch.optim.Optimizer]] = {
@@ -69,7 +72,7 @@ class _Fit:
     interrupted: bool = False
 
 
-def _has(capability: str) -> Callable[[Any], Callable[[DeepClusterer], bool]]:
+def _has(capability: str) -> Callable[[Method], Method]:
     """Make a method available where the estimator says that it has a capability."""
     return available_if(lambda self: getattr(self, capability))
 
@@ -123,7 +126,7 @@ class DeepClusterer(
         encoder: Callable[[tuple[int, ...]], nn.Module] | None,
         decoder: Callable[[tuple[int, ...]], nn.Module] | None,
         image_shape: tuple[int, int, int] | None,
-        scaling: str | None,
+        scaling: Mode | None,
         max_epochs: int,
         batch_size: int,
         lr: float,
@@ -136,7 +139,7 @@ class DeepClusterer(
         random_state: int | np.random.RandomState | None,
         verbose: int,
     ):
-        self.n_clusters = n_clusters
+        self.n_clusters: Any = n_clusters  # an int, where a method does not find it
         self.latent_dim = latent_dim
         self.hidden_layer_sizes = hidden_layer_sizes
         self.encoder = encoder
@@ -188,7 +191,7 @@ class DeepClusterer(
     # -- fit ------------------------------------------------------------------------------------
 
     @_fit_context(prefer_skip_nested_validation=True)
-    def fit(self, X: ArrayLike, y: Any = None, sample_weight: ArrayLike | None = None) -> Self:
+    def fit(self, X: Any, y: Any = None, sample_weight: ArrayLike | None = None) -> Self:
         """Train the networks and find the clusters.
 
         Parameters
@@ -225,7 +228,7 @@ class DeepClusterer(
         self._fitting = _Fit(seed, scaling, checkpoint)
         try:
             with seeded(seed, device):
-                self.module_ = self._fit(self._table(rows, weight))
+                self.module_: Any = self._fit(self._table(rows, weight))
                 self._complete(X)
             self._close(self._fitting)
         finally:
@@ -233,17 +236,17 @@ class DeepClusterer(
         return self
 
     def _train(
-        self, stage: str, make_model: Callable[[], Model], phases: Sequence[Phase], table: Table
-    ) -> Model:
+        self, stage: str, make_model: Callable[[], Trained], phases: Sequence[Phase], table: Table
+    ) -> Trained:
         """Make a model and train it through phases; a fit may have several such stages."""
-        fitting = self._fitting
-        trainer = Trainer(make_model(), stage=stage, **self._trainer_kwargs())
+        fitting, model = self._fitting, make_model()
+        trainer = Trainer(model, stage=stage, **self._trainer_kwargs())
         trainer.interrupted_ = fitting.interrupted
         trainer.run(table, phases, fitting.checkpoint)
         fitting.interrupted = trainer.interrupted_
         records = trainer.history.to_list()
         self.history_ += [{k: v for k, v in r.items() if k != "batches"} for r in records]
-        return trainer.model
+        return model
 
     def _trainer_kwargs(self) -> dict[str, Any]:
         """Return the parameters of the trainer that every stage has."""
@@ -281,7 +284,7 @@ class DeepClusterer(
         """Derive everything that follows from the trained model."""
         self.module_.eval().zero_grad(set_to_none=True)
         self.n_iter_ = len(self.history_)
-        self._live = None
+        self._live: Tensor | None = None
         codes = self._apply(X, self.module_).cpu().numpy()
         self._n_features_out = codes.shape[1]
         labels = self._apply(X, self._assign).cpu().numpy()
@@ -305,7 +308,7 @@ class DeepClusterer(
 
     def _n_candidates(self) -> int:
         """Return the number of clusters before dead ones are dropped."""
-        return int(self.n_clusters)  # type: ignore[arg-type]
+        return int(self.n_clusters)
 
     def _describe_codes(self, codes: NDArray[Any]) -> None:
         """Keep the mean and the spread of the codes of every cluster, for centres and samples."""
@@ -558,9 +561,9 @@ class DeepClusterer(
 
     def _make_critic(self, **options: Any) -> nn.Module:
         """Return the user's critic, or the one for the input's shape."""
-        if self.critic is None:  # type: ignore[attr-defined]
+        if self.critic is None:
             return make_critic(self._input_shape, **options)
-        return _probed(self.critic(self._input_shape), "critic", self._input_shape, ())  # type: ignore[attr-defined]
+        return _probed(self.critic(self._input_shape), "critic", self._input_shape, ())
 
     # -- scikit-learn ---------------------------------------------------------------------------
 

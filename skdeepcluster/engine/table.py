@@ -60,6 +60,10 @@ class Table(Dataset):
         columns = {name: column.index_select(0, here) for name, column in self.columns.items()}
         return {"X": self._read(rows, here), "rows": here, **columns}
 
+    def array(self, name: str) -> np.ndarray | None:
+        """Return a column as an array, or None if there is no such column."""
+        return self.columns[name].cpu().numpy() if name in self.columns else None
+
     def n_batches(self, batch_size: int) -> int:
         """Return the number of batches of an epoch."""
         return len(_cuts(len(self), batch_size)) - 1

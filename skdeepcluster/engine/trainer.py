@@ -78,8 +78,8 @@ class Trainer(NeuralNet):
     # -- what skorch asks for -------------------------------------------------------------------
 
     @property
-    def model(self) -> Model:
-        """The model itself, not its compiled wrapper."""
+    def model(self) -> Any:
+        """The model itself, not its compiled wrapper; what it offers is the method's affair."""
         return self.module
 
     @property

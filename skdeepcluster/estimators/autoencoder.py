@@ -26,7 +26,7 @@ from skdeepcluster.engine.schedule import Phase, Turn, one_cycle
 from skdeepcluster.engine.table import Batch, Table, tiled
 from skdeepcluster.heads import HEADS, make_head
 from skdeepcluster.objectives import squared_error
-from skdeepcluster.scaling import Scaling
+from skdeepcluster.scaling import Mode, Scaling
 
 __all__ = ["Autoencoder", "AutoencoderClustering", "reconstruction_phase"]
 
@@ -191,7 +191,7 @@ class AutoencoderClustering(DeepClusterer):
         encoder: Callable[[tuple[int, ...]], nn.Module] | None = None,
         decoder: Callable[[tuple[int, ...]], nn.Module] | None = None,
         image_shape: tuple[int, int, int] | None = None,
-        scaling: str | None = "auto",
+        scaling: Mode | None = "auto",
         max_epochs: int = 50,
         batch_size: int = 256,
         lr: float = 1e-3,
@@ -236,7 +236,6 @@ class AutoencoderClustering(DeepClusterer):
     def _fit(self, table: Table) -> Autoencoder:
         phases = [reconstruction_phase(self.max_epochs, "reconstruction")]
         model = self._train("autoencoder", self._make_model, phases, table)
-        weight = table.columns.get("weight")
         self.head_ = make_head(
             self.head,
             self.n_clusters,
@@ -244,7 +243,7 @@ class AutoencoderClustering(DeepClusterer):
             manifold_params=self.manifold_params,
             head_params=self.head_params,
             random_state=self._fitting.seed,
-        ).fit(tiled(model, table).cpu().numpy(), None if weight is None else weight.cpu().numpy())
+        ).fit(tiled(model, table).cpu().numpy(), table.array("weight"))
         return model
 
     def _n_candidates(self) -> int:

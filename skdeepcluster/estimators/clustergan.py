@@ -32,7 +32,7 @@ from skdeepcluster.objectives import (
     wasserstein_adversarial_loss,
 )
 from skdeepcluster.priors import DiscreteContinuousPrior
-from skdeepcluster.scaling import Scaling
+from skdeepcluster.scaling import Mode, Scaling
 
 __all__ = ["ClusterGANClustering"]
 
@@ -237,7 +237,7 @@ class ClusterGANClustering(DeepClusterer):
         decoder: Callable[[tuple[int, ...]], nn.Module] | None = None,
         critic: Callable[[tuple[int, ...]], nn.Module] | None = None,
         image_shape: tuple[int, int, int] | None = None,
-        scaling: str | None = "auto",
+        scaling: Mode | None = "auto",
         max_epochs: int = 200,
         batch_size: int = 64,
         lr: float = 1e-4,

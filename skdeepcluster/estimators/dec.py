@@ -36,7 +36,7 @@ from skdeepcluster.objectives import (
     student_t_log_proba,
     target_distribution,
 )
-from skdeepcluster.scaling import Scaling
+from skdeepcluster.scaling import Mode, Scaling
 
 __all__ = ["DECClustering"]
 
@@ -188,7 +188,7 @@ class DECClustering(DeepClusterer):
         encoder: Callable[[tuple[int, ...]], nn.Module] | None = None,
         decoder: Callable[[tuple[int, ...]], nn.Module] | None = None,
         image_shape: tuple[int, int, int] | None = None,
-        scaling: str | None = "auto",
+        scaling: Mode | None = "auto",
         batch_size: int = 256,
         lr: float = 1e-3,
         optimizer: str | Callable[..., torch.optim.Optimizer] = "adam",
@@ -256,7 +256,7 @@ def _place_centers(trainer: Trainer, table: Table, seed: int) -> None:
     centers = trainer.model.centers
     codes = trainer.encode(table).cpu().numpy()
     kmeans = KMeans(len(centers), n_init=20, random_state=seed)
-    kmeans.fit(codes, sample_weight=_weight(table))
+    kmeans.fit(codes, sample_weight=table.array("weight"))
     centers.data.copy_(torch.from_numpy(kmeans.cluster_centers_))
     table.columns["label"] = torch.full((len(table),), -1, device=table.device)
 
@@ -290,8 +290,3 @@ def _reseed_dead(trainer: Trainer, table: Table, q: Tensor) -> Tensor:
 
 def _is_settled(record: Mapping[str, Any], tol: float) -> bool:
     return record.get("label_change", 1.0) < tol
-
-
-def _weight(table: Table) -> Any:
-    weight = table.columns.get("weight")
-    return None if weight is None else weight.cpu().numpy()
