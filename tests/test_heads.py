@@ -69,7 +69,7 @@ def new_codes():
 @pytest.fixture(scope="module")
 def on_umap(blobs):
     """Two heads after UMAP, fitted once for the whole module."""
-    with warnings.catch_warnings():
+    with globals_untouched(), warnings.catch_warnings():
         warnings.simplefilter("error")  # nothing to complain of in an ordinary fit
         return {
             name: make_head(name, k, manifold="umap", random_state=0).fit(blobs[0])
@@ -101,12 +101,12 @@ def fitted(head, codes, n_clusters=N_CLUSTERS, **params):
 
 @contextmanager
 def globals_untouched():
-    """Global generators and numba's number of threads are afterwards as they were before."""
+    """Global generators and the number of threads are afterwards as they were before."""
 
     def states():
         _, key, *position = np.random.get_state()  # noqa: NPY002
         generators = [key.tolist(), position, random.getstate(), torch.get_rng_state().tolist()]
-        return [*generators, numba.get_num_threads()]
+        return [*generators, torch.get_num_threads()]
 
     before = states()
     yield
@@ -285,14 +285,25 @@ def test_new_codes_go_to_the_weighted_mean_of_their_neighbors(fake_umap):
     np.testing.assert_array_equal(head.labels_, [0, 1, 2])
 
 
-def test_a_failing_umap_leaves_no_trace(fake_umap, blobs, monkeypatch):
+def test_training_codes_far_from_the_origin_find_themselves(fake_umap):
+    # Their squares swallow their differences, where a distance is computed from products.
+    codes = 1e7 + np.arange(40.0).reshape(20, 2) / 100
+    head = fitted("agglomerative", codes, 20, manifold="umap")
+    np.testing.assert_array_equal(head._place(codes), 2 * codes[:, :1])
+    assert sorted(head.labels_) == list(range(20))
+    assert sorted(fitted("agglomerative", codes, 20).labels_) == list(range(20))
+
+
+def test_a_failing_umap_leaves_no_trace(on_umap, fake_umap, blobs, monkeypatch):
     def fail(self, codes):
         numba.set_num_threads(1)
         raise RuntimeError("umap failed")
 
     monkeypatch.setattr(fake_umap, "fit_transform", fail)
+    threads = numba.get_num_threads()
     with globals_untouched(), pytest.raises(RuntimeError, match="umap failed"):
         fitted("kmeans", blobs[0], manifold="umap")
+    assert numba.get_num_threads() == threads
 
 
 # -- clusters that die, noise ---------------------------------------------------------------------

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 from sklearn.neighbors import KNeighborsRegressor
+from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]
 
 Array = NDArray[np.float64]
 
@@ -87,13 +88,19 @@ def _embed(codes: Array, settings: dict[str, Any]) -> NDArray[np.float32]:
 
 @contextmanager
 def _restored_globals() -> Iterator[None]:
-    """Undo what UMAP leaves behind: numba's thread count after an error, numpy's generator."""
+    """Undo what UMAP and numba leave behind.
+
+    numba's thread pool, when it starts, raises the number of OpenMP threads of the whole process,
+    PyTorch's and scikit-learn's with it; UMAP forgets numba's own number after an error, and draws
+    from numpy's global generator for metrics that are callables.
+    """
     import numba
 
-    threads = numba.get_num_threads()
-    state = np.random.get_state()  # noqa: NPY002 - UMAP draws from it for callable metrics
-    try:
-        yield
-    finally:
-        numba.set_num_threads(threads)
-        np.random.set_state(state)  # noqa: NPY002
+    with threadpool_limits(1, user_api="openmp"):  # on leaving restores what was before
+        threads = numba.get_num_threads()
+        state = np.random.get_state()  # noqa: NPY002
+        try:
+            yield
+        finally:
+            numba.set_num_threads(threads)
+            np.random.set_state(state)  # noqa: NPY002
