@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from sklearn.decomposition import PCA
+from sklearn.utils import check_random_state
 from sklearn.utils.validation import check_is_fitted
 
 if TYPE_CHECKING:
@@ -60,7 +61,7 @@ class CodeMapDisplay:
     """Map of the codes in two dimensions, coloured by cluster.
 
     It is recommended to use :meth:`from_estimator`. Clusters are told apart by colour and marker
-    and carry their number at their median; noise (label -1) is drawn in grey.
+    and carry their number beside their median; noise (label -1) is drawn in grey.
 
     Parameters
     ----------
@@ -200,8 +201,8 @@ class CodeMapDisplay:
         self.ax_.annotate(
             str(label),
             np.median(self._rows(label), axis=0),
-            ha="center",
-            va="center",
+            xytext=(4, 4),  # beside a cluster of one spot, not over it
+            textcoords="offset points",
             weight="bold",
             path_effects=[withStroke(linewidth=3, foreground="white")],
         )
@@ -324,8 +325,9 @@ class SampleGridDisplay:
         """
         _require(estimator, "sample", "a sample grid")
         labels = range(estimator.n_clusters_) if clusters is None else clusters
+        rng = check_random_state(random_state)  # one stream: no two clusters share their noise
         samples = np.stack(
-            [estimator.sample(n_samples, cluster=k, random_state=random_state)[0] for k in labels]
+            [estimator.sample(n_samples, cluster=k, random_state=rng)[0] for k in labels]
         )
         image_shape = image_shape or getattr(estimator, "image_shape", None)
         if image_shape is not None:
@@ -363,12 +365,13 @@ class SampleGridDisplay:
         self.ax_.set(xlim=(-0.2, n_columns), ylim=(n_rows, 0), xticks=[], ylabel="cluster")
         return self
 
-    def _unit_scaled(self) -> NDArray[Any]:
-        low, high = np.min(self.samples), np.max(self.samples)
-        return (self.samples - low) / (high - low or 1)
+    def _unit_scaled(self, tail: float) -> NDArray[Any]:
+        low, high = np.percentile(self.samples, [tail, 100 - tail])
+        return np.clip((self.samples - low) / (high - low or 1), 0, 1)
 
     def _draw_images(self, cmap: str) -> None:
-        images = self._unit_scaled()
+        # A few outlying pixels must not take the contrast from all the others.
+        images = self._unit_scaled(tail=1)
         if images.ndim == 4:
             images = images[:, :, None]
         # (row, column, channel, height, width) laid out as one picture of channels-last pixels
@@ -390,7 +393,7 @@ class SampleGridDisplay:
     def _draw_vectors(self) -> None:
         from matplotlib.collections import PolyCollection
 
-        heights = 0.9 * self._unit_scaled()
+        heights = 0.9 * self._unit_scaled(tail=0)
         for row, label in enumerate(self.labels):
             bars = [_bars(values, column, row) for column, values in enumerate(heights[row])]
             self.ax_.add_collection(PolyCollection(bars, facecolors=_color(int(label))))

@@ -1,0 +1,50 @@
+"""Every example runs as a script, and so does what the README shows."""
+
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[1]
+EXAMPLES = sorted((ROOT / "examples").glob("*.py"))
+
+
+def run(arguments, folder):
+    """Run Python in a folder, without a display, and return what it printed."""
+    result = subprocess.run(
+        [sys.executable, *arguments],
+        cwd=folder,
+        env={**os.environ, "MPLBACKEND": "Agg"},
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        text=True,
+    )
+    assert result.returncode == 0, result.stderr
+    return result.stdout
+
+
+def accuracies(output):
+    """Map each name in the quickstart's report to its accuracy."""
+    return {name: float(value) for name, value in re.findall(r"^(\S+) +ACC (\S+)", output, re.M)}
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("example", EXAMPLES, ids=lambda path: path.name)
+def test_the_example_runs(example, tmp_path):
+    if example.stem != "quickstart":
+        run([example], tmp_path)
+        return
+    accuracy = accuracies(run([example], tmp_path))
+    assert accuracy["AutoencoderClustering"] > accuracy["k-means"]
+    assert (tmp_path / "quickstart.png").stat().st_size > 10_000
+
+
+@pytest.mark.slow
+def test_the_code_in_the_readme_runs(tmp_path):
+    (code,) = re.findall(r"```python\n(.*?)```", (ROOT / "README.md").read_text(), re.S)
+    output = run(["-c", code + "\nprint(search.best_params_, len(labels))"], tmp_path)
+    assert "autoencoderclustering__lr" in output
+    assert "1797" in output
