@@ -1,0 +1,73 @@
+"""What a head takes, and what it refuses."""
+
+import pickle
+
+import numpy as np
+import pytest
+from head_laws import N_CLUSTERS, assert_laws, fitted
+from sklearn.base import BaseEstimator
+from sklearn.cluster import AgglomerativeClustering, KMeans
+from sklearn.metrics import adjusted_rand_score
+
+from skdeepcluster.heads import HEADS, make_head
+
+
+def test_an_instance_is_cloned_and_its_defaults_filled_in(blobs):
+    instance = KMeans(n_init=3)
+    assert fitted(instance, blobs[0], 6).n_clusters_ == 6
+    assert (instance.n_clusters, instance.random_state) == (8, None)
+    assert not hasattr(instance, "labels_")
+
+
+def test_what_an_instance_sets_is_kept(blobs):
+    assert fitted(KMeans(3), blobs[0], 6).n_clusters_ == 3
+    assert fitted(KMeans(), blobs[0], None).n_clusters_ == 8
+    by_distance = AgglomerativeClustering(n_clusters=None, distance_threshold=60.0)
+    assert fitted(by_distance, blobs[0], 9).n_clusters_ == N_CLUSTERS
+
+
+def test_head_params_override(blobs):
+    head = fitted("hdbscan", blobs[0], None, head_params={"min_cluster_size": 30})
+    assert head.n_clusters_ == N_CLUSTERS
+    with pytest.raises(ValueError, match="Invalid parameter"):
+        fitted("kmeans", blobs[0], head_params={"n_inits": 3})
+
+
+def test_many_rows_are_subsampled(blobs, new_codes, monkeypatch):
+    few = HEADS["agglomerative"]._replace(max_rows=50)
+    monkeypatch.setitem(HEADS, "agglomerative", few)
+    head = fitted("agglomerative", blobs[0])
+    assert_laws(head, blobs[0], new_codes)
+    assert adjusted_rand_score(blobs[1], head.labels_) == 1
+    assert len(pickle.dumps(head)) < len(pickle.dumps(fitted("hdbscan", blobs[0])))
+
+
+@pytest.mark.parametrize("manifold", [None, "umap"])
+def test_weights_move_the_centers(fake_umap, manifold):
+    codes = np.array([[0.0, 0], [1, 0], [20, 0], [22, 0]])
+    weights = np.array([3.0, 1, 1, 1])
+    centers = make_head("kmeans", 2, manifold=manifold, random_state=0).fit(codes, weights)
+    expected = [[0.25, 0], [21, 0]]
+    np.testing.assert_allclose(np.sort(centers.cluster_centers_, axis=0), expected)
+
+
+def test_unknown_names():
+    with pytest.raises(ValueError, match=r"kmeans.*spherical.*gmm.*hdbscan.*agglomerative"):
+        make_head("k-means", 3)
+    with pytest.raises(ValueError, match="choose 'umap' or None"):
+        make_head("kmeans", 3, manifold="tsne")
+
+
+@pytest.mark.parametrize("head", [name for name in HEADS if name != "hdbscan"])
+def test_number_of_clusters_needed(head):
+    with pytest.raises(ValueError, match="needs n_clusters"):
+        make_head(head)
+
+
+def test_not_a_clusterer(blobs):
+    class Mute(BaseEstimator):
+        def fit(self, X, y=None):
+            return self
+
+    with pytest.raises(TypeError, match="neither a predict method nor labels_"):
+        fitted(Mute(), blobs[0])
