@@ -254,7 +254,10 @@ class AutoencoderClustering(DeepClusterer):
         return self.head == "gmm" or hasattr(self.head, "predict_proba")
 
     def _assign(self, batch: Batch) -> Tensor:
+        if self._has_scores:
+            return super()._assign(batch)  # from the memberships as they are shown
         return torch.from_numpy(self.head_.predict(self.module_(batch).cpu().numpy()))
 
     def _memberships(self, batch: Batch) -> Tensor:
-        return torch.from_numpy(self.head_.predict_proba(self.module_(batch).cpu().numpy()))
+        proba = self.head_.predict_proba(self.module_(batch).cpu().numpy())
+        return torch.from_numpy(proba).float()
