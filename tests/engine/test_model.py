@@ -1,0 +1,57 @@
+"""The interface of models: one door, through the scaling."""
+
+import pytest
+import torch
+from toys import Toy, make_rows
+
+from skdeepcluster.engine.model import Model
+from skdeepcluster.scaling import Scaling
+
+
+class Plain(Model):
+    """A model that decodes a code as the row."""
+
+    def __init__(self):
+        super().__init__(Scaling((2,), offset=10.0, factor=0.5))
+        self.weight = torch.nn.Parameter(torch.ones(1))
+
+    def codes(self, batch):
+        return self.weight * batch["X"]
+
+    def decode(self, codes):
+        return codes / self.weight
+
+    def others(self, batch):
+        return batch["X"], batch["rows"]
+
+
+@pytest.fixture
+def batch():
+    return {"X": torch.tensor([[12, 10]], dtype=torch.uint8), "rows": torch.tensor([3])}
+
+
+def test_every_loss_gets_its_batch_scaled_and_leaves_it_as_it_was(batch):
+    model = Plain()
+    scaled, rows = model(batch, "others")
+    assert torch.equal(scaled, torch.tensor([[1.0, 0.0]]))
+    assert torch.equal(rows, batch["rows"])
+    assert torch.equal(model(batch), torch.tensor([[1.0, 0.0]]))
+    assert batch["X"].dtype == torch.uint8
+
+
+def test_codes_turn_into_rows_in_the_units_of_the_user(batch):
+    model = Plain()
+    rows = model.generate({"X": model(batch).double()})
+    assert torch.equal(rows, torch.tensor([[12.0, 10.0]], dtype=torch.float64))
+
+
+def test_one_group_owns_everything_unless_the_model_says_otherwise():
+    assert Plain().groups() == {"model": [Plain().weight]}
+    assert list(Toy().groups()) == ["player", "critic"]
+
+
+@pytest.mark.parametrize("method", ["codes", "decode"])
+def test_what_a_model_must_define_is_told(method):
+    model = Model(Scaling((4,)))
+    with pytest.raises(NotImplementedError):
+        getattr(model, method)({"X": torch.from_numpy(make_rows())})
