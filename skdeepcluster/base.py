@@ -550,20 +550,36 @@ class DeepClusterer(
         if self.encoder is None:
             options = {"hidden_layer_sizes": self.hidden_layer_sizes, **options}
             return make_encoder(self._input_shape, n_outputs, **options)
-        return _probed(self.encoder(self._input_shape), "encoder", self._input_shape, (n_outputs,))
+        return self._brought("encoder", self._input_shape, (n_outputs,))
 
     def _make_decoder(self, n_inputs: int, **options: Any) -> nn.Module:
         """Return the user's decoder, or the one for the input's shape."""
         if self.decoder is None:
             options = {"hidden_layer_sizes": self.hidden_layer_sizes, **options}
             return make_decoder(n_inputs, self._input_shape, **options)
-        return _probed(self.decoder(self._input_shape), "decoder", (n_inputs,), self._input_shape)
+        return self._brought("decoder", (n_inputs,), self._input_shape)
 
     def _make_critic(self, **options: Any) -> nn.Module:
         """Return the user's critic, or the one for the input's shape."""
         if self.critic is None:
             return make_critic(self._input_shape, **options)
-        return _probed(self.critic(self._input_shape), "critic", self._input_shape, ())
+        return self._brought("critic", self._input_shape, ())
+
+    def _brought(
+        self, name: str, input_shape: tuple[int, ...], output_shape: tuple[int, ...]
+    ) -> nn.Module:
+        """Return the network that the user's callable makes, after a look at its output."""
+        make = getattr(self, name)
+        if isinstance(make, nn.Module):
+            raise ValueError(
+                f"{name} must be a callable that makes a new nn.Module for every fit, got an "
+                f"nn.Module. Pass a function of the input's shape: {name}=lambda shape: ..."
+            )
+        network = make(self._input_shape)
+        if not isinstance(network, nn.Module):
+            raise ValueError(f"{name} must return an nn.Module, got {type(network).__name__}.")
+        _probe(network.float().eval(), name, (2, *input_shape), (2, *output_shape))
+        return network.train()
 
     # -- scikit-learn ---------------------------------------------------------------------------
 
@@ -599,18 +615,19 @@ def _spread(codes: NDArray[Any]) -> NDArray[Any]:
     return axes.T @ (singular[:, None] * axes)
 
 
-def _probed(
+def _probe(
     network: nn.Module, name: str, input_shape: tuple[int, ...], output_shape: tuple[int, ...]
-) -> nn.Module:
-    """Return a user's network after a look at the shape of its output."""
-    if not isinstance(network, nn.Module):
-        raise ValueError(f"{name} must return an nn.Module, got {type(network).__name__}.")
-    network.eval()
-    with torch.no_grad():
-        found = tuple(network(torch.zeros(2, *input_shape)).shape)
-    if found != (2, *output_shape):
+) -> None:
+    """Try a user's network, rather than leave the explanation to the middle of a training."""
+    try:
+        with torch.no_grad():
+            found = tuple(network(torch.zeros(input_shape, dtype=torch.float32)).shape)
+    except Exception as error:  # a user's network can raise any
         raise ValueError(
-            f"{name} maps an input of shape {(2, *input_shape)} to {found}; expected "
-            f"{(2, *output_shape)}."
+            f"{name} fails on an input of shape {input_shape}: {error}. Expected a tensor of "
+            f"shape {output_shape}."
+        ) from error
+    if found != output_shape:
+        raise ValueError(
+            f"{name} maps an input of shape {input_shape} to {found}; expected {output_shape}."
         )
-    return network.train()

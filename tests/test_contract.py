@@ -486,12 +486,24 @@ def test_verbosity(estimator, blobs, capfd, verbose):
         ({"lr": 0}, "lr"),
         ({"max_epochs": -1}, "max_epochs"),
         ({"encoder": lambda shape: torch.nn.Linear(shape[0], 99)}, "encoder maps"),
+        ({"encoder": lambda shape: torch.nn.Linear(99, 2)}, r"encoder fails .*\(2, 6\)"),
+        ({"encoder": lambda shape: torch.nn.LSTM(6, 2)}, "encoder fails .*'tuple'"),
+        ({"encoder": torch.nn.Linear(6, 2)}, "function of the input's shape"),
         ({"decoder": lambda shape: "text"}, "nn.Module"),
     ],
 )
 def test_bad_parameters_are_explained(estimator, blobs, params, message):
     with pytest.raises(ValueError, match=message):
         brief(estimator, **params).fit(blobs[0])
+
+
+def test_networks_of_another_precision_are_cast(estimator, blobs):
+    def encoder(shape):
+        return torch.nn.LazyLinear(width, dtype=torch.float64)
+
+    width = brief(estimator).fit(blobs[0]).transform(blobs[0]).shape[1]
+    model = brief(estimator, encoder=encoder).fit(blobs[0])
+    assert model.module_.encoder.weight.dtype == torch.float32
 
 
 def test_callbacks_that_cannot_work_are_refused(estimator, blobs):
