@@ -142,7 +142,7 @@ class ClusterGANClustering(DeepClusterer):
     max_epochs : int, default=200
         Passes over the data, counting the batches of both players.
     batch_size : int, default=64
-        Rows per update.
+        Rows per update, at least 2.
     lr : float, default=1e-4
         Learning rate of the generator and the encoder.
     critic_lr : float, default=None
@@ -208,6 +208,7 @@ class ClusterGANClustering(DeepClusterer):
     _parameter_constraints: ClassVar[dict[str, list[Any]]] = {
         **DeepClusterer._parameter_constraints,
         "adversarial_loss": [StrOptions(set(GAMES))],
+        "batch_size": [Interval(Integral, 2, None, closed="left")],  # for batch norm
         "n_critic": [Interval(Integral, 1, None, closed="left"), None],
         "penalty_weight": [Interval(Real, 0, None, closed="left")],
         "noise_weight": [Interval(Real, 0, None, closed="left")],
@@ -289,14 +290,13 @@ class ClusterGANClustering(DeepClusterer):
         scaling, width = self._fitting.scaling, self.latent_dim + self.n_clusters
         is_image = len(self._input_shape) == 3
         leaky = {
-            "hidden_layer_sizes": self.hidden_layer_sizes
-            or ((64, 128) if is_image else (256, 256)),
+            "hidden_layer_sizes": self._sizes((64, 128)),
             "dense": (1024,) if is_image else (),
             "activation": "leaky_relu",
         }
         generator = self._make_decoder(
             width,
-            hidden_layer_sizes=self.hidden_layer_sizes or ((128, 256) if is_image else (256, 256)),
+            hidden_layer_sizes=self._sizes((128, 256)),
             dense=(512, 512) if is_image else (),
             activation="relu" if is_image else "leaky_relu",
             batch_norm=True,
@@ -310,6 +310,12 @@ class ClusterGANClustering(DeepClusterer):
             DiscreteContinuousPrior(self.n_clusters, self.latent_dim, self.sigma),
             self.adversarial_loss,
         )
+
+    def _sizes(self, channels: Sequence[int]) -> Sequence[int]:
+        """Return the user's hidden sizes, or the thesis's: for images the given channels."""
+        if self.hidden_layer_sizes is not None:
+            return self.hidden_layer_sizes
+        return channels if len(self._input_shape) == 3 else (256, 256)
 
     def _trainer_kwargs(self) -> dict[str, Any]:
         lr = {} if self.critic_lr is None else {"critic_optimizer__lr": self.critic_lr}

@@ -103,6 +103,24 @@ def test_generated_rows_stay_in_the_unit_interval():
     assert rows.min() >= 0 and rows.max() <= 1
 
 
+@pytest.mark.parametrize("sizes", [(), (7,), np.array([9, 5])], ids=str)
+def test_hidden_sizes_are_those_asked_for(blobs, sizes):
+    settings = {**SMALL, "hidden_layer_sizes": sizes, "max_epochs": 1}
+    networks = ClusterGANClustering(3, **settings).fit(blobs[0]).module_
+    assert _widths(networks.encoder) == [*sizes, 5]
+    assert _widths(networks.critic) == [*sizes, 1]
+    assert _widths(networks.generator) == [*reversed(sizes), 6]
+
+
+def _widths(network: nn.Sequential) -> list[int]:
+    return [layer.out_features for layer in network if isinstance(layer, nn.Linear)]
+
+
+def test_batch_norm_asks_for_two_rows_an_update(blobs):
+    with pytest.raises(ValueError, match="'batch_size' .* must be an int in the range"):
+        ClusterGANClustering(3, **{**SMALL, "batch_size": 1}).fit(blobs[0])
+
+
 def test_dead_components_are_dropped(blobs):
     with pytest.warns(UserWarning, match="have members"):
         model = ClusterGANClustering(40, **SMALL, max_epochs=10).fit(blobs[0])
