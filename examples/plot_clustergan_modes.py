@@ -19,7 +19,12 @@ from skdeepcluster.datasets import make_four_gaussians
 
 X, y = make_four_gaussians(random_state=0)
 model = ClusterGANClustering(
-    n_clusters=4, latent_dim=5, hidden_layer_sizes=(64, 64), lr=1e-3, max_epochs=100, random_state=0
+    n_clusters=4,
+    latent_dim=5,
+    hidden_layer_sizes=(64, 64),
+    lr=2e-3,
+    max_epochs=1000,
+    random_state=0,
 ).fit(X)
 print("ARI", round(adjusted_rand_score(y, model.labels_), 3))
 

@@ -11,7 +11,7 @@ it, scikit-learn's metrics after it.
 # ------------
 # Pixels lie between 0 and 16. Once they are in [0, 1] the estimator leaves their scale alone.
 
-import pandas as pd
+import numpy as np
 from sklearn.datasets import load_digits
 from sklearn.metrics import adjusted_rand_score, normalized_mutual_info_score
 from sklearn.model_selection import GridSearchCV
@@ -44,9 +44,9 @@ search = GridSearchCV(
     cv=2,
     n_jobs=2,
 ).fit(X)
-columns = ["param_autoencoderclustering__lr", "param_autoencoderclustering__batch_size"]
-results = pd.DataFrame(search.cv_results_)[[*columns, "mean_test_score", "rank_test_score"]]
-print(results.sort_values("rank_test_score").to_string(index=False))
+best_first = np.argsort(search.cv_results_["rank_test_score"])
+for i in best_first:
+    print(f"{search.cv_results_['mean_test_score'][i]:.4f}  {search.cv_results_['params'][i]}")
 
 # %%
 # How good are the clusters?
@@ -58,7 +58,7 @@ print("ARI", round(adjusted_rand_score(y, labels), 3))
 print("NMI", round(normalized_mutual_info_score(y, labels), 3))
 
 # %%
-# The codes go on to whatever comes next, and the data frame knows their names.
+# The codes go on to whatever comes next, under names of their own.
 
-codes = search.best_estimator_.set_output(transform="pandas").transform(X)
-print(codes.head(3))
+best = search.best_estimator_
+print(best.transform(X).shape, *best.get_feature_names_out()[:2])
