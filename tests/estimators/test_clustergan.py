@@ -117,7 +117,7 @@ def _widths(network: nn.Sequential) -> list[int]:
 
 
 def test_batch_norm_asks_for_two_rows_an_update(blobs):
-    with pytest.raises(ValueError, match="'batch_size' .* must be an int in the range"):
+    with pytest.raises(ValueError, match=r"'batch_size' .* must be an int in the range"):
         ClusterGANClustering(3, **{**SMALL, "batch_size": 1}).fit(blobs[0])
 
 
