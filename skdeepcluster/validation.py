@@ -165,6 +165,7 @@ def check_weight(sample_weight: Any, X: Any) -> NDArray[np.float64] | None:
         raise ValueError(
             "sample_weight is zero everywhere: at least one row must have a positive weight."
         )
+    weight = weight / weight.max()  # or the sum could overflow
     return weight / weight[weight > 0].mean()
 
 

@@ -138,6 +138,7 @@ def test_weights_have_mean_1_over_the_rows_that_count():
     weight = check_weight([0, 1, 2, 0], X)
     np.testing.assert_allclose(weight, [0, 2 / 3, 4 / 3, 0])
     np.testing.assert_allclose(check_weight([0, 5e-300, 1e-299, 0], X), weight)
+    np.testing.assert_allclose(check_weight([0, 8e307, 1.6e308, 0], X), weight)
     assert check_weight(None, X) is None
     np.testing.assert_array_equal(check_weight(3.0, X), np.ones(4))
 
