@@ -13,7 +13,14 @@ import torch
 from numpy.typing import NDArray
 from scipy import sparse
 from sklearn.utils.validation import _check_sample_weight
-from skorch.callbacks import Callback, Checkpoint, EarlyStopping, TrainEndCheckpoint
+from skorch.callbacks import (
+    BatchScoring,
+    Callback,
+    Checkpoint,
+    EarlyStopping,
+    EpochScoring,
+    TrainEndCheckpoint,
+)
 
 __all__ = [
     "as_rows",
@@ -187,13 +194,19 @@ def check_callbacks(callbacks: Sequence[Any] | None) -> list[Any]:
     ValueError
         If a callback needs what these estimators do not have.
     """
-    for item in callbacks or ():
+    items = [] if callbacks is None else list(callbacks)
+    for item in items:
         callback = item[1] if isinstance(item, tuple) else item
         kind = callback if inspect.isclass(callback) else type(callback)
         if issubclass(kind, (Checkpoint, TrainEndCheckpoint)):
             raise ValueError(
                 f"{kind.__name__} saves skorch's net, which a fit does not keep. Use the "
                 "estimator's checkpoint= to resume a fit, and joblib.dump to keep a fitted one."
+            )
+        if issubclass(kind, (EpochScoring, BatchScoring)):
+            raise ValueError(
+                f"{kind.__name__} compares predictions with targets, and there are none. Every "
+                "loss term is in history_ already; a callback of your own can record more."
             )
         if issubclass(kind, EarlyStopping) and _monitor(callback).startswith("valid"):
             raise ValueError(
@@ -202,7 +215,7 @@ def check_callbacks(callbacks: Sequence[Any] | None) -> list[Any]:
             )
         if not issubclass(kind, Callback):
             raise ValueError(f"callbacks must be skorch callbacks, got {callback!r}.")
-    return copy.deepcopy(list(callbacks or ()))
+    return copy.deepcopy(items)
 
 
 def _monitor(callback: Any) -> str:

@@ -12,8 +12,10 @@ import torch
 from scipy import sparse
 from sklearn.cluster import KMeans
 from skorch.callbacks import (
+    BatchScoring,
     Checkpoint,
     EarlyStopping,
+    EpochScoring,
     EpochTimer,
     GradientNormClipping,
     TrainEndCheckpoint,
@@ -174,6 +176,7 @@ def test_callbacks_are_copied():
     assert found[1][1] is not named[1]
     assert found[2] is EpochTimer
     assert check_callbacks(None) == []
+    assert len(check_callbacks(np.array([stopper, EpochTimer()]))) == 2
 
 
 @pytest.mark.parametrize(
@@ -185,6 +188,8 @@ def test_callbacks_are_copied():
         (EarlyStopping(), "'valid_loss'.*no validation set.*train_loss"),
         (EarlyStopping, "'valid_loss'"),
         (("stop", EarlyStopping(monitor="valid_acc")), "'valid_acc'"),
+        (EpochScoring("r2"), "EpochScoring compares predictions with targets"),
+        (("score", BatchScoring("r2")), "BatchScoring compares"),
         (print, "must be skorch callbacks"),
         ("disable", "must be skorch callbacks"),
     ],
