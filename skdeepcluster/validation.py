@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 import inspect
 from collections.abc import Mapping, Sequence
+from functools import partial
 from typing import Any
 
 import joblib
@@ -279,6 +280,8 @@ def _hashable(value: Any) -> Any:
         return [value.data, value.indices, value.indptr, value.shape]
     if isinstance(value, Mapping):
         return {name: _hashable(inner) for name, inner in value.items()}
+    if isinstance(value, partial):
+        return [_hashable(part) for part in (value.func, value.args, value.keywords)]
     if callable(value) and hasattr(value, "__qualname__"):
         return f"{value.__module__}.{value.__qualname__}"
     if hasattr(value, "get_params"):

@@ -270,6 +270,7 @@ def test_a_fingerprint_takes_what_constructors_take():
         return None
 
     values = [local, build, functools.partial(build, width=3), functools.partial(build, width=4)]
+    values += [functools.partial(local, 3), functools.partial(lambda width: None, 3)]
     values += [torch.optim.Adam, torch.device("cpu"), lambda shape: None, [1, (2, 3)], "text"]
     prints = [fingerprint({"value": value}) for value in values]
     assert prints == [fingerprint({"value": value}) for value in values]

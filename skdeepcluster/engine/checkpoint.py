@@ -34,7 +34,8 @@ class Checkpoint:
     Raises
     ------
     ValueError
-        If the file belongs to another fit or is none of ours, or its folder does not exist.
+        If the file belongs to another fit or is none of ours, is a folder, or its folder does
+        not exist.
     """
 
     def __init__(self, path: str | os.PathLike[str], fingerprint: str, seed: int):
@@ -46,6 +47,8 @@ class Checkpoint:
             raise ValueError(
                 f"the folder of checkpoint {str(self.path)!r} does not exist. Create it first."
             )
+        if self.path.is_dir():
+            raise ValueError(f"checkpoint {str(self.path)!r} is a folder. Name a file in it.")
         if self.path.exists():
             self._load(fingerprint)
 

@@ -116,3 +116,8 @@ def test_a_checkpoint_of_another_fit_is_refused(tmp_path):
 def test_a_folder_that_is_not_there_is_told_before_training(tmp_path):
     with pytest.raises(ValueError, match=r"nowhere.*does not exist"):
         Checkpoint(tmp_path / "nowhere" / "fit.pt", "mine", seed=0)
+
+
+def test_a_folder_is_no_file(tmp_path):
+    with pytest.raises(ValueError, match="is a folder"):
+        Checkpoint(tmp_path, "mine", seed=0)
