@@ -54,9 +54,7 @@ def test_every_public_estimator_is_registered():
     assert {type(estimator) for estimator in ESTIMATORS.values()} == public
 
 
-@parametrize_with_checks(
-    list(ESTIMATORS.values()), expected_failed_checks=expected_failures
-)
+@parametrize_with_checks(list(ESTIMATORS.values()), expected_failed_checks=expected_failures)
 def test_scikit_learn_checks(estimator, check):
     check(estimator)
 
@@ -345,7 +343,7 @@ def test_rows_of_weight_zero_are_absent(estimator, blobs):
 
 @pytest.mark.parametrize("weight", [0.0, -1.0])
 def test_bad_weights_are_explained(estimator, blobs, weight):
-    with pytest.raises(ValueError, match="zero|[Nn]egative"):
+    with pytest.raises(ValueError, match=r"zero|[Nn]egative"):
         brief(estimator).fit(blobs[0], sample_weight=np.full(len(blobs[0]), weight))
 
 
