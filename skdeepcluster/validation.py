@@ -61,7 +61,8 @@ def as_rows(X: Any) -> tuple[Any, tuple[int, ...] | None]:
     Parameters
     ----------
     X : array-like, sparse matrix, data frame or tensor
-        Rows, or images of shape (n, height, width) or (n, channels, height, width).
+        Rows, or images of shape (n, height, width) or (n, channels, height, width); a list of
+        images will do.
 
     Returns
     -------
@@ -86,6 +87,8 @@ def as_rows(X: Any) -> tuple[Any, tuple[int, ...] | None]:
         X = (X.float() if X.dtype == torch.bfloat16 else X).numpy()
     if getattr(X, "dtype", None) == np.bool_ and isinstance(X, np.ndarray):
         X = X.view(np.uint8)
+    if isinstance(X, list | tuple) and X and np.ndim(X[0]) > 1:
+        X = np.asarray(X)  # a list of images
     if sparse.issparse(X) or getattr(X, "ndim", 2) not in (3, 4):
         return X, None
     X = np.asanyarray(X)

@@ -62,6 +62,13 @@ def test_images_become_rows(images, shape):
     assert found.size == 0 or np.shares_memory(found, images)
 
 
+@pytest.mark.parametrize("kind", [list, tuple, np.ndarray.tolist])
+def test_a_list_of_images_becomes_rows(kind):
+    found, shape = as_rows(kind(X.reshape(4, 2, 3)))
+    assert shape == (2, 3)
+    np.testing.assert_array_equal(found, X)
+
+
 def test_images_with_their_channels_last_are_refused_with_the_remedy():
     with pytest.raises(ValueError, match=r"channels last.*transpose\(0, 3, 1, 2\)"):
         as_rows(np.zeros((5, 28, 28, 3)))
