@@ -534,7 +534,16 @@ class DeepClusterer(
             self._input_shape = check_image_shape(self.image_shape, row_shape, X.shape[1])
             self._row_shape = row_shape or (X.shape[1],)
             self._row_dtype = np.float64 if X.dtype == np.float64 else np.float32
+        elif row_shape and len(self._input_shape) == 3:
+            self._check_same_images((1, *row_shape)[-3:])
         return X
+
+    def _check_same_images(self, shape: tuple[int, ...]) -> None:
+        if shape != self._input_shape:
+            raise ValueError(
+                f"X has images of shape {shape}, but {type(self).__name__} was fitted on "
+                f"(channels, height, width) = {self._input_shape}."
+            )
 
     def _check_enough(self, X: Any) -> None:
         if self.n_clusters is not None and X.shape[0] < self.n_clusters:

@@ -266,6 +266,8 @@ def test_images_keep_their_shape(name, blobs):
     flat = brief(estimator, hidden_layer_sizes=(4, 8), image_shape=(1, 9, 7))
     flat.fit(images.reshape(40, 63))
     np.testing.assert_array_equal(flat.transform(images.reshape(40, 63)), model.transform(images))
+    with pytest.raises(ValueError, match=r"images of shape \(1, 7, 9\).* = \(1, 9, 7\)"):
+        model.predict(images.swapaxes(1, 2))
     colour = brief(estimator, hidden_layer_sizes=(4, 8)).fit(np.stack([images] * 3, 1))
     assert colour.sample(2, random_state=0)[0].shape == (2, 3, 9, 7)
 
