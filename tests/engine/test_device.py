@@ -39,7 +39,7 @@ def test_a_device_that_is_not_there_is_refused_with_advice(device):
 
 def test_a_seed_gives_its_numbers_and_leaves_all_generators_alone():
     def states():
-        numpy_state = np.random.get_state()[1].tolist()  # noqa: NPY002 - the global one
+        numpy_state = np.random.get_state()[1].tolist()
         return torch.get_rng_state(), numpy_state, random.getstate()
 
     before = states()
