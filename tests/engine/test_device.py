@@ -8,7 +8,6 @@ import pytest
 import torch
 from toys import JUDGE, PLAY, make_rows, make_trainer, same, weights
 
-from skdeepcluster.engine import device as device_module
 from skdeepcluster.engine.device import precision_on, resolve_device, seeded
 from skdeepcluster.engine.schedule import Phase
 from skdeepcluster.engine.table import Table
@@ -105,6 +104,16 @@ def test_fits_in_threads_give_what_they_give_one_after_the_other():
     assert not same(serial[0], serial[1])
 
 
+@pytest.fixture
+def processor(monkeypatch):
+    """A function that makes torch report what the processor can do."""
+
+    def report(**capabilities):
+        monkeypatch.setattr(torch.cpu, "get_capabilities", lambda: capabilities, raising=False)
+
+    return report
+
+
 @pytest.mark.parametrize(
     ("device", "precision", "has_amx", "expected"),
     [
@@ -113,12 +122,13 @@ def test_fits_in_threads_give_what_they_give_one_after_the_other():
         ("cuda", "bfloat16", False, "bfloat16"),
     ],
 )
-def test_the_precision_is_kept_where_it_pays(device, precision, has_amx, expected, monkeypatch):
-    monkeypatch.setattr(device_module, "_has_amx", lambda: has_amx)
+def test_the_precision_is_kept_where_it_pays(device, precision, has_amx, expected, processor):
+    processor(amx_bf16=has_amx)
     assert precision_on(torch.device(device), precision) == expected
 
 
-def test_a_precision_that_does_not_pay_is_ignored_with_a_warning(monkeypatch):
-    monkeypatch.setattr(device_module, "_has_amx", lambda: False)
+@pytest.mark.parametrize("capabilities", [{"amx_bf16": False}, {"neon": True}])
+def test_a_precision_that_does_not_pay_is_ignored_with_a_warning(capabilities, processor):
+    processor(**capabilities)
     with pytest.warns(UserWarning, match="no AMX"):
         assert precision_on(CPU, "bfloat16") == "float32"
