@@ -29,7 +29,7 @@ def globals_untouched():
     """Global generators and the number of threads are afterwards as they were before."""
 
     def states():
-        _, key, *position = np.random.get_state()  # noqa: NPY002
+        _, key, *position = np.random.get_state()
         generators = [key.tolist(), position, random.getstate(), torch.get_rng_state().tolist()]
         return [*generators, torch.get_num_threads()]
 

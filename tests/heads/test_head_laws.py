@@ -81,7 +81,7 @@ def test_float32_codes_have_the_same_labels(head, blobs):
 
 def test_no_random_state_draws_from_numpy(new_codes):
     def labels(seed):
-        np.random.seed(seed)  # noqa: NPY002
+        np.random.seed(seed)
         return make_head("kmeans", 7).fit(new_codes).labels_
 
     np.testing.assert_array_equal(labels(3), labels(3))
