@@ -216,6 +216,7 @@ class DeepClusterer(
             estimator is fitted all the same.
         """
         X = self._check_rows(X, reset=True)
+        vars(self).pop("labels_", None)  # not fitted until this fit is complete
         weight = check_weight(sample_weight, X)
         rows, weight = (X, None) if weight is None else (X[weight > 0], weight[weight > 0])
         self._check_enough(rows)
@@ -591,6 +592,9 @@ class DeepClusterer(
         return network.train()
 
     # -- scikit-learn ---------------------------------------------------------------------------
+
+    def __sklearn_is_fitted__(self) -> bool:
+        return hasattr(self, "labels_")
 
     def __sklearn_tags__(self) -> Any:
         tags = super().__sklearn_tags__()

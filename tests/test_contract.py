@@ -399,6 +399,19 @@ def test_a_crashed_fit_continues(estimator, blobs, tmp_path):
     assert not path.exists()
 
 
+def test_a_fit_that_fails_leaves_nothing_half_fitted(estimator, blobs):
+    from interruption import Crash
+
+    model = brief(estimator).fit(blobs[0])
+    with pytest.raises(ValueError, match="NaN"):
+        model.fit(np.full((5, 2), np.nan))
+    assert len(model.predict(blobs[0])) == len(blobs[0])  # nothing was touched
+    with pytest.raises(RuntimeError, match="crash"):
+        model.set_params(callbacks=[Crash(after=1)]).fit(blobs[0][:, :4])
+    with pytest.raises(NotFittedError):
+        model.predict(blobs[0])
+
+
 def test_a_checkpoint_belongs_to_its_fit(estimator, blobs, tmp_path):
     from interruption import Crash
 
