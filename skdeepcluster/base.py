@@ -23,7 +23,7 @@ from sklearn.base import (
     _fit_context,
 )
 from sklearn.exceptions import ConvergenceWarning
-from sklearn.utils import check_random_state
+from sklearn.utils import check_random_state, check_scalar
 from sklearn.utils._param_validation import Interval, StrOptions
 from sklearn.utils.metaestimators import available_if
 from sklearn.utils.validation import check_array, check_is_fitted, validate_data
@@ -228,7 +228,7 @@ class DeepClusterer(
         scaling = fit_scaling(rows, self.scaling, self._input_shape, weight)
         self._fitting = _Fit(seed, scaling, checkpoint)
         try:
-            with seeded(seed, device):
+            with seeded(seed, device), torch.inference_mode(False):
                 self.module_: Any = self._fit(self._table(rows, weight))
                 self._complete(X)
             self._close(self._fitting)
@@ -476,6 +476,8 @@ class DeepClusterer(
         ------
         ValueError
             If `n_samples` or `cluster` is out of range, or every training row is noise.
+        TypeError
+            If they are no integers.
         """
         check_is_fitted(self)
         labels = self._sample_labels(n_samples, cluster, rng := check_random_state(random_state))
@@ -484,15 +486,13 @@ class DeepClusterer(
     def _sample_labels(
         self, n_samples: int, cluster: int | None, rng: np.random.RandomState
     ) -> NDArray[np.intp]:
-        if n_samples < 1:
-            raise ValueError(f"n_samples must be at least 1, got {n_samples}.")
+        check_scalar(n_samples, "n_samples", Integral, min_val=1)
         if self.n_clusters_ == 0:
             raise ValueError("No cluster was found, so there is nothing to sample from.")
         if cluster is None:
             counts = rng.multinomial(n_samples, self._cluster_share)
             return np.repeat(np.arange(self.n_clusters_), counts)
-        if not 0 <= cluster < self.n_clusters_:
-            raise ValueError(f"cluster must be in 0..{self.n_clusters_ - 1}, got {cluster}.")
+        check_scalar(cluster, "cluster", Integral, min_val=0, max_val=self.n_clusters_ - 1)
         return np.full(n_samples, cluster, dtype=np.intp)
 
     # -- inference ------------------------------------------------------------------------------
@@ -547,6 +547,8 @@ class DeepClusterer(
             )
 
     def _check_enough(self, X: Any) -> None:
+        if X.shape[0] < 2:
+            raise ValueError("Only one row has a positive weight; a fit takes at least 2.")
         if self.n_clusters is not None and X.shape[0] < self.n_clusters:
             raise ValueError(
                 f"n_samples={X.shape[0]} should be >= n_clusters={self.n_clusters}. "

@@ -147,6 +147,14 @@ def test_without_a_seed_numpy_is_drawn_from_once(estimator, blobs):
     np.testing.assert_array_equal(one, clone(short).fit(blobs[0]).transform(blobs[0]))
 
 
+@pytest.mark.parametrize("context", [torch.no_grad, torch.inference_mode])
+def test_fit_takes_the_gradients_that_it_needs(estimator, blobs, context):
+    expected = brief(estimator).fit(blobs[0])
+    with context():
+        model = brief(estimator).fit(blobs[0])
+    assert_same(results(expected, blobs[0]), results(model, blobs[0]))
+
+
 @pytest.mark.parametrize("backend", ["threading", "loky"])
 def test_parallel_fits_equal_serial_ones(estimator, blobs, backend):
     models = [brief(estimator, random_state=seed) for seed in (0, 1)]
@@ -349,6 +357,11 @@ def test_bad_weights_are_explained(estimator, blobs, weight):
         brief(estimator).fit(blobs[0], sample_weight=np.full(len(blobs[0]), weight))
 
 
+def test_one_row_of_weight_is_not_enough(estimator, blobs):
+    with pytest.raises(ValueError, match="at least 2"):
+        brief(estimator, n_clusters=1).fit(blobs[0], sample_weight=np.eye(1, len(blobs[0]))[0])
+
+
 # -- law 7: batches ---------------------------------------------------------------------------
 
 
@@ -445,6 +458,9 @@ def test_samples_of_a_cluster(fitted):
     assert (fitted.predict(rows) == 1).mean() > 0.7
     for bad in ({"cluster": 3}, {"cluster": -1}, {"n_samples": 0}):
         with pytest.raises(ValueError, match=r"must be"):
+            fitted.sample(**bad)
+    for bad in ({"cluster": 0.5}, {"cluster": "1"}, {"n_samples": 2.5}):
+        with pytest.raises(TypeError, match="must be an instance of int"):
             fitted.sample(**bad)
 
 
