@@ -85,8 +85,8 @@ class TestEverySource:
         heads = {name.split(".")[0] for name in imported(run_at_import(tree), source)}
         assert not heads & SLOW
 
-    def test_only_the_trainer_knows_the_private_names_of_skorch(self, source, tree):
-        if source.relative_to(ROOT) != Path("engine", "trainer.py"):
+    def test_only_the_net_knows_the_private_names_of_skorch(self, source, tree):
+        if source.relative_to(ROOT) != Path("engine", "net.py"):
             assert not list(private_names_of("skorch", tree, source))
 
 

@@ -9,8 +9,9 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from skorch.callbacks import Callback
 
-__all__ = ["Checkpoint"]
+__all__ = ["Checkpoint", "copied", "plain_state"]
 
 SHARE = 0.05  # of the time that saving may take
 
@@ -98,3 +99,22 @@ class Checkpoint:
                 "data. Remove the file to start anew, or choose another path."
             )
         self._content = content
+
+
+def copied(tree: Any) -> Any:
+    """Copy the tensors in nested dicts and lists."""
+    if torch.is_tensor(tree):
+        return tree.clone()
+    if isinstance(tree, dict):
+        return {key: copied(value) for key, value in tree.items()}
+    return [copied(value) for value in tree] if isinstance(tree, list) else tree
+
+
+def plain_state(callback: Callback) -> dict[str, Any]:
+    """Return the plain values that a callback learned, by skorch's trailing underscore."""
+    plain = (bool, int, float, str, list, dict, type(None))
+    return {
+        name: value
+        for name, value in vars(callback).items()
+        if name.endswith("_") and isinstance(value, plain)
+    }

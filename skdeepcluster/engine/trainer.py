@@ -1,27 +1,24 @@
-"""The training loop: one thin subclass of skorch's net that carries out any schedule of phases."""
+"""The training loop: it carries out any schedule of phases."""
 
 from __future__ import annotations
 
-import contextlib
 import math
-import signal
-import threading
 import time
 import warnings
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
-from typing import Any, cast
+from typing import Any
 
 import torch
 from sklearn.exceptions import ConvergenceWarning
-from skorch import NeuralNet
-from skorch.callbacks import Callback
-from torch import Tensor
 
-from skdeepcluster.engine.checkpoint import Checkpoint
+from skdeepcluster.engine.checkpoint import Checkpoint, copied, plain_state
+from skdeepcluster.engine.interruption import on_ctrl_c
+from skdeepcluster.engine.ledger import Ledger
 from skdeepcluster.engine.model import Model
+from skdeepcluster.engine.net import PlayersNet
 from skdeepcluster.engine.schedule import Phase, Progress, Turn
-from skdeepcluster.engine.table import Batch, Table, tiled
+from skdeepcluster.engine.table import Batch, Table
 
 __all__ = ["Trainer"]
 
@@ -36,12 +33,11 @@ class Place:
     stopped: bool = False
 
 
-class Trainer(NeuralNet):
+class Trainer(PlayersNet):
     """Train a model through phases.
 
-    What it adds to skorch: a loss and an optimizer per player, named loss terms weighted by row,
-    steps over the whole data between updates, ramps, roll-back, and checkpoints that resume
-    exactly.
+    What it adds to the updates: steps over the whole data in between, ramps, roll-back, and
+    checkpoints that resume exactly.
 
     Parameters
     ----------
@@ -49,12 +45,8 @@ class Trainer(NeuralNet):
         What is trained, in place.
     stage : str, default="train"
         Its name in the history and in the checkpoint.
-    precision : {"float32", "bfloat16"}, default="float32"
-        bfloat16 runs the forward passes of updates under autocast.
     **kwargs : dict
-        skorch's parameters: ``batch_size``, ``lr``, ``optimizer``, ``optimizer__*``, ``device``,
-        ``callbacks``, ... The main group's optimizer is ``optimizer``, that of any other group
-        ``<group>_optimizer``, so ``critic_optimizer__lr`` is the critic's learning rate.
+        Parameters of :class:`~skdeepcluster.engine.net.PlayersNet` and of skorch.
 
     Attributes
     ----------
@@ -64,75 +56,11 @@ class Trainer(NeuralNet):
         Whether Ctrl-C was pressed. Phases then run their starts alone.
     """
 
-    def __init__(
-        self, module: Model, *, stage: str = "train", precision: str = "float32", **kwargs: Any
-    ):
+    def __init__(self, module: Model, *, stage: str = "train", **kwargs: Any):
         self.stage = stage
-        self.precision = precision
-        own = {"criterion": torch.nn.Identity, "train_split": None}
-        super().__init__(module, **own, **{"verbose": 0, **kwargs})  # losses are the model's
+        super().__init__(module, **kwargs)
         self.interrupted_ = self.in_epoch_ = False
-        self.losses_: dict[str, list[tuple[Tensor, int]]] = {}
-        self.metrics_: dict[str, list[tuple[Tensor, int]]] = {}
-
-    # -- what skorch asks for -------------------------------------------------------------------
-
-    @property
-    def model(self) -> Any:
-        """The model itself, not its compiled wrapper; what it offers is the method's affair."""
-        return self.module
-
-    @property
-    def _default_callbacks(self) -> list[tuple[str, Callback]]:
-        return []
-
-    def initialize_optimizer(self, triggered_directly: bool | None = None) -> Trainer:
-        """Give every group of parameters an optimizer of its own."""
-        names = {parameter: name for name, parameter in self.model.named_parameters()}
-        self.groups_ = {
-            group: {names[p]: p for p in parameters if p.requires_grad}
-            for group, parameters in self.model.groups().items()
-        }
-        self.optimizer_names_ = {
-            group: f"{group}_optimizer" if i else "optimizer"
-            for i, group in enumerate(self.groups_)
-        }
-        self.base_lr_ = {}
-        for group, prefix in self.optimizer_names_.items():
-            args, kwargs = self.get_params_for_optimizer(prefix, self.groups_[group].items())
-            setattr(self, prefix + "_", self.optimizer(*args, **kwargs))
-            self.base_lr_[group] = [g["lr"] for g in self.optimizer_of(group).param_groups]
-        return self
-
-    def optimizer_of(self, group: str) -> torch.optim.Optimizer:
-        """Return the optimizer of a group of parameters."""
-        return getattr(self, self.optimizer_names_[group] + "_")
-
-    def train_step(self, batch: Batch, turn: Turn) -> Tensor:
-        """Make one update of one player.
-
-        skorch's own step would run the same loss once for each optimizer.
-        """
-        optimizer = self.optimizer_of(turn.group)
-        parameters = self.groups_[turn.group]
-
-        def closure() -> Tensor:
-            optimizer.zero_grad()
-            with self._autocast():
-                terms = self.module_(batch, turn.loss)
-            loss = self._total(terms, batch)
-            # Only this player's gradients: clipping must not see the rival's.
-            free = [parameter for parameter in parameters.values() if parameter.requires_grad]
-            if free and loss.requires_grad:  # unless all is frozen, or every term weighs 0
-                loss.backward(inputs=free)
-            if self._listens("on_grad_computed"):
-                named = list(parameters.items())
-                self.notify("on_grad_computed", named_parameters=named, batch=batch, training=True)
-            return loss
-
-        loss: Tensor = optimizer.step(cast(Any, closure))  # typed for a float
-        self._note(f"{turn.group}_loss", loss, len(batch["rows"]))
-        return loss
+        self.metrics_ = Ledger()
 
     # -- the schedule ---------------------------------------------------------------------------
 
@@ -165,7 +93,7 @@ class Trainer(NeuralNet):
         saved = checkpoint.of(self.stage) if checkpoint else None
         if saved:
             self._restore(saved, table)
-        with self._interruptible():
+        with on_ctrl_c(self._may_interrupt):
             for index in range(self.place_.phase, len(phases)):
                 resumed = saved is not None and index == saved["place"]["phase"]
                 if not resumed:
@@ -174,7 +102,7 @@ class Trainer(NeuralNet):
         if checkpoint and not self.interrupted_:
             self.place_ = Place(phase=len(phases))
             # A copy, since a later stage may train the same networks on.
-            checkpoint.save(self.stage, _copied(self._state(table)))
+            checkpoint.save(self.stage, copied(self._state(table)))
         self.model.eval()
         return self
 
@@ -192,7 +120,7 @@ class Trainer(NeuralNet):
         self.notify("on_train_begin", X=table)
         if resumed and checkpoint:
             self._restore_callbacks(checkpoint.of(self.stage))
-        safe = _copied(self._learned(table))
+        safe = copied(self._learned(table))
         try:
             while self._goes_on():
                 self.in_epoch_ = True
@@ -201,7 +129,7 @@ class Trainer(NeuralNet):
                 if not self._is_finite():
                     self._roll_back(safe, table)
                     break
-                safe = _copied(self._learned(table))
+                safe = copied(self._learned(table))
                 if checkpoint:
                     checkpoint.save_if_due(self.stage, lambda: self._state(table))
         except KeyboardInterrupt:
@@ -219,7 +147,7 @@ class Trainer(NeuralNet):
     def _start(self, table: Table) -> None:
         """Prepare a phase."""
         if self.phase_.optimizers == "reset":
-            self._initialize_optimizer()
+            self._reset_optimizers()
         for group in self.groups_:
             self._scale_lr(group, 1.0)  # the ramp of an earlier phase ended with it
         if self.phase_.start is not None:
@@ -228,7 +156,7 @@ class Trainer(NeuralNet):
     def _run_epoch(self, table: Table) -> bool:
         """Train for one epoch; return whether the phase ends with it."""
         self.notify("on_epoch_begin", dataset_train=table, dataset_valid=None)
-        self.losses_, self.metrics_ = {}, {}
+        self.losses_, self.metrics_ = Ledger(), Ledger()
         begin = time.perf_counter()
         self._refresh("epoch", self.place_.epoch, table)
         self.model.train()
@@ -269,8 +197,7 @@ class Trainer(NeuralNet):
         for refresh in self.phase_.refresh:
             if refresh.due(unit, count):
                 for name, value in (refresh.run(self, table) or {}).items():
-                    noted = torch.as_tensor(value, dtype=torch.float32)
-                    self.metrics_.setdefault(name, []).append((noted, 1))
+                    self.metrics_.note(name, torch.as_tensor(value, dtype=torch.float32))
                 self.model.train()
 
     def progress(self) -> Progress:
@@ -283,38 +210,14 @@ class Trainer(NeuralNet):
         for group, ramp in self.phase_.lr.items():
             self._scale_lr(group, ramp(self.progress()))
 
-    def _scale_lr(self, group: str, factor: float) -> None:
-        groups = self.optimizer_of(group).param_groups
-        for parameters, base in zip(groups, self.base_lr_[group], strict=True):
-            parameters["lr"] = base * factor
-
-    # -- losses ---------------------------------------------------------------------------------
-
-    def _total(self, terms: Mapping[str, Tensor], batch: Batch) -> Tensor:
-        """Reduce the named terms to one loss, by the rows' weights and the terms'."""
-        total = torch.zeros((), device=batch["rows"].device)
-        for name, term in terms.items():
-            if term.ndim:
-                term = (term * batch["weight"]).mean() if "weight" in batch else term.mean()
-            self._note(name, term, len(batch["rows"]))
-            weight = self._weight(name)
-            if weight:
-                total = total + (term if weight == 1 else weight * term)
-        return total
-
     def _weight(self, term: str) -> float:
         weight = self.phase_.weights.get(term, 1.0)
         return weight(self.progress()) if callable(weight) else weight
 
-    def _note(self, name: str, value: Tensor, n_rows: int) -> None:
-        """Remember a value where it is; reading it now would wait for the device."""
-        self.losses_.setdefault(name, []).append((value.detach(), n_rows))
-
     def _record_epoch(self, seconds: float) -> None:
         """Write the epoch's means to the history."""
         record = {"stage": self.stage, "phase": self.phase_.name, "phase_epoch": self.place_.epoch}
-        for name, noted in {**self.metrics_, **self.losses_}.items():
-            record[name] = _weighted_mean(noted)
+        record |= {**self.metrics_.means(), **self.losses_.means()}
         main = f"{next(iter(self.groups_))}_loss"
         # A player may have no turn in a short epoch; its last loss then stands.
         last = self.history[-2]["train_loss"] if len(self.history) > 1 else math.nan
@@ -326,8 +229,8 @@ class Trainer(NeuralNet):
 
     def _is_finite(self) -> bool:
         """Tell whether the last epoch's losses and what it left in the model are finite."""
-        totals = [self.losses_.get(f"{group}_loss") for group in self.groups_]
-        losses = [_weighted_mean(noted) for noted in totals if noted]
+        means = self.losses_.means()
+        losses = [means.get(f"{group}_loss", 0.0) for group in self.groups_]
         learned = [t for t in self.model.state_dict().values() if t.is_floating_point()]
         total = sum(t.sum() for t in learned)  # one value to wait for
         return bool(torch.isfinite(torch.as_tensor(total))) and all(map(math.isfinite, losses))
@@ -343,47 +246,21 @@ class Trainer(NeuralNet):
             stacklevel=2,
         )
 
-    @contextlib.contextmanager
-    def _interruptible(self) -> Iterator[None]:
-        """Note Ctrl-C, which callbacks that stop a phase only imitate.
+    def _may_interrupt(self) -> bool:
+        """Note Ctrl-C, and tell whether it acts at once.
 
         It cuts an epoch short, but waits for all else, since a model with half a start is of no
         use. Pressed again, it ends everything.
         """
-        handler = signal.getsignal(signal.SIGINT)
-        if threading.current_thread() is not threading.main_thread() or not callable(handler):
-            yield
-            return
-
-        def note(number: int, frame: Any) -> None:
-            again, self.interrupted_ = self.interrupted_, True
-            if self.in_epoch_ or again:
-                handler(number, frame)
-
-        signal.signal(signal.SIGINT, note)
-        try:
-            yield
-        finally:
-            signal.signal(signal.SIGINT, handler)
+        again, self.interrupted_ = self.interrupted_, True
+        return self.in_epoch_ or again
 
     # -- state ----------------------------------------------------------------------------------
-
-    def _learned(self, table: Table) -> dict[str, Any]:
-        """Return what updates change: weights, optimizers, columns."""
-        optimizers = {group: self.optimizer_of(group).state_dict() for group in self.groups_}
-        module = self.model.state_dict()
-        return {"module": module, "optimizers": optimizers, "columns": dict(table.columns)}
-
-    def _relearn(self, learned: Mapping[str, Any], table: Table) -> None:
-        self.model.load_state_dict(learned["module"])
-        for group, state in learned["optimizers"].items():
-            self.optimizer_of(group).load_state_dict(state)
-        table.columns = {name: c.to(table.device) for name, c in learned["columns"].items()}
 
     def _state(self, table: Table) -> dict[str, Any]:
         """Return all that the rest of the run depends on."""
         cuda = torch.cuda.get_rng_state(self.device) if table.device.type == "cuda" else None
-        callbacks = {name: _fitted_state(callback) for name, callback in self.callbacks_}
+        callbacks = {name: plain_state(callback) for name, callback in self.callbacks_}
         return {
             **self._learned(table),
             "place": asdict(self.place_),
@@ -403,85 +280,3 @@ class Trainer(NeuralNet):
     def _restore_callbacks(self, state: Mapping[str, Any] | None) -> None:
         for name, callback in self.callbacks_:
             vars(callback).update((state or {})["callbacks"].get(name, {}))
-
-    # -- for starts and refreshes ---------------------------------------------------------------
-
-    def encode(self, table: Table, loss: str = "codes") -> Tensor:
-        """Return the codes of a table, or another row-wise method of the model, in eval mode.
-
-        Parameters
-        ----------
-        table : Table
-            The rows.
-        loss : str, default="codes"
-            The method of the model.
-
-        Returns
-        -------
-        values : Tensor of shape (n_rows, ...)
-            On the table's device.
-        """
-        was_training = self.model.training
-        self.model.eval()
-        try:
-            return tiled(lambda batch: self.model(batch, loss), table)
-        finally:
-            self.model.train(was_training)
-
-    def forget(self, parameter: torch.nn.Parameter, rows: Tensor) -> None:
-        """Erase an optimizer's memory of some rows of a parameter, after they were reseeded.
-
-        Parameters
-        ----------
-        parameter : nn.Parameter of shape (n, ...)
-            A parameter of the model.
-        rows : Tensor of int or bool
-            An index into its first dimension.
-        """
-        for group in self.groups_:
-            for moment in self.optimizer_of(group).state.get(parameter, {}).values():
-                if torch.is_tensor(moment) and moment.shape == parameter.shape:
-                    moment[rows] = 0
-
-    # -- small help -----------------------------------------------------------------------------
-
-    def _autocast(self) -> contextlib.AbstractContextManager[Any]:
-        if self.precision == "float32":
-            return contextlib.nullcontext()
-        return torch.autocast(torch.device(self.device).type, dtype=torch.bfloat16)
-
-    def _listens(self, event: str) -> bool:
-        """Tell whether any callback takes part in an event that happens every batch."""
-        return any(
-            getattr(type(callback), event) is not getattr(Callback, event)
-            for _, callback in self.callbacks_
-        )
-
-    def _tell(self, event: str, **kwargs: Any) -> None:
-        if self._listens("on_batch_begin") or self._listens("on_batch_end"):
-            self.notify(event, **kwargs)
-
-
-def _weighted_mean(noted: Sequence[tuple[Tensor, int]]) -> float:
-    values = torch.stack([value.float() for value, _ in noted]).cpu()
-    counts = torch.tensor([count for _, count in noted], dtype=values.dtype)
-    return float((values * counts).sum() / counts.sum())
-
-
-def _copied(tree: Any) -> Any:
-    """Copy the tensors in nested dicts and lists."""
-    if torch.is_tensor(tree):
-        return tree.clone()
-    if isinstance(tree, dict):
-        return {key: _copied(value) for key, value in tree.items()}
-    return [_copied(value) for value in tree] if isinstance(tree, list) else tree
-
-
-def _fitted_state(callback: Callback) -> dict[str, Any]:
-    """Return the plain values that a callback learned, by skorch's trailing underscore."""
-    plain = (bool, int, float, str, list, dict, type(None))
-    return {
-        name: value
-        for name, value in vars(callback).items()
-        if name.endswith("_") and isinstance(value, plain)
-    }

@@ -1,0 +1,192 @@
+"""One update of one player, on skorch's net."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Mapping
+from typing import Any, Self, cast
+
+import torch
+from skorch import NeuralNet
+from skorch.callbacks import Callback
+from torch import Tensor
+
+from skdeepcluster.engine.ledger import Ledger
+from skdeepcluster.engine.model import Model
+from skdeepcluster.engine.schedule import Turn
+from skdeepcluster.engine.table import Batch, Table, tiled
+
+__all__ = ["PlayersNet"]
+
+
+class PlayersNet(NeuralNet):
+    """A skorch net whose model has several players, each with a loss and an optimizer.
+
+    Parameters
+    ----------
+    module : Model
+        What is trained, in place.
+    precision : {"float32", "bfloat16"}, default="float32"
+        bfloat16 runs the forward passes of updates under autocast.
+    **kwargs : dict
+        skorch's parameters: ``batch_size``, ``lr``, ``optimizer``, ``optimizer__*``, ``device``,
+        ``callbacks``, ... The main group's optimizer is ``optimizer``, that of any other group
+        ``<group>_optimizer``, so ``critic_optimizer__lr`` is the critic's learning rate.
+    """
+
+    def __init__(self, module: Model, *, precision: str = "float32", **kwargs: Any):
+        self.precision = precision
+        own = {"criterion": torch.nn.Identity, "train_split": None}
+        super().__init__(module, **own, **{"verbose": 0, **kwargs})  # losses are the model's
+        self.losses_ = Ledger()
+
+    @property
+    def model(self) -> Any:
+        """The model itself, not its compiled wrapper; what it offers is the method's affair."""
+        return self.module
+
+    @property
+    def _default_callbacks(self) -> list[tuple[str, Callback]]:
+        return []
+
+    def initialize_optimizer(self, triggered_directly: bool | None = None) -> Self:
+        """Give every group of parameters an optimizer of its own."""
+        names = {parameter: name for name, parameter in self.model.named_parameters()}
+        self.groups_ = {
+            group: {names[p]: p for p in parameters if p.requires_grad}
+            for group, parameters in self.model.groups().items()
+        }
+        self.optimizer_names_ = {
+            group: f"{group}_optimizer" if i else "optimizer"
+            for i, group in enumerate(self.groups_)
+        }
+        self.base_lr_ = {}
+        for group, prefix in self.optimizer_names_.items():
+            args, kwargs = self.get_params_for_optimizer(prefix, self.groups_[group].items())
+            setattr(self, prefix + "_", self.optimizer(*args, **kwargs))
+            self.base_lr_[group] = [g["lr"] for g in self.optimizer_of(group).param_groups]
+        return self
+
+    def optimizer_of(self, group: str) -> torch.optim.Optimizer:
+        """Return the optimizer of a group of parameters."""
+        return getattr(self, self.optimizer_names_[group] + "_")
+
+    def train_step(self, batch: Batch, turn: Turn) -> Tensor:
+        """Make one update of one player.
+
+        skorch's own step would run the same loss once for each optimizer.
+        """
+        optimizer = self.optimizer_of(turn.group)
+        parameters = self.groups_[turn.group]
+
+        def closure() -> Tensor:
+            optimizer.zero_grad()
+            with self._autocast():
+                terms = self.module_(batch, turn.loss)
+            loss = self._total(terms, batch)
+            # Only this player's gradients: clipping must not see the rival's.
+            free = [parameter for parameter in parameters.values() if parameter.requires_grad]
+            if free and loss.requires_grad:  # unless all is frozen, or every term weighs 0
+                loss.backward(inputs=free)
+            if self._listens("on_grad_computed"):
+                named = list(parameters.items())
+                self.notify("on_grad_computed", named_parameters=named, batch=batch, training=True)
+            return loss
+
+        loss: Tensor = optimizer.step(cast(Any, closure))  # typed for a float
+        self.losses_.note(f"{turn.group}_loss", loss, len(batch["rows"]))
+        return loss
+
+    def _total(self, terms: Mapping[str, Tensor], batch: Batch) -> Tensor:
+        """Reduce the named terms to one loss, by the rows' weights and the terms'."""
+        total = torch.zeros((), device=batch["rows"].device)
+        for name, term in terms.items():
+            if term.ndim > 1:
+                raise ValueError(
+                    f"loss term {name!r} has shape {tuple(term.shape)}; expected one value per row "
+                    "or a scalar."
+                )
+            if term.ndim:
+                term = (term * batch["weight"]).mean() if "weight" in batch else term.mean()
+            self.losses_.note(name, term, len(batch["rows"]))
+            weight = self._weight(name)
+            if weight:
+                total = total + (term if weight == 1 else weight * term)
+        return total
+
+    def _weight(self, term: str) -> float:
+        """Return the weight of a loss term."""
+        return 1.0
+
+    def _reset_optimizers(self) -> None:
+        self._initialize_optimizer()
+
+    def _scale_lr(self, group: str, factor: float) -> None:
+        groups = self.optimizer_of(group).param_groups
+        for parameters, base in zip(groups, self.base_lr_[group], strict=True):
+            parameters["lr"] = base * factor
+
+    def _learned(self, table: Table) -> dict[str, Any]:
+        """Return what updates change: weights, optimizers, columns."""
+        optimizers = {group: self.optimizer_of(group).state_dict() for group in self.groups_}
+        module = self.model.state_dict()
+        return {"module": module, "optimizers": optimizers, "columns": dict(table.columns)}
+
+    def _relearn(self, learned: Mapping[str, Any], table: Table) -> None:
+        self.model.load_state_dict(learned["module"])
+        for group, state in learned["optimizers"].items():
+            self.optimizer_of(group).load_state_dict(state)
+        table.columns = {name: c.to(table.device) for name, c in learned["columns"].items()}
+
+    def encode(self, table: Table, loss: str = "codes") -> Tensor:
+        """Return the codes of a table, or another row-wise method of the model, in eval mode.
+
+        Parameters
+        ----------
+        table : Table
+            The rows.
+        loss : str, default="codes"
+            The method of the model.
+
+        Returns
+        -------
+        values : Tensor of shape (n_rows, ...)
+            On the table's device.
+        """
+        was_training = self.model.training
+        self.model.eval()
+        try:
+            return tiled(lambda batch: self.model(batch, loss), table)
+        finally:
+            self.model.train(was_training)
+
+    def forget(self, parameter: torch.nn.Parameter, rows: Tensor) -> None:
+        """Erase an optimizer's memory of some rows of a parameter, after they were reseeded.
+
+        Parameters
+        ----------
+        parameter : nn.Parameter of shape (n, ...)
+            A parameter of the model.
+        rows : Tensor of int or bool
+            An index into its first dimension.
+        """
+        for group in self.groups_:
+            for moment in self.optimizer_of(group).state.get(parameter, {}).values():
+                if torch.is_tensor(moment) and moment.shape == parameter.shape:
+                    moment[rows] = 0
+
+    def _autocast(self) -> contextlib.AbstractContextManager[Any]:
+        if self.precision == "float32":
+            return contextlib.nullcontext()
+        return torch.autocast(torch.device(self.device).type, dtype=torch.bfloat16)
+
+    def _listens(self, event: str) -> bool:
+        """Tell whether any callback takes part in an event that happens every batch."""
+        return any(
+            getattr(type(callback), event) is not getattr(Callback, event)
+            for _, callback in self.callbacks_
+        )
+
+    def _tell(self, event: str, **kwargs: Any) -> None:
+        if self._listens("on_batch_begin") or self._listens("on_batch_end"):
+            self.notify(event, **kwargs)
