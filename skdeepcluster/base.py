@@ -216,21 +216,23 @@ class DeepClusterer(
             estimator is fitted all the same.
         """
         X = self._check_rows(X, reset=True)
-        vars(self).pop("labels_", None)  # not fitted until this fit is complete
+        self.__dict__.pop("labels_", None)  # not fitted until this fit is complete
         weight = check_weight(sample_weight, X)
-        rows, weight = (X, None) if weight is None else (X[weight > 0], weight[weight > 0])
+        rows, positive = X, weight
+        if weight is not None and not weight.all():
+            rows, positive = X[weight > 0], weight[weight > 0]
         self._check_enough(rows)
         device = resolve_device(self.device)
         self.device_ = str(device)
         self.history_: list[dict[str, Any]] = []
-        checkpoint = self._open_checkpoint(rows, weight)
+        checkpoint = self._open_checkpoint(rows, positive)
         seed = checkpoint.seed if checkpoint else self._draw_seed()
-        scaling = fit_scaling(rows, self.scaling, self._input_shape, weight)
+        scaling = fit_scaling(rows, self.scaling, self._input_shape, positive)
         self._fitting = _Fit(seed, scaling, checkpoint)
         try:
             with seeded(seed, device), torch.inference_mode(False):
-                self.module_: Any = self._fit(self._table(rows, weight))
-                self._complete(X)
+                self.module_: Any = self._fit(self._table(rows, positive))
+                self._complete(X, np.ones(X.shape[0]) if weight is None else weight)
             self._close(self._fitting)
         finally:
             del self._fitting
@@ -281,23 +283,28 @@ class DeepClusterer(
         identity = fingerprint(type(self).__name__, params, X, weight)
         return Checkpoint(self.checkpoint, identity, self._draw_seed())
 
-    def _complete(self, X: Any) -> None:
+    def _complete(self, X: Any, weight: NDArray[np.float64]) -> None:
         """Derive everything that follows from the trained model."""
         self.module_.eval().zero_grad(set_to_none=True)
         self.n_iter_ = len(self.history_)
         self._live: Tensor | None = None
         codes = self._apply(X, self.module_).cpu().numpy()
         self._n_features_out = codes.shape[1]
-        labels = self._apply(X, self._assign).cpu().numpy()
-        self.labels_ = self._drop_dead(labels).astype(np.intp)
-        self.n_clusters_ = int(self.labels_.max(initial=-1)) + 1
-        self._describe_codes(codes)
+        labels = self._labels(X)
+        if self._drop_dead(labels[weight > 0]):
+            labels = self._labels(X)
+        self.n_clusters_ = int(labels.max(initial=-1)) + 1
+        self._describe_codes(codes, labels, weight)
+        self.labels_ = labels
 
-    def _drop_dead(self, labels: NDArray[np.intp]) -> NDArray[np.intp]:
-        """Keep the clusters that have members, numbered consecutively."""
+    def _labels(self, X: Any) -> NDArray[np.intp]:
+        return self._apply(X, self._assign).cpu().numpy().astype(np.intp)
+
+    def _drop_dead(self, labels: NDArray[np.intp]) -> bool:
+        """Keep the clusters that have members, numbered consecutively; tell whether any died."""
         live, n_clusters = np.unique(labels[labels >= 0]), self._n_candidates()
         if len(live) == n_clusters:
-            return labels
+            return False
         self._live = torch.from_numpy(live).to(self.device_)
         warnings.warn(
             f"Only {len(live)} of {n_clusters} clusters have members; the others are dropped. "
@@ -305,21 +312,22 @@ class DeepClusterer(
             ConvergenceWarning,
             stacklevel=4,
         )
-        return np.where(labels < 0, -1, np.searchsorted(live, labels))
+        return True
 
     def _n_candidates(self) -> int:
         """Return the number of clusters before dead ones are dropped."""
         return int(self.n_clusters)
 
-    def _describe_codes(self, codes: NDArray[Any]) -> None:
+    def _describe_codes(
+        self, codes: NDArray[Any], labels: NDArray[np.intp], weight: NDArray[np.float64]
+    ) -> None:
         """Keep the mean and the spread of the codes of every cluster, for centres and samples."""
-        clusters = [codes[self.labels_ == label].astype(float) for label in range(self.n_clusters_)]
-        width = codes.shape[1]
-        means = [cluster.mean(0) for cluster in clusters]
-        self._code_means = np.array(means).reshape(-1, width)
-        self._code_spread = np.array([_spread(cluster) for cluster in clusters])
-        self._cluster_share = np.array([len(cluster) for cluster in clusters], dtype=float)
-        self._cluster_share /= max(1.0, self._cluster_share.sum())
+        members = [labels == label for label in range(self.n_clusters_)]
+        moments = [_moments(codes[rows].astype(float), weight[rows]) for rows in members]
+        self._code_means = np.array([mean for mean, _ in moments]).reshape(-1, codes.shape[1])
+        self._code_spread = np.array([spread for _, spread in moments])
+        shares = np.array([weight[rows].sum() for rows in members])
+        self._cluster_share = shares / (shares.sum() or 1.0)
         learned = self._learned_centers()
         if learned is None:
             self.cluster_centers_ = self._code_means.astype(codes.dtype)
@@ -623,11 +631,15 @@ class DeepClusterer(
         self.module_.to(self.device_)
 
 
-def _spread(codes: NDArray[Any]) -> NDArray[Any]:
-    """Return a square root of the covariance of codes."""
-    centered = (codes - codes.mean(0)) / np.sqrt(max(1, len(codes) - 1))
+def _moments(
+    codes: NDArray[np.float64], weight: NDArray[np.float64]
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Return the mean of weighted codes, and a square root of their covariance."""
+    share = weight / weight.sum()
+    mean = share @ codes
+    centered = (codes - mean) * np.sqrt(share)[:, None]
     _, singular, axes = np.linalg.svd(centered, full_matrices=False)
-    return axes.T @ (singular[:, None] * axes)
+    return mean, axes.T @ (singular[:, None] * axes)
 
 
 def _probe(

@@ -91,7 +91,7 @@ class TestRun:
         assert "no such method today" in capsys.readouterr().out
 
     def test_continues_a_fit_that_was_cut_short(self, out, monkeypatch):
-        def crash(self, X):
+        def crash(self, X, weight):
             raise RuntimeError("power cut")
 
         with monkeypatch.context() as patch:

@@ -25,7 +25,9 @@ from sklearn.preprocessing import StandardScaler
 from sklearn.utils.estimator_checks import parametrize_with_checks
 
 import skdeepcluster
+from skdeepcluster import base
 from skdeepcluster.base import DeepClusterer
+from skdeepcluster.engine.table import Table
 
 pytestmark = pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
 
@@ -349,6 +351,28 @@ def test_rows_of_weight_zero_are_absent(estimator, blobs):
         one.transform(blobs[0]), other.transform(blobs[0]), rtol=1e-3, atol=1e-4
     )
     assert len(other.labels_) == len(blobs[0])
+
+
+def test_weights_cost_no_copy_of_the_rows(estimator, blobs, monkeypatch):
+    tables = []
+    monkeypatch.setattr(
+        base, "Table", lambda X, *args, **kw: tables.append(X) or Table(X, *args, **kw)
+    )
+    brief(estimator).fit(blobs[0], sample_weight=np.arange(1, 1 + len(blobs[0])))
+    assert tables and all(np.shares_memory(X, blobs[0]) for X in tables)
+
+
+def test_clusters_are_described_by_weighted_rows(estimator, blobs):
+    weight = np.where(blobs[1] == 0, 8.0, 1.0) * (np.arange(len(blobs[0])) % 3 > 0)
+    model = clone(estimator).fit(blobs[0], sample_weight=weight)
+    own = np.arange(model.n_clusters_)[:, None] == model.labels_
+    share = own @ weight / weight.sum()
+    _, drawn = model.sample(5000, random_state=0)
+    assert np.abs(share - own.mean(1)).max() > 0.1  # weights matter here
+    np.testing.assert_allclose(np.bincount(drawn) / 5000, share, atol=0.03)
+    if not hasattr(model.module_, "centers"):
+        means = (own * weight) @ model.transform(blobs[0]) / (own @ weight)[:, None]
+        np.testing.assert_allclose(model.cluster_centers_, means, rtol=1e-4, atol=1e-5)
 
 
 @pytest.mark.parametrize("weight", [0.0, -1.0])
