@@ -60,11 +60,11 @@ class PlayersNet(NeuralNet):
             group: f"{group}_optimizer" if i else "optimizer"
             for i, group in enumerate(self.groups_)
         }
-        self.base_lr_ = {}
         for group, prefix in self.optimizer_names_.items():
             args, kwargs = self.get_params_for_optimizer(prefix, self.groups_[group].items())
             setattr(self, prefix + "_", self.optimizer(*args, **kwargs))
-            self.base_lr_[group] = [g["lr"] for g in self.optimizer_of(group).param_groups]
+            for parameters in self.optimizer_of(group).param_groups:
+                parameters["initial_lr"] = parameters["lr"]  # where torch's schedulers keep it too
         return self
 
     def optimizer_of(self, group: str) -> torch.optim.Optimizer:
@@ -122,9 +122,8 @@ class PlayersNet(NeuralNet):
         self._initialize_optimizer()
 
     def _scale_lr(self, group: str, factor: float) -> None:
-        groups = self.optimizer_of(group).param_groups
-        for parameters, base in zip(groups, self.base_lr_[group], strict=True):
-            parameters["lr"] = base * factor
+        for parameters in self.optimizer_of(group).param_groups:
+            parameters["lr"] = parameters["initial_lr"] * factor
 
     def _learned(self, table: Table) -> dict[str, Any]:
         """Return what updates change: weights, optimizers, columns."""

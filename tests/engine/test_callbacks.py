@@ -94,6 +94,20 @@ def test_a_scheduler_of_skorch_drives_the_main_player():
     np.testing.assert_allclose(rates, [1.0, 0.1, 0.01])
 
 
+def test_a_scheduler_of_skorch_goes_on_through_the_phases():
+    """A new optimizer must know where it started, which torch asks once there is a history."""
+    rates = []
+    look = on("on_epoch_end", lambda net: rates.append(net.optimizer_.param_groups[0]["lr"]))
+    scheduler = LRScheduler(torch.optim.lr_scheduler.LambdaLR, lr_lambda=[halved])
+    phases = [Phase(name, [PLAY], epochs=2) for name in "pq"]
+    train(phases, lr=1.0, callbacks=[look, scheduler])
+    np.testing.assert_allclose(rates, [1.0, 0.5, 0.25, 0.125])
+
+
+def halved(epoch):
+    return 0.5**epoch
+
+
 def test_early_stopping_brings_back_the_best_weights():
     """No improvement reaches the threshold, so those of the first epoch."""
     states = []
