@@ -13,11 +13,15 @@ EXAMPLES = sorted((ROOT / "examples").glob("*.py"))
 
 
 def run(arguments, folder):
-    """Run Python in a folder, without a display, and return what it printed."""
+    """Run Python in a folder, without a display, and return what it printed.
+
+    On one thread, because small matrices gain nothing from more, and lose a lot where cores are
+    shared.
+    """
     result = subprocess.run(
         [sys.executable, *arguments],
         cwd=folder,
-        env={**os.environ, "MPLBACKEND": "Agg"},
+        env={**os.environ, "MPLBACKEND": "Agg", "OMP_NUM_THREADS": "1"},
         stdin=subprocess.DEVNULL,
         capture_output=True,
         text=True,
