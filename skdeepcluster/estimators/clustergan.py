@@ -341,7 +341,8 @@ class ClusterGANClustering(DeepClusterer):
 
     def _sample_codes(self, labels: NDArray[np.intp], rng: np.random.RandomState) -> NDArray[Any]:
         """Draw codes from the prior, given their components."""
-        components = self._alive(torch.arange(self.n_clusters), 0)[torch.from_numpy(labels)]
+        prior = self.module_.prior  # of the fit, whatever the parameters are now
+        components = self._alive(torch.arange(prior.n_clusters), 0)[torch.from_numpy(labels)]
         generator = torch.Generator().manual_seed(int(rng.randint(2**31)))
-        z, _ = self.module_.prior.sample(len(labels), components, generator=generator)
+        z, _ = prior.sample(len(labels), components, generator=generator)
         return z.numpy()

@@ -130,6 +130,8 @@ def test_dead_components_are_dropped(blobs):
     np.testing.assert_array_equal(np.unique(model.labels_), np.arange(model.n_clusters_))
     rows, labels = model.sample(20, cluster=model.n_clusters_ - 1, random_state=0)
     assert rows.shape == (20, 6) and (labels == model.n_clusters_ - 1).all()
+    model.set_params(n_clusters=1)  # for a later fit
+    np.testing.assert_array_equal(model.sample(20, labels[0], random_state=0)[0], rows)
 
 
 def test_a_critic_of_ones_own(blobs):
