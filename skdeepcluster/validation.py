@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import copy
 import inspect
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from typing import Any
 
@@ -22,11 +22,13 @@ from skorch.callbacks import (
     EpochScoring,
     TrainEndCheckpoint,
 )
+from torch import nn
 
 __all__ = [
     "as_rows",
     "check_callbacks",
     "check_image_shape",
+    "check_network",
     "check_trainer_params",
     "check_weight",
     "fingerprint",
@@ -142,6 +144,71 @@ def check_image_shape(
             f"height, width) = {expected}."
         )
     return shape
+
+
+def check_network(
+    make: Callable[[tuple[int, ...]], nn.Module],
+    name: str,
+    row_shape: tuple[int, ...],
+    input_shape: tuple[int, ...],
+    output_shape: tuple[int, ...],
+) -> nn.Module:
+    """Return the network that a user's callable makes, after a look at its output.
+
+    Parameters
+    ----------
+    make : callable
+        The user's parameter: it makes a network, given the shape of one row.
+    name : str
+        The name of the parameter.
+    row_shape : tuple of int
+        Shape of one row.
+    input_shape, output_shape : tuple of int
+        Shapes of one input and one output of the network.
+
+    Returns
+    -------
+    network : nn.Module
+        In float32 and in train mode.
+
+    Raises
+    ------
+    ValueError
+        If it is no network, fails, or has another output.
+
+    Examples
+    --------
+    >>> check_network(lambda shape: nn.Linear(*shape, 2), "encoder", (5,), (5,), (2,))
+    Linear(in_features=5, out_features=2, bias=True)
+    """
+    if isinstance(make, nn.Module):
+        raise ValueError(
+            f"{name} must be a callable that makes a new nn.Module for every fit, got an "
+            f"nn.Module. Pass a function of the input's shape: {name}=lambda shape: ..."
+        )
+    network = make(row_shape)
+    if not isinstance(network, nn.Module):
+        raise ValueError(f"{name} must return an nn.Module, got {type(network).__name__}.")
+    _probe(network.float().eval(), name, (2, *input_shape), (2, *output_shape))
+    return network.train()
+
+
+def _probe(
+    network: nn.Module, name: str, input_shape: tuple[int, ...], output_shape: tuple[int, ...]
+) -> None:
+    """Try a user's network, rather than leave the explanation to the middle of a training."""
+    try:
+        with torch.no_grad():
+            found = tuple(network(torch.zeros(input_shape, dtype=torch.float32)).shape)
+    except Exception as error:  # a user's network can raise any
+        raise ValueError(
+            f"{name} fails on an input of shape {input_shape}: {error}. Expected a tensor of "
+            f"shape {output_shape}."
+        ) from error
+    if found != output_shape:
+        raise ValueError(
+            f"{name} maps an input of shape {input_shape} to {found}; expected {output_shape}."
+        )
 
 
 def check_weight(sample_weight: Any, X: Any) -> NDArray[np.float64] | None:

@@ -250,11 +250,11 @@ class AutoencoderClustering(DeepClusterer):
         return self.head_.n_clusters_  # a head has dropped its dead clusters
 
     @property
-    def _has_scores(self) -> bool:  # type: ignore[override]
+    def _has_memberships(self) -> bool:  # type: ignore[override]
         return self.head == "gmm" or hasattr(self.head, "predict_proba")
 
     def _assign(self, batch: Batch) -> Tensor:
-        if self._has_scores:
+        if self._has_memberships:
             return super()._assign(batch)  # from the memberships as they are shown
         return torch.from_numpy(self.head_.predict(self.module_(batch).cpu().numpy()))
 

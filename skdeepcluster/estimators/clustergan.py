@@ -336,7 +336,7 @@ class ClusterGANClustering(DeepClusterer):
         )
         return self._train("clustergan", self._make_model, [game], table)
 
-    def _scores(self, batch: Batch) -> Tensor:
+    def _log_memberships(self, batch: Batch) -> Tensor:
         return self.module_(batch, "logits")
 
     def _sample_codes(self, labels: NDArray[np.intp], rng: np.random.RandomState) -> NDArray[Any]:

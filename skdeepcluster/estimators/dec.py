@@ -244,7 +244,7 @@ class DECClustering(DeepClusterer):
         phases = [reconstruction_phase(self.pretrain_epochs), clustering]
         return self._train("dec", self._make_model, phases, table)
 
-    def _scores(self, batch: Batch) -> Tensor:
+    def _log_memberships(self, batch: Batch) -> Tensor:
         return self.module_(batch, "log_memberships")
 
     def _learned_centers(self) -> Tensor:

@@ -1,0 +1,313 @@
+"""What a fitted estimator does with rows and codes, and what it checks of them."""
+
+from __future__ import annotations
+
+import copy
+from abc import ABCMeta
+from collections.abc import Callable
+from numbers import Integral
+from typing import Any, TypeVar
+
+import numpy as np
+import torch
+from numpy.typing import ArrayLike, NDArray
+from sklearn.base import (
+    BaseEstimator,
+    ClassNamePrefixFeaturesOutMixin,
+    ClusterMixin,
+    TransformerMixin,
+)
+from sklearn.utils import check_random_state, check_scalar
+from sklearn.utils.metaestimators import available_if
+from sklearn.utils.validation import check_array, check_is_fitted, validate_data
+from torch import Tensor
+
+from skdeepcluster.base._gaussians import CodeGaussians
+from skdeepcluster.engine.device import resolve_device
+from skdeepcluster.engine.table import Batch, Table, tiled
+from skdeepcluster.validation import DTYPES, as_rows, check_image_shape
+
+Method = TypeVar("Method", bound=Callable[..., Any])
+
+
+def _has(capability: str) -> Callable[[Method], Method]:
+    """Make a method available where the estimator says that it has a capability."""
+    return available_if(lambda self: getattr(self, capability))
+
+
+class FittedClusterer(
+    ClassNamePrefixFeaturesOutMixin,
+    ClusterMixin,
+    TransformerMixin,
+    BaseEstimator,
+    metaclass=ABCMeta,
+):
+    """Inference: from rows to labels, memberships, codes and scores, and from codes to rows."""
+
+    module_: Any
+    device_: str
+    n_clusters_: int
+    image_shape: tuple[int, int, int] | None
+    _live: Tensor | None  # the clusters that have members, if some have none
+    _gaussians: CodeGaussians
+
+    _decodes = True  # whether codes can be turned into rows
+    _has_memberships = True  # whether they are honest probabilities
+
+    # -- what a method defines ------------------------------------------------------------------
+
+    def _log_memberships(self, batch: Batch) -> Tensor:
+        """Return log-memberships, up to a constant per row, shape (n, n_clusters)."""
+        raise NotImplementedError
+
+    def _assign(self, batch: Batch) -> Tensor:
+        """Return the label of every row of a batch; -1 is noise."""
+        return self._memberships(batch).argmax(1)
+
+    def _score_rows(self, batch: Batch) -> Tensor:
+        """Return the score of every row: minus the mean squared error of its reconstruction."""
+        rows = self.module_.scaling(batch["X"])
+        error = (self.module_.decode(self.module_(batch)) - rows).square()
+        return -error.flatten(1).mean(1)
+
+    def _sample_codes(self, labels: NDArray[np.intp], rng: np.random.RandomState) -> NDArray[Any]:
+        """Draw a code for each label."""
+        return self._gaussians.draw(labels, rng)
+
+    # -- what users call ------------------------------------------------------------------------
+
+    def predict(self, X: ArrayLike) -> NDArray[np.intp]:
+        """Return the cluster of every row.
+
+        Parameters
+        ----------
+        X : {array-like, sparse matrix} of shape (n_samples, n_features)
+            Rows or images, as in :meth:`fit`.
+
+        Returns
+        -------
+        labels : ndarray of shape (n_samples,)
+            Labels in 0..n_clusters_-1; -1 is noise.
+        """
+        return self._infer(X, self._assign)[0].astype(np.intp)
+
+    @_has("_has_memberships")
+    def predict_proba(self, X: ArrayLike) -> NDArray[Any]:
+        """Return the membership of every row in every cluster.
+
+        Parameters
+        ----------
+        X : {array-like, sparse matrix} of shape (n_samples, n_features)
+            Rows or images, as in :meth:`fit`.
+
+        Returns
+        -------
+        memberships : ndarray of shape (n_samples, n_clusters_)
+            Rows sum to 1; the largest is the label.
+        """
+        return self._cast(*self._infer(X, self._memberships))
+
+    def transform(self, X: ArrayLike) -> NDArray[Any]:
+        """Return the code of every row.
+
+        Parameters
+        ----------
+        X : {array-like, sparse matrix} of shape (n_samples, n_features)
+            Rows or images, as in :meth:`fit`.
+
+        Returns
+        -------
+        codes : ndarray of shape (n_samples, n_components)
+            Codes, float64 for float64 rows and float32 otherwise.
+        """
+        check_is_fitted(self)
+        return self._cast(*self._infer(X, self.module_))
+
+    @_has("_decodes")
+    def inverse_transform(self, X: ArrayLike) -> NDArray[Any]:
+        """Return the rows that belong to codes.
+
+        Parameters
+        ----------
+        X : array-like of shape (n_samples, n_components)
+            Codes, as :meth:`transform` returns them.
+
+        Returns
+        -------
+        rows : ndarray of shape (n_samples, n_features) or (n_samples, *image)
+            In the units and the shape of the rows that the estimator was fitted on.
+        """
+        check_is_fitted(self)
+        codes = check_array(X, dtype=[np.float64, np.float32], input_name="codes")
+        if codes.shape[1] != self._n_features_out:
+            raise ValueError(
+                f"Codes have {self._n_features_out} columns, got {codes.shape[1]}. Pass what "
+                "transform returns."
+            )
+        rows = self._apply(codes, self.module_.generate).cpu().numpy()
+        return rows.reshape(-1, *self._row_shape).astype(self._row_dtype, copy=False)
+
+    @_has("_decodes")
+    def score_samples(self, X: ArrayLike) -> NDArray[Any]:
+        """Return how well the model explains every row; higher is better.
+
+        Parameters
+        ----------
+        X : {array-like, sparse matrix} of shape (n_samples, n_features)
+            Rows or images, as in :meth:`fit`.
+
+        Returns
+        -------
+        scores : ndarray of shape (n_samples,)
+            In data space, so that fits of one method on the same scaling can be ranked; the
+            number of clusters cannot be chosen by it.
+        """
+        return self._cast(*self._infer(X, self._score_rows))
+
+    @_has("_decodes")
+    def score(self, X: ArrayLike, y: Any = None) -> float:
+        """Return the mean of :meth:`score_samples`.
+
+        Parameters
+        ----------
+        X : {array-like, sparse matrix} of shape (n_samples, n_features)
+            Rows or images, as in :meth:`fit`.
+        y : Ignored
+            Present for API consistency.
+
+        Returns
+        -------
+        score : float
+            The mean score.
+        """
+        return float(self.score_samples(X).mean())
+
+    @_has("_decodes")
+    def sample(
+        self,
+        n_samples: int = 1,
+        cluster: int | None = None,
+        random_state: int | np.random.RandomState | None = None,
+    ) -> tuple[NDArray[Any], NDArray[np.intp]]:
+        """Generate rows.
+
+        Parameters
+        ----------
+        n_samples : int, default=1
+            How many.
+        cluster : int, default=None
+            The cluster to draw from; None draws clusters by their share of the training data.
+        random_state : int, RandomState or None, default=None
+            The source of randomness.
+
+        Returns
+        -------
+        X : ndarray of shape (n_samples, n_features) or (n_samples, *image)
+            Rows in the units and the shape of the training data, ordered by cluster.
+        labels : ndarray of shape (n_samples,)
+            The cluster that each row was drawn from.
+
+        Raises
+        ------
+        ValueError
+            If `n_samples` or `cluster` is out of range, or every training row is noise.
+        TypeError
+            If they are no integers.
+        """
+        check_is_fitted(self)
+        labels = self._sample_labels(n_samples, cluster, rng := check_random_state(random_state))
+        return self.inverse_transform(self._sample_codes(labels, rng)), labels
+
+    def _sample_labels(
+        self, n_samples: int, cluster: int | None, rng: np.random.RandomState
+    ) -> NDArray[np.intp]:
+        check_scalar(n_samples, "n_samples", Integral, min_val=1)
+        if self.n_clusters_ == 0:
+            raise ValueError("No cluster was found, so there is nothing to sample from.")
+        if cluster is None:
+            counts = rng.multinomial(n_samples, self._gaussians.shares)
+            return np.repeat(np.arange(self.n_clusters_), counts)
+        check_scalar(cluster, "cluster", Integral, min_val=0, max_val=self.n_clusters_ - 1)
+        return np.full(n_samples, cluster, dtype=np.intp)
+
+    # -- inference ------------------------------------------------------------------------------
+
+    def _memberships(self, batch: Batch) -> Tensor:
+        """Return the probabilities of the clusters that live."""
+        return self._alive(self._log_memberships(batch).float(), 1).softmax(1)
+
+    def _alive(self, values: Tensor, axis: int) -> Tensor:
+        """Keep the clusters that have members."""
+        if self._live is None:
+            return values
+        return values.index_select(axis, self._live.to(values.device))
+
+    def _infer(self, X: Any, function: Callable[[Batch], Tensor]) -> tuple[NDArray[Any], Any]:
+        """Apply a function to rows, tile by tile; return the results and the rows' type."""
+        check_is_fitted(self)
+        X = self._check_rows(X, reset=False)
+        return self._apply(X, function).cpu().numpy(), X.dtype
+
+    def _table(self, X: Any, weight: NDArray[np.float64] | None = None) -> Table:
+        columns = {} if weight is None else {"weight": torch.from_numpy(weight).float()}
+        return Table(X, self.device_, **columns)
+
+    def _apply(self, X: Any, function: Callable[[Batch], Tensor]) -> Tensor:
+        return tiled(function, self._table(X))
+
+    @staticmethod
+    def _cast(values: NDArray[Any], dtype: Any) -> NDArray[Any]:
+        """Return float64 for float64 rows."""
+        return values.astype(np.float64 if dtype == np.float64 else np.float32, copy=False)
+
+    # -- checks ---------------------------------------------------------------------------------
+
+    def _check_rows(self, X: Any, reset: bool) -> Any:
+        """Validate rows; on reset also learn their shape and type."""
+        X, row_shape = as_rows(X)
+        X = validate_data(
+            self, X, reset=reset, accept_sparse="csr", dtype=DTYPES, ensure_min_samples=1 + reset
+        )
+        if reset:
+            self._input_shape = check_image_shape(self.image_shape, row_shape, X.shape[1])
+            self._row_shape = row_shape or (X.shape[1],)
+            self._row_dtype = np.float64 if X.dtype == np.float64 else np.float32
+        elif row_shape and len(self._input_shape) == 3:
+            self._check_same_images((1, *row_shape)[-3:])
+        return X
+
+    def _check_same_images(self, shape: tuple[int, ...]) -> None:
+        if shape != self._input_shape:
+            raise ValueError(
+                f"X has images of shape {shape}, but {type(self).__name__} was fitted on "
+                f"(channels, height, width) = {self._input_shape}."
+            )
+
+    # -- scikit-learn ---------------------------------------------------------------------------
+
+    def __sklearn_is_fitted__(self) -> bool:
+        return hasattr(self, "labels_")
+
+    def __sklearn_tags__(self) -> Any:
+        tags = super().__sklearn_tags__()
+        tags.input_tags.sparse = True
+        tags.transformer_tags.preserves_dtype = ["float64", "float32"]
+        return tags
+
+    def __getstate__(self) -> dict[str, Any]:
+        """Keep the model where every machine can load it."""
+        state = dict(super().__getstate__())
+        if "module_" in state and self.device_ != "cpu":
+            state["module_"] = copy.deepcopy(self.module_).cpu()
+        return state
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        """Take the model to its device if that exists here."""
+        super().__setstate__(state)
+        if "module_" not in state or self.device_ == "cpu":
+            return
+        try:
+            resolve_device(self.device_)
+        except ValueError:
+            self.device_ = "cpu"
+        self.module_.to(self.device_)
