@@ -25,8 +25,7 @@ from sklearn.preprocessing import StandardScaler
 from sklearn.utils.estimator_checks import parametrize_with_checks
 
 import skdeepcluster
-from skdeepcluster import base
-from skdeepcluster.base import DeepClusterer
+from skdeepcluster.base import DeepClusterer, _fitted
 from skdeepcluster.engine.table import Table
 
 pytestmark = pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
@@ -356,7 +355,7 @@ def test_rows_of_weight_zero_are_absent(estimator, blobs):
 def test_weights_cost_no_copy_of_the_rows(estimator, blobs, monkeypatch):
     tables = []
     monkeypatch.setattr(
-        base, "Table", lambda X, *args, **kw: tables.append(X) or Table(X, *args, **kw)
+        _fitted, "Table", lambda X, *args, **kw: tables.append(X) or Table(X, *args, **kw)
     )
     brief(estimator).fit(blobs[0], sample_weight=np.arange(1, 1 + len(blobs[0])))
     assert tables and all(np.shares_memory(X, blobs[0]) for X in tables)
