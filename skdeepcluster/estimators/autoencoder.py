@@ -78,9 +78,9 @@ class AutoencoderClustering(DeepClusterer):
     n_clusters : int or None, default=8
         Number of clusters. None only for heads that find it (``"hdbscan"``, or a clusterer
         without such a parameter), which ignore an integer.
-    head : {"kmeans", "spherical", "gmm", "hdbscan", "agglomerative"} or clusterer, \
-            default="kmeans"
-        What clusters the codes; any scikit-learn clusterer will do.
+    head : str or clusterer, default="kmeans"
+        What clusters the codes: "kmeans", "spherical", "gmm", "hdbscan", "agglomerative", or any
+        scikit-learn clusterer.
     head_params : dict, default=None
         Further parameters of the head's clusterer, such as ``{"min_cluster_size": 50}``.
     manifold : {"umap"} or None, default=None
