@@ -4,7 +4,8 @@ from skdeepcluster.estimators import (
     AutoencoderClustering,
     ClusterGANClustering,
     DECClustering,
+    VaDEClustering,
 )
 
-__all__ = ["AutoencoderClustering", "ClusterGANClustering", "DECClustering"]
+__all__ = ["AutoencoderClustering", "ClusterGANClustering", "DECClustering", "VaDEClustering"]
 __version__ = "0.1.0"

@@ -5,7 +5,12 @@ The settings train long enough that well-separated blobs come out right.
 
 from __future__ import annotations
 
-from skdeepcluster import AutoencoderClustering, ClusterGANClustering, DECClustering
+from skdeepcluster import (
+    AutoencoderClustering,
+    ClusterGANClustering,
+    DECClustering,
+    VaDEClustering,
+)
 from skdeepcluster.base import DeepClusterer
 
 SMALL = {"latent_dim": 2, "device": "cpu", "random_state": 0}
@@ -30,6 +35,7 @@ ESTIMATORS: dict[str, DeepClusterer] = {
         max_epochs=60,
         adversarial_loss="vanilla",
     ),
+    "vade": VaDEClustering(3, **AUTOENCODER, pretrain_epochs=20, max_epochs=10),
 }
 
 MINI_BATCHES = "mini-batches, and dropped rows change them: see test_weights_equal_repeated_rows"

@@ -3,5 +3,6 @@
 from skdeepcluster.estimators.autoencoder import AutoencoderClustering
 from skdeepcluster.estimators.clustergan import ClusterGANClustering
 from skdeepcluster.estimators.dec import DECClustering
+from skdeepcluster.estimators.vade import VaDEClustering
 
-__all__ = ["AutoencoderClustering", "ClusterGANClustering", "DECClustering"]
+__all__ = ["AutoencoderClustering", "ClusterGANClustering", "DECClustering", "VaDEClustering"]
