@@ -20,6 +20,8 @@ from skdeepcluster import (
     AutoencoderClustering,
     ClusterGANClustering,
     DECClustering,
+    KDAEClustering,
+    KDVAEClustering,
     VaDEClustering,
 )
 from skdeepcluster.base import DeepClusterer
@@ -114,6 +116,8 @@ METHODS: dict[str, Method] = {
     "dec": deep(DECClustering, reconstruction_weight=0.0),
     "idec": deep(DECClustering, reconstruction_weight=10.0),
     "vade": deep(VaDEClustering),
+    "kdae": deep(KDAEClustering),
+    "kdvae": deep(KDVAEClustering),
     "clustergan": deep(ClusterGANClustering),
     "clustergan-conv": deep(ClusterGANClustering, images=True),
     # As in the thesis of Vardakas (2021), section 6.2.

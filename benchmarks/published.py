@@ -27,6 +27,8 @@ PUBLISHED: dict[str, dict[str, Published]] = {
     "dec": {"mnist": Published(0.843, "Xie et al. 2016, best of 20")},
     "idec": {"mnist": Published(0.881, "Guo et al. 2017")},
     "vade": {"mnist": Published(0.944, _KDVAE)},
+    "kdae": {"mnist": Published(0.965, _KDVAE)},
+    "kdvae": {"mnist": Published(0.979, _KDVAE)},
     "clustergan-conv": {"mnist": Published(0.95, "Mukherjee et al. 2019, purity, best of 5")},
     "clustergan-vanilla": {
         "vardakas-synthetic": Published(0.96, _VARDAKAS),

@@ -4,8 +4,17 @@ from skdeepcluster.estimators import (
     AutoencoderClustering,
     ClusterGANClustering,
     DECClustering,
+    KDAEClustering,
+    KDVAEClustering,
     VaDEClustering,
 )
 
-__all__ = ["AutoencoderClustering", "ClusterGANClustering", "DECClustering", "VaDEClustering"]
+__all__ = [
+    "AutoencoderClustering",
+    "ClusterGANClustering",
+    "DECClustering",
+    "KDAEClustering",
+    "KDVAEClustering",
+    "VaDEClustering",
+]
 __version__ = "0.1.0"

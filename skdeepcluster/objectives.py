@@ -184,14 +184,14 @@ def bernoulli_log_likelihood(logits: Tensor, target: Tensor) -> Tensor:
 
     Parameters
     ----------
-    logits : Tensor of shape (..., n, \*features)
-        Unbounded outputs of one decoder, or of several along leading axes.
-    target : Tensor of shape (n, \*features)
-        Rows, in [0, 1].
+    logits : Tensor of shape (..., d)
+        Unbounded outputs of a decoder.
+    target : Tensor of shape (..., d)
+        Rows, in [0, 1], broadcast against the outputs, which may be those of many decoders.
 
     Returns
     -------
-    log_likelihood : Tensor of shape (..., n)
+    log_likelihood : Tensor of shape (...)
         In nats, at most 0.
 
     Examples
@@ -200,7 +200,7 @@ def bernoulli_log_likelihood(logits: Tensor, target: Tensor) -> Tensor:
     >>> bernoulli_log_likelihood(torch.zeros(1, 2), torch.tensor([[1.0, 0.5]]))
     tensor([-1.3863])
     """
-    return _feature_sum(target * logits - F.softplus(logits), target)
+    return (target * logits - F.softplus(logits)).sum(-1)
 
 
 def gaussian_log_likelihood(mean: Tensor, target: Tensor, log_variance: Tensor) -> Tensor:
@@ -210,16 +210,16 @@ def gaussian_log_likelihood(mean: Tensor, target: Tensor, log_variance: Tensor) 
 
     Parameters
     ----------
-    mean : Tensor of shape (..., n, \*features)
-        Outputs of one decoder, or of several along leading axes.
-    target : Tensor of shape (n, \*features)
-        Rows.
-    log_variance : Tensor
-        :math:`\log \sigma_j^2`, of a shape that broadcasts with `mean`.
+    mean : Tensor of shape (..., d)
+        Outputs of a decoder.
+    target : Tensor of shape (..., d)
+        Rows, broadcast against the outputs, which may be those of many decoders.
+    log_variance : Tensor of shape (..., d)
+        :math:`\log \sigma_j^2`, broadcast as well.
 
     Returns
     -------
-    log_density : Tensor of shape (..., n)
+    log_density : Tensor of shape (...)
         In nats, of any sign.
 
     Examples
@@ -229,12 +229,7 @@ def gaussian_log_likelihood(mean: Tensor, target: Tensor, log_variance: Tensor) 
     tensor([-2.3379])
     """
     scaled = (target - mean).square() * (-log_variance).exp()
-    return _feature_sum(-0.5 * (math.log(2 * math.pi) + log_variance + scaled), target)
-
-
-def _feature_sum(values: Tensor, target: Tensor) -> Tensor:
-    """Sum over the axes that hold the features of `target`, all but its first."""
-    return values.flatten(1 - target.ndim).sum(-1)
+    return -0.5 * (math.log(2 * math.pi) + log_variance + scaled).sum(-1)
 
 
 def gaussian_kl_divergence(

@@ -35,7 +35,7 @@ MAKERS = ("inverse_transform", "score_samples", "score", "sample")
 
 def brief(estimator: DeepClusterer, **params: object) -> DeepClusterer:
     """Shorten the training, for tests that are not about its result."""
-    short = {p: 2 for p in ("max_epochs", "pretrain_epochs") if p in estimator.get_params()}
+    short = {p: 2 for p in estimator.get_params() if p.endswith("epochs")}
     return clone(estimator).set_params(**{**short, **params})
 
 
@@ -405,7 +405,7 @@ def test_diverging_training_leaves_a_finite_model(estimator, blobs):
 
 
 def test_zero_epochs_are_legal(estimator, blobs):
-    none = {p: 0 for p in ("max_epochs", "pretrain_epochs") if p in estimator.get_params()}
+    none = {p: 0 for p in estimator.get_params() if p.endswith("epochs")}
     model = clone(estimator).set_params(**none).fit(blobs[0])
     assert model.n_iter_ == 0
     assert len(model.labels_) == len(blobs[0])

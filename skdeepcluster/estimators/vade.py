@@ -11,6 +11,7 @@ the sum's two terms is missing; Jiang et al. 2017.)
 
 from __future__ import annotations
 
+import math
 import os
 from collections.abc import Callable, Sequence
 from functools import partial
@@ -50,15 +51,20 @@ class Observation(nn.Module):
     Parameters
     ----------
     shape : tuple of int
-        Shape of the Gaussian's variance, which broadcasts with the decoder's output.
+        Shape of a row.
     bounded : bool
         Whether rows lie in [0, 1]. Then a feature is a Bernoulli variable and the output its
         logit; otherwise a Gaussian with a learnt variance, and the output its mean.
+    *networks : int
+        Number of decoders along the output's first axis, if there are several, each with
+        variances of its own.
     """
 
-    def __init__(self, shape: Sequence[int], bounded: bool):
+    def __init__(self, shape: tuple[int, ...], bounded: bool, *networks: int):
         super().__init__()
-        self.log_variance = None if bounded else nn.Parameter(torch.zeros(*shape))
+        self.first_axis = -len(shape)
+        sizes = (*networks, *[1] * len(networks), math.prod(shape))  # networks, rows, features
+        self.log_variance = None if bounded else nn.Parameter(torch.zeros(sizes))
 
     def mean(self, output: Tensor) -> Tensor:
         """Return the expected rows."""
@@ -66,10 +72,11 @@ class Observation(nn.Module):
 
     def log_likelihood(self, output: Tensor, rows: Tensor) -> Tensor:
         """Return log p(x | z) per row, and per decoder if there are several."""
+        output, rows = output.float().flatten(self.first_axis), rows.flatten(self.first_axis)
         if self.log_variance is None:
-            return bernoulli_log_likelihood(output.float(), rows)
+            return bernoulli_log_likelihood(output, rows)
         variance = LEAST_VARIANCE + self.log_variance.exp()
-        return gaussian_log_likelihood(output.float(), rows, variance.log())
+        return gaussian_log_likelihood(output, rows, variance.log())
 
 
 def drawn(mean: Tensor, log_variance: Tensor) -> Tensor:
