@@ -255,13 +255,14 @@ class KDVAEClustering(DeepClusterer):
 
     def _score(self, batch: Batch) -> Tensor:
         """Return the bound of the mixture of all networks, with equal weights."""
-        return self.module_(batch, "bounds").logsumexp(1) - math.log(self.n_clusters)
+        return self.module_(batch, "bounds").logsumexp(1) - math.log(self.module_.n_networks)
 
     def _sample_codes(self, labels: NDArray[np.intp], rng: np.random.RandomState) -> NDArray[Any]:
         """Draw codes from N(0, I), for the networks of the clusters."""
-        networks = self._alive(torch.arange(self.n_clusters), 0)[torch.from_numpy(labels)]
-        noise = rng.standard_normal((len(labels), self.latent_dim))
-        return np.hstack([noise, F.one_hot(networks, self.n_clusters).numpy()])
+        model = self.module_  # of the fit, whatever the parameters are now
+        networks = self._alive(torch.arange(model.n_networks), 0)[torch.from_numpy(labels)]
+        noise = rng.standard_normal((len(labels), model.latent_dim))
+        return np.hstack([noise, F.one_hot(networks, model.n_networks).numpy()])
 
 
 def _scaled_rows(scaling: Scaling) -> Callable[[Batch], Tensor]:

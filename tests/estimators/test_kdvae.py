@@ -280,6 +280,14 @@ def test_networks_of_ones_own(blobs):
         KDVAEClustering(3, **SMALL, encoder=bad).fit(blobs[0])
 
 
+def test_a_fit_outlives_its_parameters(blobs):
+    model = KDVAEClustering(3, **{**SMALL, "max_epochs": 1}).fit(blobs[0])
+    rows, score = model.sample(5, random_state=0)[0], model.score(blobs[0])
+    model.set_params(n_clusters=7, latent_dim=4)
+    np.testing.assert_array_equal(model.sample(5, random_state=0)[0], rows)
+    assert model.score(blobs[0]) == score
+
+
 def test_digits():
     """From one start, the networks raise the bound and keep more than chance, which is .2."""
     X, y = load_digits(return_X_y=True)

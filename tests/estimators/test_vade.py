@@ -155,6 +155,14 @@ def test_prediction_draws_nothing(blobs):
     np.testing.assert_allclose(model.predict_proba(blobs[0]), joint.softmax(1).detach(), atol=1e-6)
 
 
+def test_a_fit_outlives_its_parameters(blobs):
+    model = VaDEClustering(3, **{**SMALL, "max_epochs": 1}).fit(blobs[0])
+    rows, score = model.sample(5, random_state=0)[0], model.score(blobs[0])
+    model.set_params(n_clusters=7, latent_dim=4)
+    np.testing.assert_array_equal(model.sample(5, random_state=0)[0], rows)
+    assert model.score(blobs[0]) == score
+
+
 def test_digits():
     """Well above chance, which is below .2, and the bound rises from where the mixture starts."""
     X, y = load_digits(return_X_y=True)
