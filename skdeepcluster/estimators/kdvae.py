@@ -250,10 +250,10 @@ class KDVAEClustering(DeepClusterer):
         codes = tiled(model, table).cpu().numpy()
         return kmeans.fit(codes, sample_weight=table.array("weight")).labels_
 
-    def _scores(self, batch: Batch) -> Tensor:
+    def _log_memberships(self, batch: Batch) -> Tensor:
         return self.module_(batch, "scores")
 
-    def _score(self, batch: Batch) -> Tensor:
+    def _score_rows(self, batch: Batch) -> Tensor:
         """Return the bound of the mixture of all networks, with equal weights."""
         return self.module_(batch, "bounds").logsumexp(1) - math.log(self.module_.n_networks)
 

@@ -328,10 +328,10 @@ class VaDEClustering(DeepClusterer):
         phases = vade_phases(self.pretrain_epochs, self.max_epochs, self._fitting.seed)
         return self._train("vade", self._make_model, phases, table)
 
-    def _scores(self, batch: Batch) -> Tensor:
+    def _log_memberships(self, batch: Batch) -> Tensor:
         return self.module_(batch, "log_memberships")
 
-    def _score(self, batch: Batch) -> Tensor:
+    def _score_rows(self, batch: Batch) -> Tensor:
         return self.module_(batch, "elbo")
 
     def _learned_centers(self) -> Tensor:
