@@ -8,7 +8,8 @@ folder that SKDEEPCLUSTER_DATA names, or on OpenML.
 ``python -m benchmarks table`` prints means and standard deviations over the seeds of such files,
 beside what was published.
 
-``python -m benchmarks cost`` measures the engine against hand-written loops.
+``python -m benchmarks cost`` measures the engine against hand-written loops, and with
+``--networks 2,10,50,100`` k networks computed as one against a loop over them.
 
 The pages of the documentation show what two of these commands write::
 
@@ -29,7 +30,7 @@ from typing import Any
 import torch
 from threadpoolctl import threadpool_limits
 
-from benchmarks.cost import measure_all
+from benchmarks.cost import measure_all, measure_grouped
 from benchmarks.data import DATA
 from benchmarks.methods import METHODS
 from benchmarks.rendering import STYLES, show
@@ -69,7 +70,7 @@ def _add_run(run: argparse.ArgumentParser) -> None:
         type=_names_in(DATA),
         help=f"{', '.join(DATA)}; NAME:ROWS draws that many rows",
     )
-    run.add_argument("--seeds", type=_seeds, default=[0], help="0-2 or 0,3,5; default: 0")
+    run.add_argument("--seeds", type=_integers, default=[0], help="0-2 or 0,3,5; default: 0")
     run.add_argument("--out", type=Path, default=RESULTS, help=f"default: {RESULTS}")
     run.add_argument("--device", default="auto", help="of the estimators; default: auto")
     run.add_argument(
@@ -96,6 +97,12 @@ def _add_cost(cost: argparse.ArgumentParser) -> None:
     cost.add_argument("--rows", type=int, default=5_000, help="of an epoch; default: 5000")
     cost.add_argument(
         "--memory-rows", type=int, default=1_000_000, help="0 leaves memory out; default: 1000000"
+    )
+    cost.add_argument(
+        "--networks",
+        type=_integers,
+        metavar="K,K",
+        help="measure k networks computed as one instead, for these k, such as 2,10,50,100",
     )
     _add_output(cost)
 
@@ -129,11 +136,11 @@ def _table(args: argparse.Namespace) -> int:
 
 
 def _cost(args: argparse.Namespace) -> int:
-    show(
-        measure_all(args.repeats, args.epochs, args.rows, args.memory_rows),
-        args.format,
-        args.output,
-    )
+    if args.networks:
+        rows = measure_grouped(args.networks, args.repeats)
+    else:
+        rows = measure_all(args.repeats, args.epochs, args.rows, args.memory_rows)
+    show(rows, args.format, args.output)
     return 0
 
 
@@ -150,7 +157,7 @@ def _names_in(known: Iterable[str]) -> Callable[[str], list[str]]:
     return names
 
 
-def _seeds(text: str) -> list[int]:
+def _integers(text: str) -> list[int]:
     first, _, last = text.partition("-")
     return [*range(int(first), int(last) + 1)] if last else [int(s) for s in text.split(",")]
 

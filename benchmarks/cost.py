@@ -7,10 +7,11 @@ drifts.
 from __future__ import annotations
 
 import copy
+import itertools
 import subprocess
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -18,6 +19,7 @@ import torch
 from skorch import NeuralNet
 from torch import Tensor, nn
 
+from benchmarks.grouped import Contest
 from skdeepcluster.engine.schedule import Phase, Turn
 from skdeepcluster.engine.table import Table
 from skdeepcluster.engine.trainer import Trainer
@@ -32,6 +34,7 @@ LATENT_DIM = 10
 # Widths, a factor on the epochs that gives the clock something to see, and the largest ratio.
 NETWORKS = [((784, 500, 500, 2000), 1, 1.10), ((64, 64), 10, 1.30)]
 LOADER_ROWS = 20_000
+CONTEST_BATCHES = (100, 256)
 MEMORY_LIMIT = 500  # MB
 
 Work = Callable[[], object]
@@ -64,6 +67,22 @@ def measure_all(n_repeats: int, n_epochs: int, n_rows: int, memory_rows: int) ->
     rows.append(_compared(name, *pair, n_repeats, None))
     if memory_rows:
         rows.append(_memory(memory_rows))
+    return rows
+
+
+def measure_grouped(sizes: Sequence[int], n_repeats: int) -> list[list[str]]:
+    """Return the costs of k networks computed as one, for several k, under a header."""
+    rows = [HEADER]
+    for n_networks, batch_size in itertools.product(sizes, CONTEST_BATCHES):
+        contest = Contest(n_networks, batch_size)
+        name = f"{n_networks} networks, batch {batch_size}"
+        pairs = {
+            "scores, loop over networks": contest.forward(),
+            "update, loop over networks": contest.training(),
+            "update, gradients for all": contest.strategies(),
+        }
+        for what, pair in pairs.items():
+            rows.append(_compared(f"{name}: {what}", *pair, n_repeats, None))
     return rows
 
 

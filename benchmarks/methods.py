@@ -16,7 +16,14 @@ from sklearn.cluster import KMeans
 from sklearn.mixture import GaussianMixture
 from sklearn.pipeline import Pipeline, make_pipeline
 
-from skdeepcluster import AutoencoderClustering, ClusterGANClustering, DECClustering
+from skdeepcluster import (
+    AutoencoderClustering,
+    ClusterGANClustering,
+    DECClustering,
+    KDAEClustering,
+    KDVAEClustering,
+    VaDEClustering,
+)
 from skdeepcluster.base import DeepClusterer
 
 
@@ -108,6 +115,9 @@ METHODS: dict[str, Method] = {
     # Methods that train for the clusters.
     "dec": deep(DECClustering, reconstruction_weight=0.0),
     "idec": deep(DECClustering, reconstruction_weight=10.0),
+    "vade": deep(VaDEClustering),
+    "kdae": deep(KDAEClustering),
+    "kdvae": deep(KDVAEClustering),
     "clustergan": deep(ClusterGANClustering),
     "clustergan-conv": deep(ClusterGANClustering, images=True),
     # As in the thesis of Vardakas (2021), section 6.2.

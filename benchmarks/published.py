@@ -13,11 +13,12 @@ class Published:
     source: str
 
 
+_KDVAE = "k-DVAE 2020, Table 2"
 _VARDAKAS = "Vardakas 2021, Tables 6.10 and 6.11"
 
 # By method and data set.
 PUBLISHED: dict[str, dict[str, Published]] = {
-    "ae-gmm": {"mnist": Published(0.822, "k-DVAE 2020, Table 2")},
+    "ae-gmm": {"mnist": Published(0.822, _KDVAE)},
     "n2d": {
         "mnist": Published(0.979, "McConville et al. 2021"),
         "fashion-mnist": Published(0.672, "McConville et al. 2021"),
@@ -25,6 +26,9 @@ PUBLISHED: dict[str, dict[str, Published]] = {
     },
     "dec": {"mnist": Published(0.843, "Xie et al. 2016, best of 20")},
     "idec": {"mnist": Published(0.881, "Guo et al. 2017")},
+    "vade": {"mnist": Published(0.944, _KDVAE)},
+    "kdae": {"mnist": Published(0.965, _KDVAE)},
+    "kdvae": {"mnist": Published(0.979, _KDVAE)},
     "clustergan-conv": {"mnist": Published(0.95, "Mukherjee et al. 2019, purity, best of 5")},
     "clustergan-vanilla": {
         "vardakas-synthetic": Published(0.96, _VARDAKAS),

@@ -4,7 +4,17 @@ from skdeepcluster.estimators import (
     AutoencoderClustering,
     ClusterGANClustering,
     DECClustering,
+    KDAEClustering,
+    KDVAEClustering,
+    VaDEClustering,
 )
 
-__all__ = ["AutoencoderClustering", "ClusterGANClustering", "DECClustering"]
+__all__ = [
+    "AutoencoderClustering",
+    "ClusterGANClustering",
+    "DECClustering",
+    "KDAEClustering",
+    "KDVAEClustering",
+    "VaDEClustering",
+]
 __version__ = "0.1.0"

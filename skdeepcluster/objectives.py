@@ -7,6 +7,7 @@ has the term (`torch.nn.functional.cross_entropy` with ``reduction="none"``), us
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from typing import Literal
 
@@ -15,6 +16,9 @@ from torch import Tensor
 from torch.nn import functional as F
 
 __all__ = [
+    "bernoulli_log_likelihood",
+    "gaussian_kl_divergence",
+    "gaussian_log_likelihood",
     "gradient_penalty",
     "kl_divergence",
     "squared_error",
@@ -170,6 +174,98 @@ def kl_divergence(target: Tensor, log_proba: Tensor) -> Tensor:
     tensor([1.3863])
     """
     return F.kl_div(log_proba, target, reduction="none").sum(1)
+
+
+def bernoulli_log_likelihood(logits: Tensor, target: Tensor) -> Tensor:
+    r"""Log-likelihood of rows in [0, 1] under independent Bernoulli variables.
+
+    .. math:: \sum_j x_j \log p_j + (1 - x_j) \log (1 - p_j),
+              \qquad p = \operatorname{sigmoid}(\text{logit})
+
+    Parameters
+    ----------
+    logits : Tensor of shape (..., d)
+        Unbounded outputs of a decoder.
+    target : Tensor of shape (..., d)
+        Rows, in [0, 1], broadcast against the outputs, which may be those of many decoders.
+
+    Returns
+    -------
+    log_likelihood : Tensor of shape (...)
+        In nats, at most 0.
+
+    Examples
+    --------
+    >>> import torch
+    >>> bernoulli_log_likelihood(torch.zeros(1, 2), torch.tensor([[1.0, 0.5]]))
+    tensor([-1.3863])
+    """
+    return (target * logits - F.softplus(logits)).sum(-1)
+
+
+def gaussian_log_likelihood(mean: Tensor, target: Tensor, log_variance: Tensor) -> Tensor:
+    r"""Log-density of rows under Gaussians with diagonal covariance.
+
+    .. math:: -\frac12 \sum_j \log (2 \pi \sigma_j^2) + (x_j - \mu_j)^2 / \sigma_j^2
+
+    Parameters
+    ----------
+    mean : Tensor of shape (..., d)
+        Outputs of a decoder.
+    target : Tensor of shape (..., d)
+        Rows, broadcast against the outputs, which may be those of many decoders.
+    log_variance : Tensor of shape (..., d)
+        :math:`\log \sigma_j^2`, broadcast as well.
+
+    Returns
+    -------
+    log_density : Tensor of shape (...)
+        In nats, of any sign.
+
+    Examples
+    --------
+    >>> import torch
+    >>> gaussian_log_likelihood(torch.zeros(1, 2), torch.tensor([[0.0, 1.0]]), torch.zeros(2))
+    tensor([-2.3379])
+    """
+    scaled = (target - mean).square() * (-log_variance).exp()
+    return -0.5 * (math.log(2 * math.pi) + log_variance + scaled).sum(-1)
+
+
+def gaussian_kl_divergence(
+    mean: Tensor, log_variance: Tensor, prior_mean: Tensor, prior_log_variance: Tensor
+) -> Tensor:
+    r"""Kullback-Leibler divergence between Gaussians with diagonal covariance.
+
+    .. math:: \frac12 \sum_j \log \frac{s_j^2}{\sigma_j^2} + \frac{\sigma_j^2}{s_j^2}
+              + \frac{(\mu_j - m_j)^2}{s_j^2} - 1
+
+    Parameters
+    ----------
+    mean, log_variance : Tensor of shape (..., d)
+        :math:`\mu` and :math:`\log \sigma^2` of the posterior.
+    prior_mean, prior_log_variance : Tensor of shape (..., d)
+        :math:`m` and :math:`\log s^2` of the prior, broadcast against the posterior.
+
+    Returns
+    -------
+    divergence : Tensor of shape (...)
+        In nats, at least 0 up to rounding.
+
+    References
+    ----------
+    D. P. Kingma and M. Welling, "Auto-encoding variational Bayes", ICLR 2014, appendix B.
+
+    Examples
+    --------
+    >>> import torch
+    >>> zero = torch.zeros(1)
+    >>> gaussian_kl_divergence(zero + 2, zero, zero, zero)
+    tensor(2.)
+    """
+    log_ratio = log_variance - prior_log_variance
+    distance = (mean - prior_mean).square() * (-prior_log_variance).exp()
+    return 0.5 * (log_ratio.exp() + distance - 1 - log_ratio).sum(-1)
 
 
 def vanilla_adversarial_loss(logits: Tensor, *, as_real: bool) -> Tensor:

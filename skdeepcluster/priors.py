@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 import torch
 from numpy.typing import ArrayLike
-from torch import Tensor
+from torch import Tensor, nn
 from torch.nn import functional as F
 
-__all__ = ["DiscreteContinuousPrior"]
+__all__ = ["DiscreteContinuousPrior", "GaussianMixturePrior"]
 
 
 @dataclass(frozen=True)
@@ -110,11 +111,7 @@ class DiscreteContinuousPrior:
             size = (n_samples,)
             drawn = torch.randint(self.n_clusters, size, generator=generator, device=device)
         else:
-            drawn = torch.as_tensor(labels, dtype=torch.long, device=device).expand(n_samples)
-            if ((drawn < 0) | (drawn >= self.n_clusters)).any():
-                raise ValueError(
-                    f"labels must lie in 0..{self.n_clusters - 1}, got {drawn.unique().tolist()}."
-                )
+            drawn = _checked(labels, n_samples, self.n_clusters, device)
         noise = torch.randn(n_samples, self.latent_dim, generator=generator, device=device)
         one_hot = F.one_hot(drawn, self.n_clusters)
         return torch.cat([self.sigma * noise, one_hot.to(noise)], dim=1), drawn
@@ -136,3 +133,144 @@ class DiscreteContinuousPrior:
             Discrete part.
         """
         return z[:, : self.latent_dim], z[:, self.latent_dim :]
+
+
+class GaussianMixturePrior(nn.Module):
+    r"""Mixture of Gaussians with diagonal covariances, all of it learnt.
+
+    .. math:: p(z) = \sum_{i=1}^K \pi_i \, \mathcal N(z; \mu_i, \operatorname{diag} s_i^2)
+
+    The weights are the softmax of free logits and the variances the exponential of free
+    logarithms, so that gradient steps keep them legal. Until :meth:`place` is called, the
+    components are equal standard Gaussians.
+
+    Parameters
+    ----------
+    n_clusters : int
+        Number of components :math:`K`, at least 1.
+    latent_dim : int
+        Width of a code, at least 1.
+
+    Raises
+    ------
+    ValueError
+        If a parameter is out of its range.
+
+    References
+    ----------
+    "A mixture of variational autoencoders for deep clustering", 2020, section 3.4.
+
+    Z. Jiang, Y. Zheng, H. Tan, B. Tang and H. Zhou, "Variational deep embedding: an unsupervised
+    and generative approach to clustering", IJCAI 2017.
+
+    Examples
+    --------
+    >>> prior = GaussianMixturePrior(n_clusters=2, latent_dim=1)
+    >>> prior.place(torch.tensor([0.5, 0.5]), torch.tensor([[0.0], [9.0]]), torch.ones(2, 1))
+    >>> prior.log_joint(torch.tensor([[0.0], [9.0]])).argmax(1)
+    tensor([0, 1])
+    """
+
+    def __init__(self, n_clusters: int, latent_dim: int):
+        super().__init__()
+        if n_clusters < 1 or latent_dim < 1:
+            raise ValueError(
+                "n_clusters and latent_dim must be at least 1, "
+                f"got n_clusters={n_clusters}, latent_dim={latent_dim}."
+            )
+        self.logits = nn.Parameter(torch.zeros(n_clusters))
+        self.means = nn.Parameter(torch.zeros(n_clusters, latent_dim))
+        self.log_variances = nn.Parameter(torch.zeros(n_clusters, latent_dim))
+
+    @torch.no_grad()
+    def place(self, weights: Tensor, means: Tensor, variances: Tensor) -> None:
+        """Set the components, as a mixture fitted elsewhere has them.
+
+        Parameters
+        ----------
+        weights : Tensor of shape (n_clusters,)
+            Not negative, summing to 1.
+        means, variances : Tensor of shape (n_clusters, latent_dim)
+            Variances are positive.
+        """
+        tiny = torch.finfo(self.logits.dtype).tiny  # an empty component has a finite logit
+        self.logits.copy_(weights.clamp_min(tiny).log())
+        self.means.copy_(means)
+        self.log_variances.copy_(variances.log())
+
+    def log_weights(self) -> Tensor:
+        r"""Return :math:`\log \pi_i`, shape (n_clusters,)."""
+        return self.logits.log_softmax(0)
+
+    def log_joint(self, z: Tensor) -> Tensor:
+        r"""Return the log-density of codes together with each component.
+
+        Its softmax over components is the responsibilities, its logsumexp :math:`\log p(z)`.
+
+        Parameters
+        ----------
+        z : Tensor of shape (n, latent_dim)
+            Codes.
+
+        Returns
+        -------
+        log_joint : Tensor of shape (n, n_clusters)
+            :math:`\log \pi_i + \log \mathcal N(z; \mu_i, s_i^2)`.
+        """
+        scaled = (z[:, None] - self.means).square() * (-self.log_variances).exp()
+        log_density = -0.5 * (math.log(2 * math.pi) + self.log_variances + scaled).sum(2)
+        return self.log_weights() + log_density
+
+    @torch.no_grad()
+    def sample(
+        self,
+        n_samples: int,
+        labels: int | ArrayLike | Tensor | None = None,
+        *,
+        generator: torch.Generator | None = None,
+    ) -> tuple[Tensor, Tensor]:
+        """Draw codes, from all components or from given ones.
+
+        Parameters
+        ----------
+        n_samples : int
+            Number of codes.
+        labels : int or array-like of shape (n_samples,), default=None
+            Component of every code, or of each, in 0..n_clusters-1. None draws them by weight.
+        generator : torch.Generator, default=None
+            Source of randomness, on the prior's device; None uses PyTorch's global one.
+
+        Returns
+        -------
+        z : Tensor of shape (n_samples, latent_dim)
+            Codes.
+        labels : Tensor of shape (n_samples,), int64
+            Component of each code.
+
+        Raises
+        ------
+        ValueError
+            If a label names no component.
+        """
+        device, n_clusters = self.means.device, len(self.means)
+        if labels is None:
+            weights = self.log_weights().exp()
+            drawn = torch.multinomial(weights, n_samples, replacement=True, generator=generator)
+        else:
+            drawn = _checked(labels, n_samples, n_clusters, device)
+        size = (n_samples, self.means.shape[1])
+        noise = torch.randn(size, generator=generator, device=device, dtype=self.means.dtype)
+        return self.means[drawn] + (self.log_variances[drawn] / 2).exp() * noise, drawn
+
+
+def _checked(
+    labels: int | ArrayLike | Tensor,
+    n_samples: int,
+    n_clusters: int,
+    device: torch.device | str | None,
+) -> Tensor:
+    """Return a component for each of the samples, all of which exist."""
+    drawn = torch.as_tensor(labels, dtype=torch.long, device=device).expand(n_samples)
+    if ((drawn < 0) | (drawn >= n_clusters)).any():
+        raise ValueError(f"labels must lie in 0..{n_clusters - 1}, got {drawn.unique().tolist()}.")
+    return drawn

@@ -5,11 +5,21 @@ The settings train long enough that well-separated blobs come out right.
 
 from __future__ import annotations
 
-from skdeepcluster import AutoencoderClustering, ClusterGANClustering, DECClustering
+from skdeepcluster import (
+    AutoencoderClustering,
+    ClusterGANClustering,
+    DECClustering,
+    KDAEClustering,
+    KDVAEClustering,
+    VaDEClustering,
+)
 from skdeepcluster.base import DeepClusterer
 
 SMALL = {"latent_dim": 2, "device": "cpu", "random_state": 0}
 AUTOENCODER = {**SMALL, "hidden_layer_sizes": (32,), "batch_size": 32, "lr": 1e-2}
+
+NETWORKS = {**AUTOENCODER, "pretrain_epochs": 10, "max_epochs": 10}
+VADE = {"vade_pretrain_epochs": 20, "vade_epochs": 10}
 
 ESTIMATORS: dict[str, DeepClusterer] = {
     "autoencoder": AutoencoderClustering(3, **AUTOENCODER, max_epochs=20),
@@ -30,6 +40,10 @@ ESTIMATORS: dict[str, DeepClusterer] = {
         max_epochs=60,
         adversarial_loss="vanilla",
     ),
+    "kdae": KDAEClustering(3, **NETWORKS, init="kmeans"),
+    "kdvae": KDVAEClustering(3, **NETWORKS, **VADE),
+    "kdvae-kmeans": KDVAEClustering(3, **NETWORKS, init="kmeans"),
+    "vade": VaDEClustering(3, **AUTOENCODER, pretrain_epochs=20, max_epochs=10),
 }
 
 MINI_BATCHES = "mini-batches, and dropped rows change them: see test_weights_equal_repeated_rows"

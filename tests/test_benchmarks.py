@@ -17,6 +17,7 @@ from skorch.callbacks import Callback
 from benchmarks import cost, memory, methods, rendering, runs
 from benchmarks.__main__ import main
 from benchmarks.data import load, to_unit
+from benchmarks.grouped import Contest
 from benchmarks.published import PUBLISHED, published
 from benchmarks.summary import HEADER, tabulate
 from skdeepcluster.base import DeepClusterer
@@ -284,6 +285,38 @@ class TestCost:
         assert [row.split("  ")[0] for row in rows] == [
             "1 epochs of 8-4-10, bare loop",
             "1 epochs of 300 x 32, skorch's own loader",
+        ]
+
+
+class TestGrouped:
+    @pytest.fixture
+    def contest(self):
+        with torch.random.fork_rng():
+            torch.manual_seed(0)
+            yield Contest(3, 9)
+
+    def test_both_ways_compute_the_same(self, contest):
+        torch.testing.assert_close(contest.batched_bounds(), contest.looped_bounds())
+
+    def test_every_network_wins_its_share(self, contest):
+        assert contest.looped_bounds().argmax(0).bincount().tolist() == [3, 3, 3]
+        contest.winners_loss()
+        assert contest.model.wins.tolist() == [3, 3, 3]
+
+    def test_updates_train(self, contest):
+        for own, reference in (contest.training(), contest.strategies()):
+            before = contest.batched_bounds().amax(0).mean()
+            for _ in range(10):
+                own(), reference()
+            assert contest.batched_bounds().amax(0).mean() > before
+
+    def test_prints_a_row_for_every_comparison(self, capsys, monkeypatch):
+        monkeypatch.setattr(cost, "CONTEST_BATCHES", (4,))
+        main(["cost", "--repeats", "1", "--networks", "2,3"])
+        rows = capsys.readouterr().out.splitlines()[2:]
+        assert [row.partition(":")[0] for row in rows[::3]] == [
+            "2 networks, batch 4",
+            "3 networks, batch 4",
         ]
 
 

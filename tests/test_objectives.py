@@ -1,15 +1,18 @@
 """Every term against its equation, its derivative, and inputs at the edge."""
 
 from functools import partial
-from math import log, nan
+from math import log, nan, pi
 
 import pytest
 import torch
 from torch import nn
-from torch.distributions import Categorical
+from torch.distributions import Bernoulli, Categorical, Normal
 from torch.distributions import kl_divergence as distribution_kl
 
 from skdeepcluster.objectives import (
+    bernoulli_log_likelihood,
+    gaussian_kl_divergence,
+    gaussian_log_likelihood,
     gradient_penalty,
     kl_divergence,
     squared_error,
@@ -48,6 +51,9 @@ DERIVATIVES = {
     "target": (lambda x: target_distribution(x.softmax(1)), [(5, 3)]),
     "weighted target": (lambda x, w: target_distribution(x.softmax(1), w.exp()), [(5, 3), (5,)]),
     "kl": (lambda p, q: kl_divergence(p.softmax(1), q.log_softmax(1)), [(5, 3), (5, 3)]),
+    "bernoulli": (lambda x, p: bernoulli_log_likelihood(x, p.sigmoid()), [(5, 3), (5, 3)]),
+    "gaussian": (gaussian_log_likelihood, [(5, 3), (5, 3), (3,)]),
+    "gaussian kl": (gaussian_kl_divergence, [(5, 1, 3), (5, 1, 3), (4, 3), (4, 3)]),
     "vanilla, real": (partial(vanilla_adversarial_loss, as_real=True), [(5,)]),
     "vanilla, fake": (partial(vanilla_adversarial_loss, as_real=False), [(5,)]),
     "wasserstein, real": (partial(wasserstein_adversarial_loss, as_real=True), [(5,)]),
@@ -327,3 +333,48 @@ def test_rows_do_not_see_each_other(term):
     others = torch.tensor([0, 1, 3, 4])
     assert spoiled[2].isnan().all()
     assert spoiled[others].equal(whole[others])
+
+
+# -- likelihoods and their latent price -----------------------------------------------------------
+
+
+def test_bernoulli_log_likelihood_is_that_of_the_distribution():
+    logits, rows = 5 * torch.randn(4, 5, 3).double(), torch.rand(5, 3).round().double()
+    expected = Bernoulli(logits=logits).log_prob(rows.expand_as(logits)).sum(2)
+    torch.testing.assert_close(bernoulli_log_likelihood(logits, rows), expected)
+
+
+def test_bernoulli_log_likelihood_takes_shades_and_certainty():
+    shade = torch.tensor([[0.25]])
+    best = 0.25 * log(0.25) + 0.75 * log(0.75)
+    assert bernoulli_log_likelihood(shade.logit(), shade).item() == pytest.approx(best)
+    sure = torch.tensor([[200.0, -200.0]])
+    assert bernoulli_log_likelihood(sure, torch.tensor([[1.0, 0.0]])).item() == 0
+    assert bernoulli_log_likelihood(sure, torch.tensor([[0.0, 1.0]])).item() == -400
+
+
+def test_gaussian_log_likelihood_is_that_of_the_distribution():
+    mean, rows = torch.randn(4, 5, 3).double(), torch.randn(5, 3).double()
+    log_variance = torch.randn(4, 1, 3).double()
+    expected = Normal(mean, (log_variance / 2).exp()).log_prob(rows).sum(2)
+    torch.testing.assert_close(gaussian_log_likelihood(mean, rows, log_variance), expected)
+
+
+def test_gaussian_log_likelihood_by_hand():
+    """At the mean with variance 4, and one standard deviation beside it."""
+    rows, log_variance = torch.tensor([[1.0], [3.0]]), torch.tensor([log(4)])
+    at_mean = -0.5 * log(2 * pi * 4)
+    found = gaussian_log_likelihood(torch.ones(2, 1), rows, log_variance)
+    torch.testing.assert_close(found, torch.tensor([at_mean, at_mean - 0.5]))
+
+
+def test_gaussian_kl_divergence_is_that_of_the_distributions():
+    mean, log_variance = torch.randn(6, 1, 3).double(), torch.randn(6, 1, 3).double()
+    means, log_variances = torch.randn(4, 3).double(), torch.randn(4, 3).double()
+    posterior, prior = (
+        Normal(m, (v / 2).exp()) for m, v in ((mean, log_variance), (means, log_variances))
+    )
+    expected = distribution_kl(posterior, prior).sum(2)
+    found = gaussian_kl_divergence(mean, log_variance, means, log_variances)
+    torch.testing.assert_close(found, expected)
+    assert gaussian_kl_divergence(mean, log_variance, mean, log_variance).abs().max() == 0

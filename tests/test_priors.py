@@ -7,9 +7,9 @@ import numpy as np
 import pytest
 import torch
 from scipy import stats
-from torch.distributions import Normal
+from torch.distributions import Categorical, Independent, MixtureSameFamily, Normal
 
-from skdeepcluster.priors import DiscreteContinuousPrior
+from skdeepcluster.priors import DiscreteContinuousPrior, GaussianMixturePrior
 
 
 def seeded(seed=0):
@@ -128,3 +128,91 @@ def test_unknown_component(labels):
 def test_parameters_out_of_range(parameters):
     with pytest.raises(ValueError, match="at least 1 and sigma positive, got n_clusters="):
         DiscreteContinuousPrior(*parameters)
+
+
+# -- mixture of Gaussians -------------------------------------------------------------------------
+
+
+@pytest.fixture
+def mixture():
+    """Three unequal components in four dimensions, and the same in torch's words."""
+    generator = seeded(4)
+    prior = GaussianMixturePrior(3, 4).double()
+    weights = torch.tensor([0.2, 0.5, 0.3], dtype=torch.double)
+    means = 3 * torch.randn(3, 4, generator=generator, dtype=torch.double)
+    variances = 0.1 + 4 * torch.rand(3, 4, generator=generator, dtype=torch.double)
+    prior.place(weights, means, variances)
+    components = Independent(Normal(means, variances.sqrt()), 1)
+    return prior, MixtureSameFamily(Categorical(weights), components)
+
+
+def test_the_density_of_a_mixture_is_exact(mixture):
+    prior, reference = mixture
+    z = 5 * torch.randn(50, 4, generator=seeded(), dtype=torch.double)
+    torch.testing.assert_close(prior.log_joint(z).logsumexp(1), reference.log_prob(z))
+    by_component = reference.component_distribution.log_prob(z[:, None])
+    joint = by_component + reference.mixture_distribution.logits
+    torch.testing.assert_close(prior.log_joint(z), joint)
+    torch.testing.assert_close(prior.log_joint(z).softmax(1), joint.softmax(1))
+
+
+def test_responsibilities_of_far_codes_stay_finite(mixture):
+    far = mixture[0].float().log_joint(torch.full((1, 4), 1e6))
+    assert far.softmax(1).sum().item() == pytest.approx(1)
+
+
+def test_the_density_of_a_mixture_has_its_derivatives(mixture):
+    prior, _ = mixture
+    z = torch.randn(5, 4, generator=seeded(), dtype=torch.double, requires_grad=True)
+
+    def density(z, *parameters):
+        named = dict(zip(("logits", "means", "log_variances"), parameters, strict=True))
+        return torch.func.functional_call(
+            _Joint(prior), {f"prior.{n}": p for n, p in named.items()}, z
+        )
+
+    assert torch.autograd.gradcheck(density, (z, *prior.parameters()))
+
+
+class _Joint(torch.nn.Module):
+    """A door to log_joint."""
+
+    def __init__(self, prior):
+        super().__init__()
+        self.prior = prior
+
+    def forward(self, z):
+        return self.prior.log_joint(z)
+
+
+def test_draws_of_a_mixture_follow_it(mixture):
+    prior, reference = mixture
+    z, labels = prior.sample(6000, generator=seeded())
+    expected = reference.mixture_distribution.probs * 6000
+    assert stats.chisquare(torch.bincount(labels).numpy(), expected.numpy()).pvalue > 0.01
+    for label in range(3):
+        parts = Normal(prior.means[label], (prior.log_variances[label] / 2).exp())
+        quantiles = parts.cdf(z[labels == label]).flatten()
+        assert stats.kstest(quantiles.detach().numpy(), "uniform").pvalue > 0.01
+    assert not z.requires_grad
+
+
+def test_draws_of_a_component(mixture):
+    z, labels = mixture[0].sample(5, labels=[2, 0, 2, 1, 1], generator=seeded())
+    again, _ = mixture[0].sample(5, labels=labels, generator=seeded())
+    assert labels.tolist() == [2, 0, 2, 1, 1] and z.equal(again)
+    with pytest.raises(ValueError, match=r"labels must lie in 0\.\.2, got"):
+        mixture[0].sample(2, labels=3)
+
+
+def test_an_empty_component_is_finite():
+    prior = GaussianMixturePrior(2, 1)
+    prior.place(torch.tensor([1.0, 0.0]), torch.zeros(2, 1), torch.ones(2, 1))
+    assert torch.isfinite(prior.logits).all()
+    assert prior.log_joint(torch.zeros(1, 1)).softmax(1)[0].tolist() == pytest.approx([1, 0])
+
+
+@pytest.mark.parametrize("parameters", [(0, 2), (3, 0)], ids=str)
+def test_a_mixture_of_nothing(parameters):
+    with pytest.raises(ValueError, match="at least 1, got n_clusters="):
+        GaussianMixturePrior(*parameters)

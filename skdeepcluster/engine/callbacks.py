@@ -5,10 +5,11 @@ from __future__ import annotations
 from numbers import Real
 from typing import Any
 
+import torch
 from skorch.callbacks import Callback
 from tqdm.auto import tqdm
 
-__all__ = ["EpochLog", "ProgressBar"]
+__all__ = ["EpochLog", "HoldIdle", "ProgressBar"]
 
 
 class ProgressBar(Callback):
@@ -43,6 +44,31 @@ class EpochLog(Callback):
         head = f"{record.pop('stage')}: {record.pop('phase')} {record.pop('phase_epoch')}"
         terms = "  ".join(f"{name} {_shown(value)}" for name, value in record.items())
         print(f"{head}/{net.n_epochs_}  {terms}")
+
+
+class HoldIdle(Callback):
+    """Hold what a batch did not touch where it is: momentum would let it drift.
+
+    For models that hold several networks, one in each slice along the first axis of all their
+    parameters. Such a model has a mask ``idle`` of the networks without a part in the last loss.
+    """
+
+    def on_grad_computed(self, net: Any, named_parameters: Any = (), **kwargs: Any) -> None:
+        """Keep the idle slices of parameters and of what the optimizer remembers of them."""
+        self._held: list[tuple[torch.Tensor, torch.Tensor, torch.Tensor]] = []
+        idle = getattr(net.model, "idle", None)
+        if idle is None or not idle.any():
+            return
+        rows = idle.nonzero().flatten()
+        for _, parameter in named_parameters:
+            for tensor in (parameter.data, *net.memory_of(parameter)):
+                self._held.append((tensor, rows, tensor[rows]))
+
+    def on_batch_end(self, net: Any, **kwargs: Any) -> None:
+        """Put them back."""
+        for tensor, rows, before in self._held:
+            tensor[rows] = before
+        self._held = []
 
 
 def _shown(value: Any) -> str:

@@ -169,10 +169,14 @@ class PlayersNet(NeuralNet):
         rows : Tensor of int or bool
             An index into its first dimension.
         """
-        for group in self.groups_:
-            for moment in self.optimizer_of(group).state.get(parameter, {}).values():
-                if torch.is_tensor(moment) and moment.shape == parameter.shape:
-                    moment[rows] = 0
+        for moment in self.memory_of(parameter):
+            moment[rows] = 0
+
+    def memory_of(self, parameter: torch.nn.Parameter) -> list[Tensor]:
+        """Return what optimizers remember of a parameter entry by entry, such as moments."""
+        remembered = [self.optimizer_of(group).state.get(parameter, {}) for group in self.groups_]
+        values = [value for state in remembered for value in state.values()]
+        return [v for v in values if torch.is_tensor(v) and v.shape == parameter.shape]
 
     def _autocast(self) -> contextlib.AbstractContextManager[Any]:
         if self.precision == "float32":

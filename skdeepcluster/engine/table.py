@@ -104,8 +104,17 @@ def tiled(function: Callable[[Batch], Tensor], table: Table) -> Tensor:
     result : Tensor of shape (n_rows, ...)
         Where `function` leaves it.
     """
+    result: Tensor | None = None
+    begin = 0
     with torch.no_grad():
-        return torch.cat([function(tile)[:n_valid] for tile, n_valid in table.tiles()])
+        for tile, n_valid in table.tiles():
+            values = function(tile)[:n_valid]
+            if result is None:  # one block: tiles kept apart would fragment the memory
+                result = values.new_empty(len(table), *values.shape[1:])
+            result[begin : begin + n_valid] = values
+            begin += n_valid
+    assert result is not None, "a table has rows"
+    return result
 
 
 def _cuts(n_rows: int, batch_size: int) -> list[int]:

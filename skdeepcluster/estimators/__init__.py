@@ -3,5 +3,15 @@
 from skdeepcluster.estimators.autoencoder import AutoencoderClustering
 from skdeepcluster.estimators.clustergan import ClusterGANClustering
 from skdeepcluster.estimators.dec import DECClustering
+from skdeepcluster.estimators.kdae import KDAEClustering
+from skdeepcluster.estimators.kdvae import KDVAEClustering
+from skdeepcluster.estimators.vade import VaDEClustering
 
-__all__ = ["AutoencoderClustering", "ClusterGANClustering", "DECClustering"]
+__all__ = [
+    "AutoencoderClustering",
+    "ClusterGANClustering",
+    "DECClustering",
+    "KDAEClustering",
+    "KDVAEClustering",
+    "VaDEClustering",
+]

@@ -1,6 +1,7 @@
 """Rows of every kind are read alike; batches and tiles keep their promises."""
 
 import warnings
+import weakref
 
 import numpy as np
 import pytest
@@ -135,6 +136,20 @@ def test_tiles_have_one_size_and_count_every_row_once(n):
     kept = torch.cat([tile["rows"][:n_valid] for tile, n_valid in tiles])
     assert torch.equal(kept, torch.arange(n))
     assert torch.equal(tiled(lambda batch: batch["X"], Table(X)), torch.from_numpy(X))
+
+
+def test_tiles_are_not_kept():
+    """Each is written into the result and freed, before the next but one is read."""
+    seen = []
+
+    def function(batch):
+        assert all(tile() is None for tile in seen[:-1])
+        memory = batch["X"].numpy() + 1  # which lives as long as a tensor shows it
+        seen.append(weakref.ref(memory))
+        return torch.from_numpy(memory)
+
+    assert tiled(function, Table(make_rows(5 * TILE))).shape == (5 * TILE, WIDTH)
+    assert len(seen) == 5
 
 
 def test_tiles_are_calculated_without_gradients():

@@ -1,0 +1,184 @@
+"""What k-DVAE and k-DAE share: k autoencoders computed as one, and the contest for the rows.
+
+A network is a slice, along the first axis, of every parameter.
+"""
+
+from __future__ import annotations
+
+import warnings
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from sklearn.cluster import KMeans
+from sklearn.exceptions import ConvergenceWarning
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from skdeepcluster.engine.model import Model
+from skdeepcluster.engine.table import Batch, Table
+from skdeepcluster.engine.trainer import Trainer
+from skdeepcluster.estimators.vade import LOG_VARIANCES, Observation
+from skdeepcluster.objectives import gaussian_kl_divergence
+from skdeepcluster.scaling import Scaling
+
+__all__ = ["KAutoencoders", "hold", "release"]
+
+
+class KAutoencoders(Model):
+    """k encoders and decoders. A code is that of the winner, beside a one-hot of who it is."""
+
+    wins: Tensor
+    idle: Tensor
+
+    def __init__(
+        self,
+        scaling: Scaling,
+        encoder: nn.Module,
+        decoder: nn.Module,
+        n_networks: int,
+        latent_dim: int,
+        variational: bool,
+    ):
+        super().__init__(scaling)
+        self.encoder = encoder
+        self.decoder = decoder
+        self.observation = Observation(scaling.shape, scaling.bounded, n_networks)
+        self.n_networks = n_networks
+        self.latent_dim = latent_dim
+        self.variational = variational
+        self.register_buffer("wins", torch.zeros(n_networks))
+        self.register_buffer("idle", torch.zeros(n_networks, dtype=torch.bool), persistent=False)
+
+    def posterior(self, rows: Tensor) -> tuple[Tensor, Tensor | None]:
+        """Return means and log-variances, shape (k, n, latent_dim); k-DAE has no variances."""
+        if not self.variational:
+            return self.encoder(rows).float(), None
+        mean, log_variance = self.encoder(rows).float().chunk(2, dim=2)
+        return mean, log_variance.clamp(*LOG_VARIANCES)
+
+    def codes(self, batch: Batch) -> Tensor:
+        """Return the winner's mean and who it is."""
+        mean, _ = self.posterior(self._repeated(batch["X"]))
+        winner = self.scores(batch).argmax(1)
+        own = mean[winner, torch.arange(len(winner), device=winner.device)]
+        return torch.cat([own, F.one_hot(winner, self.n_networks)], 1)
+
+    def decode(self, codes: Tensor) -> Tensor:
+        """Return the expected rows of codes, each by its own decoder."""
+        mean, member = codes[:, : -self.n_networks], codes[:, -self.n_networks :].argmax(1)
+        rows = self.observation.mean(self.decoder(self._repeated(mean)))
+        return rows[member, torch.arange(len(member), device=member.device)]
+
+    def scores(self, batch: Batch) -> Tensor:
+        """Return the score of every network (eq. 8), at its posterior's mean, shape (n, k)."""
+        rows = self._repeated(batch["X"])
+        mean, log_variance = self.posterior(rows)
+        score = self.observation.log_likelihood(self.decoder(mean), rows)
+        if log_variance is not None:
+            score = score - mean.square().sum(2) / 2 + log_variance.sum(2) / 2
+        return score.T
+
+    def bounds(self, batch: Batch) -> Tensor:
+        """Return the bound of every network, at its posterior's mean, shape (n, k)."""
+        return self._bounds(self._repeated(batch["X"]), None).T
+
+    def winner_loss(self, batch: Batch) -> dict[str, Tensor]:
+        """Return minus the terms of eq. 6 for the winner of every row, or the one it is held to.
+
+        All networks score the rows without gradients; then each is trained on those it won, with
+        the noise that scored them.
+        """
+        rows, winner = batch["X"], batch["label"]
+        noise = torch.randn(self.n_networks, len(rows), self.latent_dim, device=rows.device)
+        if (winner < 0).any():
+            with torch.no_grad():
+                best = self._bounds(self._repeated(rows), noise).argmax(0)
+            torch.clear_autocast_cache()  # of weights that were cast without gradients
+            winner = torch.where(winner < 0, best, winner)
+        won = torch.bincount(winner, minlength=self.n_networks)
+        self.wins, self.idle = self.wins + won, won == 0
+        index, place = _slots(winner, self.n_networks)
+        network = torch.arange(self.n_networks, device=rows.device)[:, None]
+        terms = self._terms(rows[index], noise[network, index])
+        return {name: term[winner, place] for name, term in terms.items()}
+
+    def _terms(self, rows: Tensor, noise: Tensor | None) -> dict[str, Tensor]:
+        """Return minus the terms of the bound, shape (k, n), at the mean if there is no noise."""
+        mean, log_variance = self.posterior(rows)
+        if log_variance is None:
+            return {"reconstruction": -self.observation.log_likelihood(self.decoder(mean), rows)}
+        z = mean if noise is None else mean + (log_variance / 2).exp() * noise
+        zero = torch.zeros((), device=mean.device)
+        return {
+            "reconstruction": -self.observation.log_likelihood(self.decoder(z), rows),
+            "latent": gaussian_kl_divergence(mean, log_variance, zero, zero),
+        }
+
+    def _bounds(self, rows: Tensor, noise: Tensor | None) -> Tensor:
+        return -torch.stack(list(self._terms(rows, noise).values())).sum(0)
+
+    def _repeated(self, rows: Tensor) -> Tensor:
+        """Show the same rows to every network, without a copy."""
+        return rows.expand(self.n_networks, *rows.shape)
+
+
+def _slots(winner: Tensor, n_networks: int) -> tuple[Tensor, Tensor]:
+    """Return which rows each network won, padded to one length, and the place of every row there.
+
+    The padding repeats row 0 and is never read back.
+    """
+    won = F.one_hot(winner, n_networks)
+    place = (won.cumsum(0) * won).sum(1) - 1
+    index = winner.new_zeros(n_networks, int(won.sum(0).max()))
+    index[winner, place] = torch.arange(len(winner), device=winner.device)
+    return index, place
+
+
+def hold(trainer: Trainer, table: Table, labels: NDArray[np.integer[Any]]) -> None:
+    """Hold the rows to their first clusters."""
+    table.columns["label"] = torch.from_numpy(labels.astype(np.int64)).to(table.device)
+    trainer.model.wins.zero_()
+
+
+def release(trainer: Trainer, table: Table, seed: int) -> dict[str, float]:
+    """Let rows go to whoever explains them best, but for those that revive a dead network.
+
+    Dead is who won nothing since the last call.
+    """
+    model = trainer.model
+    table.columns["label"] = torch.full((len(table),), -1, device=table.device)
+    if not model.wins.any():
+        return {}  # nothing was trained yet
+    dead = (model.wins == 0).nonzero().flatten()
+    model.wins.zero_()
+    if len(dead):
+        _reseed(trainer, table, dead, seed)
+    return {"reseeded": float(len(dead))}
+
+
+def _reseed(trainer: Trainer, table: Table, dead: Tensor, seed: int) -> None:
+    """Hold the worst explained rows to dead networks for an epoch, as many as clusters have.
+
+    Similar rows go to one network, which starts as a copy of the one that explains them best: a
+    network that knew nothing would lose them again.
+    """
+    bounds = trainer.encode(table, "bounds")
+    bounds[:, dead] = -torch.inf
+    best, donor = bounds.max(1)
+    worst = best.argsort()[: max(len(dead), len(dead) * len(table) // trainer.model.n_networks)]
+    codes = trainer.encode(table)[worst].cpu().numpy()
+    group = torch.from_numpy(KMeans(len(dead), random_state=seed).fit_predict(codes)).to(worst)
+    for i in group.unique().tolist():
+        rows, network = worst[group == i], dead[i]
+        source = donor[rows].mode().values
+        for parameter in trainer.model.parameters():
+            parameter.data[network] = parameter.data[source]
+            trainer.forget(parameter, network)
+        table.columns["label"][rows] = network
+    warnings.warn(
+        f"{len(dead)} networks won no rows and were started anew from the worst explained ones.",
+        ConvergenceWarning,
+        stacklevel=2,
+    )

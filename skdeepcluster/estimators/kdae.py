@@ -1,0 +1,132 @@
+r"""k deep autoencoders: k-DVAE without its variational part.
+
+.. math:: \max \; \mathbb E_x \max_i \; \log p_i(x | f_i(x))
+
+("A mixture of variational autoencoders for deep clustering", 2020, eq. 6 without its divergence;
+Opochinsky et al. 2020.)
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from skdeepcluster.base import DeepClusterer
+from skdeepcluster.estimators.kdvae import KDVAEClustering
+
+__all__ = ["KDAEClustering"]
+
+
+class KDAEClustering(KDVAEClustering):
+    r"""k deep autoencoders (k-DAE).
+
+    Every cluster has an encoder and a decoder of its own, and a row belongs to the pair that
+    reconstructs it best. All networks are computed as one.
+
+    Parameters
+    ----------
+    n_clusters : int, default=8
+        Number of networks k.
+    init : {"vade", "kmeans"} or array-like of shape (n_samples,), default="vade"
+        First clusters. "vade" trains VaDE and runs k-means on its codes, as the paper does;
+        "kmeans" runs it on the scaled rows, of which it takes a dense copy; labels in
+        0..n_clusters-1, such as another clusterer's ``labels_``, are taken as they are, and -1
+        leaves a row free.
+    vade_pretrain_epochs : int, default=50
+        With ``init="vade"``, its epochs of reconstruction.
+    vade_epochs : int, default=100
+        With ``init="vade"``, its epochs on the evidence lower bound.
+    pretrain_epochs : int, default=10
+        Epochs in which each network trains on its first cluster.
+    max_epochs : int, default=50
+        Epochs in which each network trains on the rows it wins.
+    latent_dim : int, default=10
+        Width of a network's code. `transform` returns the winner's code, and after it a column
+        per network that is 1 for the winner.
+    hidden_layer_sizes : sequence of int, default=None
+        Widths of every encoder's hidden layers; the decoders mirror them. For images, the channels
+        of their convolutions. None: 500-100, or 32-64-128 channels. VaDE takes the same, and its
+        own default where this is None.
+    encoder, decoder : callable, default=None
+        Return an ``nn.Module``, given the shape of one input; called once for every cluster. The
+        encoder maps (n, \*input_shape) to (n, latent_dim), the decoder back, to logits where
+        scaled data lies in [0, 1]. Each is a layer or an ``nn.Sequential`` of linear,
+        convolutional and elementwise layers.
+    image_shape : tuple of int, default=None
+        (channels, height, width) of flattened rows. 3-d and 4-d arrays say it themselves.
+    scaling : {"auto", "minmax", "standard"} or None, default="auto"
+        How rows are scaled for the networks. "auto" leaves data in [0, 1] alone, divides uint8 by
+        255 and sparse data by its largest magnitude, and standardises the rest. Scaled data in
+        [0, 1] is modelled by Bernoulli variables, other data by Gaussians.
+    batch_size : int, default=100
+        Rows per update.
+    lr : float, default=2e-3
+        Learning rate; VaDE's as well.
+    optimizer : {"adam", "adamw", "rmsprop", "sgd"} or callable, default="adam"
+        A callable takes parameters and ``lr``. "adam" has an epsilon of 1e-4.
+    device : str or torch.device, default="auto"
+        "auto" is "cuda", else "mps", else "cpu".
+    precision : {"float32", "bfloat16"}, default="float32"
+        bfloat16 speeds up training where the hardware has it.
+    checkpoint : str or path, default=None
+        A file in which the fit saves its progress and from which it continues after a crash.
+    callbacks : sequence of skorch callbacks, default=None
+        Copied, and called during training.
+    trainer_params : dict, default=None
+        Further parameters of skorch's net, such as ``{"optimizer__weight_decay": 1e-5}``.
+    random_state : int, RandomState or None, default=None
+        An integer gives the same result every time on one device.
+    verbose : int, default=0
+        1 shows a progress bar, 2 a line per epoch.
+
+    Attributes
+    ----------
+    labels_ : ndarray of shape (n_samples,)
+        Cluster of every training row.
+    n_clusters_ : int
+        Number of clusters that have members.
+    cluster_centers_ : ndarray of shape (n_clusters_, latent_dim + n_clusters)
+        Mean code of every cluster.
+    module_ : nn.Module
+        The trained networks.
+    history_ : list of dict
+        Stage, phase, epoch, loss terms and seconds of every epoch, and how many networks were
+        started anew (``reseeded``).
+    device_ : str
+        Where the networks are.
+    n_iter_ : int
+        Epochs trained, those of VaDE included.
+    n_features_in_ : int
+        Number of features of a row.
+    feature_names_in_ : ndarray of shape (n_features_in_,)
+        Names of the columns, if the data had any.
+
+    See Also
+    --------
+    KDVAEClustering : The variational method, which regularises the codes and so generates better.
+
+    References
+    ----------
+    Opochinsky, Chazan, Gannot & Goldberger, *K-autoencoders deep clustering*, ICASSP 2020.
+    *A mixture of variational autoencoders for deep clustering*, 2020, section 3.4.
+
+    Examples
+    --------
+    >>> from sklearn.datasets import make_blobs
+    >>> from skdeepcluster import KDAEClustering
+    >>> X, _ = make_blobs(200, n_features=6, centers=3, random_state=0)
+    >>> model = KDAEClustering(
+    ...     3, init="kmeans", latent_dim=2, hidden_layer_sizes=(16,), max_epochs=5, random_state=0
+    ... ).fit(X)
+    >>> rows, labels = model.sample(4, cluster=2, random_state=0)
+    >>> rows.shape, model.predict_proba(X).shape
+    ((4, 6), (200, 3))
+    """
+
+    _variational = False
+
+    def _sample_codes(self, labels: NDArray[np.intp], rng: np.random.RandomState) -> NDArray[Any]:
+        """Draw codes from a Gaussian per cluster: nothing made them N(0, I)."""
+        return DeepClusterer._sample_codes(self, labels, rng)

@@ -1,0 +1,132 @@
+"""Networks of one architecture joined into one: a batched product instead of a loop.
+
+Every layer maps (k, n, ...) to (k, n, ...), the k networks along the first axis, and so do all its
+parameters, so that one network is one slice.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+_ELEMENTWISE = (nn.ReLU, nn.LeakyReLU, nn.ELU, nn.GELU, nn.SiLU, nn.Tanh, nn.Sigmoid, nn.Identity)
+
+
+def make_grouped(networks: Sequence[nn.Module]) -> nn.Sequential:
+    r"""Join networks of one architecture into one network that computes them all.
+
+    It starts with their weights: slice i of its output is the output of network i.
+
+    Parameters
+    ----------
+    networks : sequence of nn.Module
+        k networks: each a layer, or the same chain of layers in an `nn.Sequential`. Layers are
+        linear, convolutional, transposed convolutional, elementwise activations, and flattening
+        and unflattening.
+
+    Returns
+    -------
+    grouped : nn.Sequential
+        Maps (k, n, \*input_shape) to (k, n, \*output_shape). Every parameter has k slices along
+        its first axis.
+
+    Raises
+    ------
+    ValueError
+        If the networks differ in their layers, or a layer is of another kind.
+
+    Examples
+    --------
+    >>> import torch
+    >>> networks = [nn.Sequential(nn.Linear(5, 3), nn.ReLU()) for _ in range(4)]
+    >>> rows = torch.rand(7, 5)
+    >>> make_grouped(networks)(rows.expand(4, 7, 5)).shape
+    torch.Size([4, 7, 3])
+    """
+    chains = [network if isinstance(network, nn.Sequential) else [network] for network in networks]
+    if len({tuple(map(repr, chain)) for chain in chains}) != 1:
+        raise ValueError("Networks can be grouped if they have the same layers; these differ.")
+    return nn.Sequential(*map(_joined, zip(*chains, strict=True)))
+
+
+def _joined(layers: Sequence[nn.Module]) -> nn.Module:
+    """Return one layer for the same layer of each network."""
+    first = layers[0]
+    if isinstance(first, nn.Linear):
+        return GroupedLinear(layers)
+    if isinstance(first, nn.Conv2d | nn.ConvTranspose2d):
+        return GroupedConvolution(layers)
+    if isinstance(first, nn.Flatten):
+        return nn.Flatten(2)
+    if isinstance(first, nn.Unflatten):
+        return nn.Unflatten(2, first.unflattened_size)
+    if isinstance(first, _ELEMENTWISE):
+        return first
+    raise ValueError(
+        f"A {type(first).__name__} layer cannot be grouped. Use linear and convolutional layers, "
+        "elementwise activations, nn.Flatten and nn.Unflatten."
+    )
+
+
+class GroupedLinear(nn.Module):
+    """The linear maps of k networks, by one batched product.
+
+    Parameters
+    ----------
+    layers : sequence of nn.Linear
+        The k layers whose weights it takes.
+    """
+
+    def __init__(self, layers: Sequence[nn.Module]):
+        super().__init__()
+        self.weight, self.bias = _stacked(layers)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Map (k, n, in_features) to (k, n, out_features)."""
+        weight = self.weight.transpose(1, 2)
+        if self.bias is None:
+            return torch.bmm(x, weight)
+        return torch.baddbmm(self.bias[:, None], x, weight)
+
+
+class GroupedConvolution(nn.Module):
+    """The convolutions of k networks, or their transposes, by one of k groups.
+
+    Parameters
+    ----------
+    layers : sequence of nn.Conv2d or nn.ConvTranspose2d
+        The k layers whose weights and geometry it takes. They have one group each.
+    """
+
+    def __init__(self, layers: Sequence[nn.Module]):
+        super().__init__()
+        first: Any = layers[0]
+        plain = first.groups == 1 and first.padding_mode == "zeros"
+        if not plain or max(first.dilation) > 1 or isinstance(first.padding, str):
+            raise ValueError(f"{first} cannot be grouped: only size, stride and padding may vary.")
+        self.weight, self.bias = _stacked(layers)
+        self.geometry = {"stride": first.stride, "padding": first.padding}
+        self.transposed = isinstance(first, nn.ConvTranspose2d)
+        if self.transposed:
+            self.geometry["output_padding"] = first.output_padding
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Map (k, n, channels, height, width) to the same of other sizes."""
+        k = len(self.weight)
+        bias = None if self.bias is None else self.bias.flatten()
+        convolve = F.conv_transpose2d if self.transposed else F.conv2d
+        maps = x.transpose(0, 1).flatten(1, 2)  # networks beside one another, as channels
+        maps = convolve(maps, self.weight.flatten(0, 1), bias, groups=k, **self.geometry)
+        return maps.unflatten(1, (k, -1)).transpose(0, 1)
+
+
+def _stacked(layers: Sequence[Any]) -> tuple[nn.Parameter, nn.Parameter | None]:
+    """Return weights and biases of layers, each along a new first axis."""
+    weight = nn.Parameter(torch.stack([layer.weight.detach() for layer in layers]))
+    if layers[0].bias is None:
+        return weight, None
+    return weight, nn.Parameter(torch.stack([layer.bias.detach() for layer in layers]))

@@ -1,0 +1,86 @@
+"""Networks joined into one compute what each computes alone, and learn apart."""
+
+from __future__ import annotations
+
+import pickle
+
+import pytest
+import torch
+from torch import nn
+
+from skdeepcluster.networks import make_decoder, make_encoder, make_grouped
+
+SHAPES = [(16,), (1, 8, 8), (3, 5, 7), (2, 1, 9)]
+
+
+@pytest.fixture(autouse=True)
+def seed():
+    with torch.random.fork_rng():
+        torch.manual_seed(0)
+        yield
+
+
+def pairs(shape, k=3, **options):
+    """Networks of both kinds, with inputs of their own."""
+    encoders = [make_encoder(shape, 4, (5, 6), **options) for _ in range(k)]
+    decoders = [make_decoder(4, shape, (5, 6), **options) for _ in range(k)]
+    return [(encoders, torch.randn(k, 7, *shape)), (decoders, torch.randn(k, 7, 4))]
+
+
+@pytest.mark.parametrize("shape", SHAPES, ids=str)
+@pytest.mark.parametrize("activation", ["relu", "tanh"])
+def test_each_slice_is_its_network(shape, activation):
+    for networks, inputs in pairs(shape, activation=activation):
+        expected = torch.stack([net(x) for net, x in zip(networks, inputs, strict=True)])
+        torch.testing.assert_close(make_grouped(networks)(inputs), expected, rtol=1e-4, atol=1e-5)
+
+
+@pytest.mark.parametrize("shape", SHAPES, ids=str)
+def test_gradients_reach_their_own_slices(shape):
+    for networks, inputs in pairs(shape):
+        grouped = make_grouped(networks)
+        grouped(inputs)[1].square().sum().backward()
+        assert all(len(p) == 3 for p in grouped.parameters())
+        for parameter in grouped.parameters():
+            assert not parameter.grad[[0, 2]].any()
+        networks[1](inputs[1]).square().sum().backward()
+        for one, many in zip(networks[1].parameters(), grouped.parameters(), strict=True):
+            torch.testing.assert_close(many.grad[1], one.grad, rtol=1e-3, atol=1e-4)
+
+
+def test_gradients_are_right():
+    for networks, inputs in pairs((2, 4, 3), activation="tanh"):
+        grouped = make_grouped(networks).double()
+        assert torch.autograd.gradcheck(grouped, inputs[:, :2].double().requires_grad_())
+
+
+def test_the_networks_are_copied():
+    networks = [nn.Linear(2, 2) for _ in range(2)]
+    grouped = make_grouped(networks)
+    networks[0].weight.data.zero_()
+    assert grouped[0].weight[0].abs().sum() > 0
+    assert pickle.loads(pickle.dumps(grouped))(torch.zeros(2, 1, 2)).shape == (2, 1, 2)
+
+
+def test_layers_without_bias():
+    linear = [nn.Linear(3, 2, bias=False) for _ in range(2)]
+    x = torch.randn(2, 5, 3)
+    expected = torch.stack([layer(rows) for layer, rows in zip(linear, x, strict=True)])
+    torch.testing.assert_close(make_grouped(linear)(x), expected)
+    convolutions = [nn.Sequential(nn.Conv2d(1, 2, 3, bias=False)) for _ in range(2)]
+    assert make_grouped(convolutions)(torch.randn(2, 4, 1, 5, 5)).shape == (2, 4, 2, 3, 3)
+
+
+@pytest.mark.parametrize(
+    ("networks", "message"),
+    [
+        ([nn.Linear(2, 2), nn.Linear(2, 3)], "differ"),
+        ([nn.LSTM(2, 2)] * 2, "LSTM layer cannot be grouped"),
+        ([nn.Sequential(nn.Linear(2, 2), nn.BatchNorm1d(2))] * 2, "BatchNorm1d"),
+        ([nn.Conv2d(2, 2, 3, groups=2)] * 2, "stride and padding"),
+    ],
+    ids=["different", "recurrent", "batch norm", "groups"],
+)
+def test_what_cannot_be_grouped_is_refused(networks, message):
+    with pytest.raises(ValueError, match=message):
+        make_grouped(networks)
