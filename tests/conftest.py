@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 from typing import Any
 
 import numpy as np
@@ -16,6 +17,12 @@ from sklearn.datasets import make_blobs
 def _few_threads() -> None:
     """Small matrices gain nothing from threads, and lose a lot where cores are shared."""
     torch.set_num_threads(1)
+
+
+@pytest.fixture(autouse=True, scope="session")
+def _hear_ctrl_c() -> None:
+    """Let Ctrl-C interrupt, also where a shell started the tests in the background, deaf to it."""
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 @pytest.fixture(scope="session")
