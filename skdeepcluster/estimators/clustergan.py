@@ -189,7 +189,7 @@ class ClusterGANClustering(DeepClusterer):
     ----------
     Mukherjee, Asnani, Lin & Kannan, *ClusterGAN: latent space clustering in generative adversarial
     networks*, AAAI 2019.
-    Vardakas, *Deep clustering based on implicit maximization of likelihood*, thesis, University of
+    Vardakas, *Deep clustering based on implicit likelihood maximization*, thesis, University of
     Ioannina, 2021, chapter 3.
 
     Examples
