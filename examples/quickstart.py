@@ -5,6 +5,7 @@ the current folder.
 """
 
 import matplotlib.pyplot as plt
+import torch
 from sklearn.cluster import KMeans
 from sklearn.metrics import adjusted_rand_score, normalized_mutual_info_score
 
@@ -36,6 +37,7 @@ def draw(model, images, path):
 
 
 if __name__ == "__main__":
+    torch.set_num_threads(1)  # on images this small, threads cost more than they gain
     digits = load_digits()
     # Images in, so the networks are convolutional. Fewer rows than the defaults are made for:
     # smaller batches make up for it with more updates.
