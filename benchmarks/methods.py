@@ -118,7 +118,7 @@ METHODS: dict[str, Method] = {
     "vade": deep(VaDEClustering),
     "kdae": deep(KDAEClustering),
     "kdvae": deep(KDVAEClustering),
-    # Standardised rows make the likelihood Gaussian, which continuous features need: see VaDE's page.
+    # Standardised rows make the likelihood Gaussian, as continuous features need it.
     "vade-gaussian": deep(VaDEClustering, scaling="standard"),
     "kdvae-gaussian": deep(KDVAEClustering, scaling="standard"),
     "clustergan": deep(ClusterGANClustering),
