@@ -301,20 +301,24 @@ class DeepClusterer(FittedClusterer):
 
     # -- networks -------------------------------------------------------------------------------
 
-    def _make_encoder(self, n_outputs: int, **options: Any) -> nn.Module:
+    def _make_encoder(
+        self, n_outputs: int, make: Callable[..., nn.Module] = make_encoder, **options: Any
+    ) -> nn.Module:
         """Return the user's encoder, or the one for the input's shape."""
         if self.encoder is None:
             options = {"hidden_layer_sizes": self.hidden_layer_sizes, **options}
-            return make_encoder(self._input_shape, n_outputs, **options)
+            return make(self._input_shape, n_outputs, **options)
         return check_network(
             self.encoder, "encoder", self._input_shape, self._input_shape, (n_outputs,)
         )
 
-    def _make_decoder(self, n_inputs: int, **options: Any) -> nn.Module:
+    def _make_decoder(
+        self, n_inputs: int, make: Callable[..., nn.Module] = make_decoder, **options: Any
+    ) -> nn.Module:
         """Return the user's decoder, or the one for the input's shape."""
         if self.decoder is None:
             options = {"hidden_layer_sizes": self.hidden_layer_sizes, **options}
-            return make_decoder(n_inputs, self._input_shape, **options)
+            return make(n_inputs, self._input_shape, **options)
         return check_network(
             self.decoder, "decoder", self._input_shape, (n_inputs,), self._input_shape
         )
