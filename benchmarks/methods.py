@@ -20,6 +20,7 @@ from skdeepcluster import (
     AutoencoderClustering,
     ClusterGANClustering,
     DECClustering,
+    DiscriminativeClustering,
     KDAEClustering,
     KDVAEClustering,
     VaDEClustering,
@@ -102,6 +103,10 @@ def deep(
     return make
 
 
+# Ten thousand rows make few batches of a thousand, so more epochs than the defaults, of batches of
+# half the size.
+DDLS = {"batch_size": 500, "pretrain_epochs": 40, "stage1_epochs": 10, "max_epochs": 10}
+
 METHODS: dict[str, Method] = {
     # What a user would pick instead.
     "kmeans": kmeans,
@@ -118,6 +123,12 @@ METHODS: dict[str, Method] = {
     "vade": deep(VaDEClustering),
     "kdae": deep(KDAEClustering),
     "kdvae": deep(KDVAEClustering),
+    "ddls": deep(DiscriminativeClustering, images=True, **DDLS),
+    "ddls-pretraining": deep(
+        DiscriminativeClustering, images=True, **{**DDLS, "stage1_epochs": 0, "max_epochs": 0}
+    ),
+    "ddls-stage1": deep(DiscriminativeClustering, images=True, **{**DDLS, "max_epochs": 0}),
+    "ddls-large": deep(DiscriminativeClustering, images=True, hidden_layer_sizes="large", **DDLS),
     "clustergan": deep(ClusterGANClustering),
     "clustergan-conv": deep(ClusterGANClustering, images=True),
     # As in the thesis of Vardakas (2021), section 6.2.

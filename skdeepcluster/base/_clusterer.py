@@ -97,7 +97,7 @@ class DeepClusterer(FittedClusterer):
         *,
         n_clusters: int | None,
         latent_dim: int,
-        hidden_layer_sizes: Sequence[int] | None,
+        hidden_layer_sizes: Sequence[int] | str | None,
         encoder: Callable[[tuple[int, ...]], nn.Module] | None,
         decoder: Callable[[tuple[int, ...]], nn.Module] | None,
         image_shape: tuple[int, int, int] | None,
@@ -116,7 +116,7 @@ class DeepClusterer(FittedClusterer):
     ):
         self.n_clusters: Any = n_clusters  # an int, where a method does not find it
         self.latent_dim = latent_dim
-        self.hidden_layer_sizes = hidden_layer_sizes
+        self.hidden_layer_sizes: Any = hidden_layer_sizes  # a name, where a method has presets
         self.encoder = encoder
         self.decoder = decoder
         self.image_shape = image_shape
@@ -301,9 +301,7 @@ class DeepClusterer(FittedClusterer):
 
     # -- networks -------------------------------------------------------------------------------
 
-    def _make_encoder(
-        self, n_outputs: int, make: Callable[..., nn.Module] = make_encoder, **options: Any
-    ) -> nn.Module:
+    def _make_encoder(self, n_outputs: int, make: Any = make_encoder, **options: Any) -> nn.Module:
         """Return the user's encoder, or the one for the input's shape."""
         if self.encoder is None:
             options = {"hidden_layer_sizes": self.hidden_layer_sizes, **options}
@@ -312,9 +310,7 @@ class DeepClusterer(FittedClusterer):
             self.encoder, "encoder", self._input_shape, self._input_shape, (n_outputs,)
         )
 
-    def _make_decoder(
-        self, n_inputs: int, make: Callable[..., nn.Module] = make_decoder, **options: Any
-    ) -> nn.Module:
+    def _make_decoder(self, n_inputs: int, make: Any = make_decoder, **options: Any) -> nn.Module:
         """Return the user's decoder, or the one for the input's shape."""
         if self.decoder is None:
             options = {"hidden_layer_sizes": self.hidden_layer_sizes, **options}

@@ -16,8 +16,8 @@ if TYPE_CHECKING:
 
 __all__ = ["Phase", "Progress", "Ramp", "Refresh", "Turn", "one_cycle", "warm_up"]
 
-Start = Callable[["Trainer", "Table"], None]
 Metrics = Mapping[str, float]
+Start = Callable[["Trainer", "Table"], Metrics | None]  # so that a refresh may be one
 
 
 @dataclass(frozen=True)

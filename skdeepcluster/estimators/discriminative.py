@@ -28,7 +28,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from skdeepcluster.base import DeepClusterer
-from skdeepcluster.engine.schedule import Phase, Refresh, Turn
+from skdeepcluster.engine.schedule import Phase, Progress, Refresh, Start, Turn
 from skdeepcluster.engine.table import Batch, Table
 from skdeepcluster.engine.trainer import Trainer
 from skdeepcluster.estimators.autoencoder import Autoencoder
@@ -54,9 +54,9 @@ from skdeepcluster.scaling import Mode, Scaling
 __all__ = ["DiscriminativeClustering"]
 
 # Hidden layers by the number of dimensions of a row: widths for vectors, channels for images.
-PRESETS = {
+PRESETS: dict[str, dict[int, tuple[int, ...]]] = {
     "tiny": {1: (128, 64), 3: (6, 8)},
-    "large": {1: (500, 500, 2000), 3: (32, 64)},
+    "large": {1: (500, 500, 2000), 3: (16, 32)},
 }
 
 
@@ -171,7 +171,7 @@ class DiscriminativeClustering(DeepClusterer):
     hidden_layer_sizes : {"tiny", "large"} or sequence of int, default="tiny"
         Widths of the encoder's hidden layers; the decoder mirrors them. For images, the channels
         of its convolutions. "tiny" is 128-64, or the paper's 6-8 channels; "large" is
-        500-500-2000, or 32-64 channels. All have batch normalisation.
+        500-500-2000, or 16-32 channels. All have batch normalisation.
     encoder, decoder : callable, default=None
         Return an ``nn.Module``, given the shape of one input. The encoder maps
         (n, \*input_shape) to (n, latent_dim), the decoder back. The code should be signed: end the
@@ -184,7 +184,9 @@ class DiscriminativeClustering(DeepClusterer):
     batch_size : int, default=1000
         Rows per update, at least 2. Much more than `n_clusters`: pairs are made within a batch.
     lr : float, default=2e-3
-        Learning rate.
+        Learning rate of the pre-training.
+    clustering_lr : float, default=2e-4
+        Learning rate of the two stages. With that of the pre-training, assignments keep wandering.
     optimizer : {"adam", "adamw", "rmsprop", "sgd"} or callable, default="adam"
         A callable takes parameters and ``lr``.
     device : str or torch.device, default="auto"
@@ -254,6 +256,7 @@ class DiscriminativeClustering(DeepClusterer):
         "within_weight": [Interval(Real, 0, None, closed="left")],
         "reconstruction_weight": [Interval(Real, 0, None, closed="left")],
         "tol": [Interval(Real, 0, 1, closed="both")],
+        "clustering_lr": [Interval(Real, 0, None, closed="neither")],
         "pretrain_epochs": [Interval(Integral, 0, None, closed="left")],
         "stage1_epochs": [Interval(Integral, 0, None, closed="left")],
         "hidden_layer_sizes": [StrOptions(set(PRESETS)), "array-like"],
@@ -284,6 +287,7 @@ class DiscriminativeClustering(DeepClusterer):
         scaling: Mode | None = "auto",
         batch_size: int = 1000,
         lr: float = 2e-3,
+        clustering_lr: float = 2e-4,
         optimizer: str | Callable[..., torch.optim.Optimizer] = "adam",
         device: str | torch.device = "auto",
         precision: str = "float32",
@@ -321,6 +325,7 @@ class DiscriminativeClustering(DeepClusterer):
         self.within_weight = within_weight
         self.reconstruction_weight = reconstruction_weight
         self.tol = tol
+        self.clustering_lr = clustering_lr
         self.pretrain_epochs = pretrain_epochs
         self.stage1_epochs = stage1_epochs
 
@@ -328,9 +333,7 @@ class DiscriminativeClustering(DeepClusterer):
         encoder, decoder = self._make_networks()
         shape = (self.n_clusters, self.latent_dim)
         anchors = partial(_anchors, rule=self.anchors, n_neighbors=self.n_neighbors)
-        return _Discriminative(
-            self._fitting.scaling, encoder, decoder, shape, anchors, self.alpha
-        )
+        return _Discriminative(self._fitting.scaling, encoder, decoder, shape, anchors, self.alpha)
 
     def _make_networks(self) -> tuple[nn.Module, nn.Module]:
         sizes, n_dimensions = self.hidden_layer_sizes, len(self._input_shape)
@@ -344,40 +347,50 @@ class DiscriminativeClustering(DeepClusterer):
         return encoder, self._make_decoder(width, make_decoder, batch_norm=True, **options)
 
     def _fit(self, table: Table) -> _Discriminative:
-        reconstruction = {"reconstruction": self.reconstruction_weight}
-        pursued = {**reconstruction, "alignment": -1.0}  # L_c is maximised
-        alternating = {
-            "refresh": [Refresh(_update_clusters)],
-            "until": partial(_is_settled, tol=self.tol),
-        }
-        phases = [
-            Phase(
-                "pretraining",
-                [Turn("model", "pretraining")],
-                epochs=self.pretrain_epochs,
-                start=partial(_list_neighbors, n_neighbors=self.n_neighbors)
-                if self.anchors == "global"
-                else None,
-                weights=reconstruction,
-            ),
-            Phase(
-                "stage1",
-                [Turn("model", "stage1")],
-                epochs=self.stage1_epochs,
-                start=partial(_place_centers, seed=self._fitting.seed),
-                weights={**pursued, "discrimination": self.discrimination_weight},
-                **alternating,
-            ),
-            Phase(
-                "stage2",
-                [Turn("model", "stage2")],
-                epochs=self.max_epochs,
-                weights={**pursued, "between": self.between_weight, "within": -self.within_weight},
-                **alternating,
-            ),
-            Phase("assignment", [], epochs=0, start=_update_clusters),  # of the codes as they are
-        ]
+        pretraining = Phase(
+            "pretraining",
+            [Turn("model", "pretraining")],
+            epochs=self.pretrain_epochs,
+            start=partial(_list_neighbors, n_neighbors=self.n_neighbors)
+            if self.anchors == "global"
+            else None,
+            weights={"reconstruction": self.reconstruction_weight},
+        )
+        stage1 = self._stage(
+            "stage1",
+            self.stage1_epochs,
+            {"discrimination": self.discrimination_weight},
+            start=partial(_place_centers, seed=self._fitting.seed),
+        )
+        stage2 = self._stage(
+            "stage2",
+            self.max_epochs,
+            {"between": self.between_weight, "within": -self.within_weight},
+        )
+        # The last update moved the codes: the centroids follow.
+        assignment = Phase("assignment", [], epochs=0, start=_update_clusters)
+        phases = [pretraining, stage1, stage2, assignment]
         return self._train("discriminative", self._make_model, phases, table)
+
+    def _stage(
+        self, name: str, epochs: int, weights: dict[str, float], start: Start | None = None
+    ) -> Phase:
+        """Return a phase that alternates as algorithm 2 does."""
+        return Phase(
+            name,
+            [Turn("model", name)],
+            epochs=epochs,
+            start=start,
+            refresh=[Refresh(_update_clusters)],
+            lr={"model": partial(_constant, value=self.clustering_lr / self.lr)},
+            # What eq. 8 and 11 maximise has a negative weight.
+            weights={
+                "alignment": -1.0,
+                "reconstruction": self.reconstruction_weight,
+                **weights,
+            },
+            until=partial(_is_settled, tol=self.tol),
+        )
 
     def _assign(self, batch: Batch) -> Tensor:
         return self._alive(self.module_(batch, "cosines"), 1).argmax(1)
@@ -429,6 +442,10 @@ def _update_clusters(trainer: Trainer, table: Table) -> Mapping[str, float]:
     if (before < 0).any():
         return {}  # nothing to compare with yet
     return {"label_change": float((table.columns["label"] != before).float().mean())}
+
+
+def _constant(progress: Progress, value: float) -> float:
+    return value
 
 
 def _is_settled(record: Mapping[str, Any], tol: float) -> bool:

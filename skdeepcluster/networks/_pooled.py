@@ -129,4 +129,5 @@ def _convolution(before: int, after: int) -> nn.Conv2d:
 
 
 def _close_channels(layers: Sequence[nn.Module]) -> nn.Sequential:
-    return initialised(layers).to(memory_format=torch.channels_last)
+    network = initialised(layers)
+    return network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]

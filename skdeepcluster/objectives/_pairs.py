@@ -152,9 +152,7 @@ def _mean(values: Tensor, weights: Tensor) -> Tensor:
     return (weights * values).sum() / _positive(weights.sum())
 
 
-def _shares(
-    codes: Tensor, labels: Tensor, n_clusters: int, sample_weight: Tensor | None
-) -> Tensor:
+def _shares(codes: Tensor, labels: Tensor, n_clusters: int, sample_weight: Tensor | None) -> Tensor:
     """Return every row's share of its cluster, shape (n_clusters, n)."""
     members = (torch.arange(n_clusters, device=labels.device)[:, None] == labels).to(codes.dtype)
     weight = members * _weights(codes, sample_weight)
