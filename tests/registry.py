@@ -21,13 +21,6 @@ AUTOENCODER = {**SMALL, "hidden_layer_sizes": (32,), "batch_size": 32, "lr": 1e-
 
 NETWORKS = {**AUTOENCODER, "pretrain_epochs": 10, "max_epochs": 10}
 VADE = {"vade_pretrain_epochs": 20, "vade_epochs": 10}
-DISCRIMINATIVE = {
-    **NETWORKS,
-    "latent_dim": 8,  # a dimension for each cluster
-    "stage1_epochs": 5,
-    "max_epochs": 5,
-    "clustering_lr": 1e-3,
-}
 
 ESTIMATORS: dict[str, DeepClusterer] = {
     "autoencoder": AutoencoderClustering(3, **AUTOENCODER, max_epochs=20),
@@ -36,8 +29,12 @@ ESTIMATORS: dict[str, DeepClusterer] = {
         3, **AUTOENCODER, pretrain_epochs=20, max_epochs=5, reconstruction_weight=0
     ),
     "idec": DECClustering(3, **AUTOENCODER, pretrain_epochs=20, max_epochs=5),
-    "discriminative": DiscriminativeClustering(3, **DISCRIMINATIVE),
-    "discriminative-global": DiscriminativeClustering(3, **DISCRIMINATIVE, anchors="global"),
+    "discriminative": DiscriminativeClustering(
+        3,
+        **{**NETWORKS, "latent_dim": 8},  # a dimension for each cluster
+        stage1_epochs=5,
+        clustering_lr=1e-3,
+    ),
     "clustergan": ClusterGANClustering(
         3, **SMALL, hidden_layer_sizes=(64, 64), batch_size=32, lr=2e-3, max_epochs=100
     ),
