@@ -105,7 +105,7 @@ def deep(
 
 # Ten thousand rows make few batches of a thousand, so more epochs than the defaults, of batches of
 # half the size.
-DDLS = {"batch_size": 500, "pretrain_epochs": 40, "stage1_epochs": 10, "max_epochs": 10}
+DDLS = {"batch_size": 500, "pretrain_epochs": 30, "stage1_epochs": 8, "max_epochs": 8}
 
 METHODS: dict[str, Method] = {
     # What a user would pick instead.

@@ -63,10 +63,12 @@ def make_pooled_encoder(
     """
     channels, maps = _plan(input_shape, out_features, hidden_layer_sizes)
     layers: list[nn.Module] = []
-    for (before, after), size in zip(pairwise(channels), maps[1:], strict=True):
+    *hidden, code = zip(pairwise(channels), maps[1:], strict=True)
+    for (before, after), size in hidden:
         pooling = nn.AdaptiveMaxPool2d(size)
         layers += [_convolution(before, after), nn.ReLU(), nn.BatchNorm2d(after), pooling]
-    del layers[-3]  # with a ReLU, all codes would lie in one corner of their space
+    (before, after), size = code
+    layers += [_convolution(before, after), nn.AdaptiveMaxPool2d(size), nn.BatchNorm2d(after)]
     return _close_channels([*layers, nn.Flatten()])
 
 
