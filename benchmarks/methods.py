@@ -103,8 +103,8 @@ def deep(
     return make
 
 
-# Ten thousand rows make few batches of a thousand, so more epochs than the defaults, of batches of
-# half the size.
+# Batches of half the default size make twice the updates of a data set of ten thousand rows. The
+# epochs are what a shared processor has time for.
 DDLS = {"batch_size": 500, "pretrain_epochs": 30, "stage1_epochs": 8, "max_epochs": 8}
 
 METHODS: dict[str, Method] = {

@@ -38,9 +38,17 @@ def test_the_papers_network_for_mnist():
     maps, values = [], torch.rand(2, 1, 28, 28)
     for layer in networks[0]:
         values = layer(values)
-        if isinstance(layer, nn.AdaptiveMaxPool2d):
+        if isinstance(layer, nn.MaxPool2d):
             maps.append(tuple(values.shape[1:]))
     assert maps == [(6, 14, 14), (8, 7, 7), (15, 2, 2)]
+
+
+@pytest.mark.parametrize("side", [4, 5, 7, 9, 13])
+def test_pooling_sees_every_pixel(side):
+    """A single bright pixel reaches the code, wherever it is."""
+    pools = [m for m in make_pooled_encoder((1, side, side), 4) if isinstance(m, nn.MaxPool2d)]
+    images = torch.eye(side * side).reshape(-1, 1, side, side)
+    assert (nn.Sequential(*pools)(images).flatten(1).amax(1) == 1).all()
 
 
 def test_decoder_mirrors_the_encoder():

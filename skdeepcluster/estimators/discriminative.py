@@ -13,7 +13,6 @@ anchors, :math:`L_b` the two clusters that are most alike, and :math:`L_w` holds
 from __future__ import annotations
 
 import os
-import warnings
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from numbers import Integral, Real
@@ -21,18 +20,19 @@ from typing import Any, ClassVar
 
 import numpy as np
 import torch
-from sklearn.exceptions import ConvergenceWarning
-from sklearn.preprocessing import normalize
 from sklearn.utils._param_validation import Interval, StrOptions
 from torch import Tensor, nn
 from torch.nn import functional as F
 
 from skdeepcluster.base import DeepClusterer
-from skdeepcluster.engine.schedule import Phase, Progress, Refresh, Start, Turn
+from skdeepcluster.engine.schedule import Phase, Refresh, Start, Turn
 from skdeepcluster.engine.table import Batch, Table
 from skdeepcluster.engine.trainer import Trainer
-from skdeepcluster.estimators.autoencoder import Autoencoder
-from skdeepcluster.heads import SphericalKMeans, alternate
+from skdeepcluster.estimators.spherical import (
+    SphericalAutoencoder,
+    place_centers,
+    update_clusters,
+)
 from skdeepcluster.networks import (
     make_decoder,
     make_encoder,
@@ -53,6 +53,11 @@ from skdeepcluster.scaling import Mode, Scaling
 
 __all__ = ["DiscriminativeClustering"]
 
+# By the number of dimensions of a row: vectors, images.
+NETWORKS = {
+    1: (partial(make_encoder, batch_norm=True), partial(make_decoder, batch_norm=True)),
+    3: (make_pooled_encoder, make_pooled_decoder),
+}
 # Hidden layers by the number of dimensions of a row: widths for vectors, channels for images.
 PRESETS: dict[str, dict[int, tuple[int, ...]]] = {
     "tiny": {1: (128, 64), 3: (6, 8)},
@@ -60,10 +65,8 @@ PRESETS: dict[str, dict[int, tuple[int, ...]]] = {
 }
 
 
-class _Discriminative(Autoencoder):
-    """An autoencoder with unit centroids, which are no parameters: they have a closed form."""
-
-    centers: Tensor
+class _Discriminative(SphericalAutoencoder):
+    """An autoencoder with unit centroids, and the losses of the three phases."""
 
     def __init__(
         self,
@@ -74,14 +77,9 @@ class _Discriminative(Autoencoder):
         anchors: Callable[[Batch], Tensor],
         alpha: float,
     ):
-        super().__init__(scaling, encoder, decoder)
-        self.register_buffer("centers", torch.zeros(shape))
+        super().__init__(scaling, encoder, decoder, shape)
         self.anchors = anchors
         self.alpha = alpha
-
-    def cosines(self, batch: Batch) -> Tensor:
-        """Return the cosine of every code to every centroid, shape (n, n_clusters)."""
-        return F.normalize(self.codes(batch)) @ self.centers.T
 
     def inputs(self, batch: Batch) -> Tensor:
         """Return the scaled rows as vectors."""
@@ -89,43 +87,37 @@ class _Discriminative(Autoencoder):
 
     def pretraining(self, batch: Batch) -> dict[str, Tensor]:
         """Return the terms of eq. 6."""
-        codes = self.codes(batch)
-        return {**self._discrimination(codes, batch), **self._reconstruction(codes, batch)}
+        return self._unsupervised(self.codes(batch), batch)
 
     def stage1(self, batch: Batch) -> dict[str, Tensor]:
         """Return the terms of eq. 8."""
         codes = self.codes(batch)
-        return {
-            **self._alignment(codes, batch),
-            **self._discrimination(codes, batch),
-            **self._reconstruction(codes, batch),
-        }
+        return {"alignment": self._alignment(codes, batch), **self._unsupervised(codes, batch)}
 
     def stage2(self, batch: Batch) -> dict[str, Tensor]:
         """Return the terms of eq. 11."""
         codes = self.codes(batch)
         clusters = batch["label"], len(self.centers), batch.get("weight")
         return {
-            **self._alignment(codes, batch),
+            "alignment": self._alignment(codes, batch),
             "between": between_similarity(codes, *clusters),
             "within": within_similarity(codes, *clusters),
-            **self._reconstruction(codes, batch),
+            "reconstruction": squared_error(self.decode(codes), batch["X"]),
         }
 
-    def _alignment(self, codes: Tensor, batch: Batch) -> dict[str, Tensor]:
+    def _alignment(self, codes: Tensor, batch: Batch) -> Tensor:
         """Return the cosine of every code to its centroid: the terms of the sum in eq. 7."""
-        return {"alignment": F.cosine_similarity(codes, self.centers[batch["label"]])}
+        return F.cosine_similarity(codes, self.centers[batch["label"]])
 
-    def _discrimination(self, codes: Tensor, batch: Batch) -> dict[str, Tensor]:
-        """Return eq. 5."""
+    def _unsupervised(self, codes: Tensor, batch: Batch) -> dict[str, Tensor]:
+        """Return the terms that need no clusters."""
         weight = batch.get("weight")
-        loss = pairwise_discrimination(
-            codes, self.anchors(batch), alpha=self.alpha, sample_weight=weight
-        )
-        return {"discrimination": loss}
-
-    def _reconstruction(self, codes: Tensor, batch: Batch) -> dict[str, Tensor]:
-        return {"reconstruction": squared_error(self.decode(codes), batch["X"])}
+        return {
+            "discrimination": pairwise_discrimination(
+                codes, self.anchors(batch), alpha=self.alpha, sample_weight=weight
+            ),
+            "reconstruction": squared_error(self.decode(codes), batch["X"]),
+        }
 
 
 class DiscriminativeClustering(DeepClusterer):
@@ -330,65 +322,49 @@ class DiscriminativeClustering(DeepClusterer):
         self.stage1_epochs = stage1_epochs
 
     def _make_model(self) -> _Discriminative:
-        encoder, decoder = self._make_networks()
-        shape = (self.n_clusters, self.latent_dim)
-        anchors = partial(_anchors, rule=self.anchors, n_neighbors=self.n_neighbors)
-        return _Discriminative(self._fitting.scaling, encoder, decoder, shape, anchors, self.alpha)
-
-    def _make_networks(self) -> tuple[nn.Module, nn.Module]:
         sizes, n_dimensions = self.hidden_layer_sizes, len(self._input_shape)
         if isinstance(sizes, str):
             sizes = PRESETS[sizes][n_dimensions]
-        width, options = self.latent_dim, {"hidden_layer_sizes": sizes}
-        if n_dimensions == 3:
-            encoder = self._make_encoder(width, make_pooled_encoder, **options)
-            return encoder, self._make_decoder(width, make_pooled_decoder, **options)
-        encoder = self._make_encoder(width, make_encoder, batch_norm=True, **options)
-        return encoder, self._make_decoder(width, make_decoder, batch_norm=True, **options)
+        encoder, decoder = NETWORKS[n_dimensions]
+        return _Discriminative(
+            self._fitting.scaling,
+            self._make_encoder(self.latent_dim, encoder, hidden_layer_sizes=sizes),
+            self._make_decoder(self.latent_dim, decoder, hidden_layer_sizes=sizes),
+            (self.n_clusters, self.latent_dim),
+            partial(_anchors, rule=self.anchors, n_neighbors=self.n_neighbors),
+            self.alpha,
+        )
 
     def _fit(self, table: Table) -> _Discriminative:
-        pretraining = Phase(
-            "pretraining",
-            [Turn("model", "pretraining")],
-            epochs=self.pretrain_epochs,
-            start=partial(_list_neighbors, n_neighbors=self.n_neighbors)
-            if self.anchors == "global"
-            else None,
-            weights={"reconstruction": self.reconstruction_weight},
-        )
-        stage1 = self._stage(
-            "stage1",
-            self.stage1_epochs,
-            {"discrimination": self.discrimination_weight},
-            start=partial(_place_centers, seed=self._fitting.seed),
-        )
-        stage2 = self._stage(
-            "stage2",
-            self.max_epochs,
-            {"between": self.between_weight, "within": -self.within_weight},
-        )
-        # The last update moved the codes: the centroids follow.
-        assignment = Phase("assignment", [], epochs=0, start=_update_clusters)
-        phases = [pretraining, stage1, stage2, assignment]
+        listing = partial(_list_neighbors, n_neighbors=self.n_neighbors)
+        placing = partial(place_centers, seed=self._fitting.seed)
+        apart, between = self.discrimination_weight, self.between_weight
+        phases = [
+            Phase(
+                "pretraining",
+                [Turn("model", "pretraining")],
+                epochs=self.pretrain_epochs,
+                start=listing if self.anchors == "global" else None,
+                weights={"reconstruction": self.reconstruction_weight},
+            ),
+            self._stage("stage1", self.stage1_epochs, placing, discrimination=apart),
+            self._stage("stage2", self.max_epochs, between=between, within=-self.within_weight),
+            # The last update moved the codes: the centroids follow.
+            Phase("assignment", [], epochs=0, start=update_clusters),
+        ]
         return self._train("discriminative", self._make_model, phases, table)
 
-    def _stage(
-        self, name: str, epochs: int, weights: dict[str, float], start: Start | None = None
-    ) -> Phase:
-        """Return a phase that alternates as algorithm 2 does."""
+    def _stage(self, name: str, epochs: int, start: Start | None = None, **weights: float) -> Phase:
+        """Return a phase that alternates as algorithm 2 does; what is maximised weighs below 0."""
+        shared = {"alignment": -1.0, "reconstruction": self.reconstruction_weight}
         return Phase(
             name,
             [Turn("model", name)],
             epochs=epochs,
             start=start,
-            refresh=[Refresh(_update_clusters)],
-            lr={"model": partial(_constant, value=self.clustering_lr / self.lr)},
-            # What eq. 8 and 11 maximise has a negative weight.
-            weights={
-                "alignment": -1.0,
-                "reconstruction": self.reconstruction_weight,
-                **weights,
-            },
+            refresh=[Refresh(update_clusters)],
+            lr={"model": self.clustering_lr / self.lr},
+            weights={**shared, **weights},
             until=partial(_is_settled, tol=self.tol),
         )
 
@@ -413,39 +389,6 @@ def _list_neighbors(trainer: Trainer, table: Table, n_neighbors: int) -> None:
     rows = trainer.encode(table, "inputs").cpu().numpy()
     neighbors = torch.from_numpy(mutual_neighbor_lists(rows, n_neighbors))
     table.columns["neighbors"] = neighbors.to(table.device)
-
-
-def _place_centers(trainer: Trainer, table: Table, seed: int) -> None:
-    """Start the centroids by spherical k-means on the codes of the whole data (eq. 7)."""
-    centers = trainer.model.centers
-    kmeans = SphericalKMeans(len(centers), random_state=seed)
-    kmeans.fit(trainer.encode(table).cpu().numpy(), sample_weight=table.array("weight"))
-    centers.copy_(torch.from_numpy(kmeans.cluster_centers_))
-    table.columns["label"] = torch.full((len(table),), -1, device=table.device)
-
-
-def _update_clusters(trainer: Trainer, table: Table) -> Mapping[str, float]:
-    """Assign all rows, then move all centroids (lines 2 and 3 of alg. 2)."""
-    centers, before = trainer.model.centers, table.columns["label"]
-    units = normalize(trainer.encode(table).cpu().double().numpy())
-    weight = table.array("weight")
-    weight = np.ones(len(units)) if weight is None else weight.astype(np.float64)
-    labels, moved, empty = alternate(units, centers.cpu().double().numpy(), weight)
-    centers.copy_(torch.from_numpy(moved))
-    table.columns["label"] = torch.from_numpy(labels).to(table.device)
-    if len(empty):
-        warnings.warn(
-            f"{len(empty)} clusters lost all their members and were started anew.",
-            ConvergenceWarning,
-            stacklevel=2,
-        )
-    if (before < 0).any():
-        return {}  # nothing to compare with yet
-    return {"label_change": float((table.columns["label"] != before).float().mean())}
-
-
-def _constant(progress: Progress, value: float) -> float:
-    return value
 
 
 def _is_settled(record: Mapping[str, Any], tol: float) -> bool:

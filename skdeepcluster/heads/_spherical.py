@@ -120,7 +120,7 @@ class SphericalKMeans(ClusterMixin, BaseEstimator):
         centers, _ = kmeans_plusplus(rows, self.n_clusters, sample_weight=weights, random_state=rng)
         labels = np.full(len(rows), -1)
         for _ in range(self.max_iter):
-            found, moved, _ = alternate(rows, centers, weights)
+            found, moved, _ = spherical_step(rows, centers, weights)
             previous, labels = labels, found
             if np.array_equal(labels, previous):
                 break
@@ -128,7 +128,7 @@ class SphericalKMeans(ClusterMixin, BaseEstimator):
         return float(weights @ (1 - (rows @ centers.T).max(axis=1))), centers
 
 
-def alternate(rows: Array, centers: Array, weights: Array) -> tuple[Labels, Array, Labels]:
+def spherical_step(rows: Array, centers: Array, weights: Array) -> tuple[Labels, Array, Labels]:
     """Assign every row to a centre, then move the centres to the directions of their members.
 
     Parameters

@@ -44,7 +44,7 @@ _ACTIVATIONS: dict[str, Callable[[], nn.Module]] = {
     "leaky_relu": partial(nn.LeakyReLU, 0.2),
     "tanh": nn.Tanh,
 }
-_Size = tuple[int, int]
+Size = tuple[int, int]
 _VECTOR_WIDTHS = (500, 500, 2000)
 _IMAGE_CHANNELS = (32, 64, 128)
 
@@ -329,19 +329,19 @@ def _after(activation: str, norm: nn.Module | None) -> list[nn.Module]:
     return [_ACTIVATIONS[activation](), *([norm] if norm else [])]
 
 
-def map_sizes(image_size: Sequence[int], n_halvings: int) -> list[_Size]:
+def map_sizes(image_size: Sequence[int], n_halvings: int) -> list[Size]:
     """Heights and widths from the image down to the smallest map."""
     height, width = image_size
     return [(max(height >> n, 1), max(width >> n, 1)) for n in range(n_halvings + 1)]
 
 
-def _geometry(size: _Size) -> tuple[_Size, _Size, _Size]:
+def _geometry(size: Size) -> tuple[Size, Size, Size]:
     """Kernel, stride and padding that halve a map: 4, 2, 1, or 1, 1, 0 along a single pixel."""
     tall, wide = size[0] > 1, size[1] > 1
     return (1 + 3 * tall, 1 + 3 * wide), (1 + tall, 1 + wide), (int(tall), int(wide))
 
 
-def _lost_pixels(size: _Size) -> _Size:
+def _lost_pixels(size: Size) -> Size:
     """Rows and columns that halving drops, because it rounds odd sides down."""
     height, width = size
     return height % 2 if height > 1 else 0, width % 2 if width > 1 else 0

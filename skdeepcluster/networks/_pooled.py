@@ -1,9 +1,11 @@
 """Small, fully convolutional networks with max-pooling: no dense layer, so few parameters.
 
 A block of the encoder is a 3 x 3 convolution, ReLU, batch normalisation and max-pooling, as in
-[1]_; the last one, which makes the code, has no ReLU. The decoder goes back by nearest-neighbour
-up-sampling and convolutions with ReLU and batch normalisation; its last convolution is linear.
-Weights keep their channels together, which halves the time of a training step on a processor.
+[1]_. The last one, which makes the code, has no ReLU and normalises after pooling: the largest of
+several values is positive on average, and codes should be centred. The decoder goes back by
+nearest-neighbour up-sampling and convolutions with ReLU and batch normalisation; its last
+convolution is linear. Weights keep their channels together, which halves the time of a training
+step on a processor.
 
 References
 ----------
@@ -19,7 +21,7 @@ from itertools import pairwise
 import torch
 from torch import nn
 
-from ._networks import check_positive, initialised, map_sizes
+from ._networks import Size, check_positive, initialised, map_sizes
 
 __all__ = ["make_pooled_decoder", "make_pooled_encoder"]
 
@@ -36,7 +38,7 @@ def make_pooled_encoder(
     input_shape : (channels, height, width)
         Shape of one row.
     out_features : int
-        Width of the code: maps of 2 x 2 pixels if it is a multiple of four, else of one.
+        Width of the code: maps of 2 x 2 pixels if it is a multiple of four, else of one pixel.
     hidden_layer_sizes : sequence of int, default=(6, 8)
         Channels of the convolutions before the one that makes the code; each halves the map.
 
@@ -63,12 +65,12 @@ def make_pooled_encoder(
     """
     channels, maps = _plan(input_shape, out_features, hidden_layer_sizes)
     layers: list[nn.Module] = []
-    *hidden, code = zip(pairwise(channels), maps[1:], strict=True)
-    for (before, after), size in hidden:
-        pooling = nn.AdaptiveMaxPool2d(size)
-        layers += [_convolution(before, after), nn.ReLU(), nn.BatchNorm2d(after), pooling]
-    (before, after), size = code
-    layers += [_convolution(before, after), nn.AdaptiveMaxPool2d(size), nn.BatchNorm2d(after)]
+    *hidden, code = zip(pairwise(channels), pairwise(maps), strict=True)
+    for (before, after), sizes in hidden:
+        norm = nn.BatchNorm2d(after)
+        layers += [_convolution(before, after), nn.ReLU(), norm, _pooling(*sizes)]
+    (before, after), sizes = code
+    layers += [_convolution(before, after), _pooling(*sizes), nn.BatchNorm2d(after)]
     return _close_channels([*layers, nn.Flatten()])
 
 
@@ -117,17 +119,28 @@ def make_pooled_decoder(
 
 def _plan(
     shape: Sequence[int], code: int, hidden: Sequence[int]
-) -> tuple[tuple[int, ...], list[tuple[int, int]]]:
+) -> tuple[tuple[int, ...], list[Size]]:
     """Return the channels and the sizes of all maps, from the image to the code."""
     check_positive("The shape of a row", shape)
     check_positive("hidden_layer_sizes", hidden)
-    side = 2 if code % 4 == 0 else 1
-    channels = (shape[0], *hidden, code // side**2)
-    return channels, [*map_sizes(shape[1:], len(hidden)), (side, side)]
+    maps = map_sizes(shape[1:], len(hidden))
+    height, width = (min(side, 2) for side in maps[-1])
+    if code % (height * width):
+        height = width = 1
+    return (shape[0], *hidden, code // (height * width)), [*maps, (height, width)]
 
 
 def _convolution(before: int, after: int) -> nn.Conv2d:
     return nn.Conv2d(before, after, kernel_size=3, padding=1)
+
+
+def _pooling(before: Size, after: Size) -> nn.MaxPool2d:
+    """Pool a map to a size, by windows that cover it and overlap by at most a pixel."""
+    strides = [old // new for old, new in zip(before, after, strict=True)]
+    kernel = [
+        old - (new - 1) * stride for old, new, stride in zip(before, after, strides, strict=True)
+    ]
+    return nn.MaxPool2d(tuple(kernel), tuple(strides))
 
 
 def _close_channels(layers: Sequence[nn.Module]) -> nn.Sequential:

@@ -19,9 +19,8 @@ from skdeepcluster.estimators.discriminative import (
     _anchors,
     _Discriminative,
     _list_neighbors,
-    _place_centers,
-    _update_clusters,
 )
+from skdeepcluster.estimators.spherical import place_centers, update_clusters
 from skdeepcluster.metrics import clustering_accuracy
 from skdeepcluster.objectives import closest_pairs, mutual_neighbors
 from skdeepcluster.scaling import Scaling
@@ -136,29 +135,29 @@ def test_phases_pull_the_terms_the_right_way(blobs):
 
 
 def test_centroids_are_the_directions_of_their_members(trainer, table):
-    _place_centers(trainer, table, seed=0)
+    place_centers(trainer, table, seed=0)
     assert (table.columns["label"] == -1).all()
-    assert _update_clusters(trainer, table) == {}
+    assert update_clusters(trainer, table) == {}
     labels, units = table.columns["label"], F.normalize(trainer.encode(table))
     for label in (0, 1):
         expected = F.normalize(units[labels == label].sum(0), dim=0)
         torch.testing.assert_close(trainer.model.centers[label], expected)
-    assert _update_clusters(trainer, table) == {"label_change": 0.0}
+    assert update_clusters(trainer, table) == {"label_change": 0.0}
     assert len(set(labels[::2].tolist())) == len(set(labels[1::2].tolist())) == 1
 
 
 def test_an_empty_cluster_is_started_anew(trainer, table):
     trainer.model.centers.copy_(torch.tensor([[1.0, 1.0], [-1.0, -1.0]]) / 2**0.5)
     with pytest.warns(ConvergenceWarning, match="started anew"):
-        _update_clusters(trainer, table)
-    _update_clusters(trainer, table)
+        update_clusters(trainer, table)
+    update_clusters(trainer, table)
     assert set(table.columns["label"].tolist()) == {0, 1}
 
 
 def test_weights_move_the_centroids(trainer):
     rows = np.array([[1, 0], [0.8, 0.6], [0, 2]], dtype=np.float32)
     table = Table(rows, label=torch.full((3,), -1), weight=torch.tensor([1.0, 9.0, 1.0]))
-    _update_clusters(trainer, table)
+    update_clusters(trainer, table)
     expected = torch.tensor([[1 + 9 * 0.8, 9 * 0.6], [0.0, 1.0]])
     torch.testing.assert_close(trainer.model.centers, F.normalize(expected))
 
