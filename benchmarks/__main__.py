@@ -11,6 +11,9 @@ beside what was published.
 ``python -m benchmarks cost`` measures the engine against hand-written loops, and with
 ``--networks 2,10,50,100`` k networks computed as one against a loop over them.
 
+``python -m benchmarks anchors --data mnist`` tells which pairs of rows DiscriminativeClustering's
+rules would take for anchors, and how often they share a class.
+
 The pages of the documentation show what two of these commands write::
 
     python -m benchmarks table --output docs/benchmarks/quality.csv
@@ -30,8 +33,9 @@ from typing import Any
 import torch
 from threadpoolctl import threadpool_limits
 
+from benchmarks.anchors import measure_anchors
 from benchmarks.cost import measure_all, measure_grouped
-from benchmarks.data import DATA
+from benchmarks.data import DATA, load
 from benchmarks.methods import METHODS
 from benchmarks.rendering import STYLES, show
 from benchmarks.runs import read, run_all
@@ -56,6 +60,7 @@ def parser() -> argparse.ArgumentParser:
     _add_run(commands.add_parser("run", help="fit methods and keep the figures"))
     _add_table(commands.add_parser("table", help="print means over seeds"))
     _add_cost(commands.add_parser("cost", help="measure the engine"))
+    _add_anchors(commands.add_parser("anchors", help="describe rules for anchor pairs"))
     for command in commands.choices.values():
         command.add_argument("--threads", type=int, help="default: as many as torch takes")
     return top
@@ -107,6 +112,12 @@ def _add_cost(cost: argparse.ArgumentParser) -> None:
     _add_output(cost)
 
 
+def _add_anchors(anchors: argparse.ArgumentParser) -> None:
+    anchors.set_defaults(command=_anchors)
+    anchors.add_argument("--data", required=True, type=_names_in(DATA), help="dense data sets")
+    _add_output(anchors)
+
+
 def _add_output(command: argparse.ArgumentParser) -> None:
     command.add_argument(
         "--format", choices=STYLES, help="default: by the output's suffix, or text"
@@ -141,6 +152,12 @@ def _cost(args: argparse.Namespace) -> int:
     else:
         rows = measure_all(args.repeats, args.epochs, args.rows, args.memory_rows)
     show(rows, args.format, args.output)
+    return 0
+
+
+def _anchors(args: argparse.Namespace) -> int:
+    for name in args.data:
+        show(measure_anchors(load(name)), args.format, args.output)
     return 0
 
 

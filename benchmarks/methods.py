@@ -20,6 +20,7 @@ from skdeepcluster import (
     AutoencoderClustering,
     ClusterGANClustering,
     DECClustering,
+    DiscriminativeClustering,
     KDAEClustering,
     KDVAEClustering,
     VaDEClustering,
@@ -102,6 +103,10 @@ def deep(
     return make
 
 
+# Batches of half the default size make twice the updates of a data set of ten thousand rows. The
+# epochs are what a shared processor has time for.
+DDLS = {"batch_size": 500, "pretrain_epochs": 30, "stage1_epochs": 8, "max_epochs": 8}
+
 METHODS: dict[str, Method] = {
     # What a user would pick instead.
     "kmeans": kmeans,
@@ -121,6 +126,12 @@ METHODS: dict[str, Method] = {
     # Standardised rows make the likelihood Gaussian, as continuous features need it.
     "vade-gaussian": deep(VaDEClustering, scaling="standard"),
     "kdvae-gaussian": deep(KDVAEClustering, scaling="standard"),
+    "ddls": deep(DiscriminativeClustering, images=True, **DDLS),
+    "ddls-pretraining": deep(
+        DiscriminativeClustering, images=True, **{**DDLS, "stage1_epochs": 0, "max_epochs": 0}
+    ),
+    "ddls-stage1": deep(DiscriminativeClustering, images=True, **{**DDLS, "max_epochs": 0}),
+    "ddls-large": deep(DiscriminativeClustering, images=True, hidden_layer_sizes="large", **DDLS),
     "clustergan": deep(ClusterGANClustering),
     "clustergan-conv": deep(ClusterGANClustering, images=True),
     # As in the thesis of Vardakas (2021), section 6.2.

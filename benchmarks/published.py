@@ -14,6 +14,8 @@ class Published:
 
 
 _KDVAE = "k-DVAE 2020, Table 2"
+_TZOREFF = "Tzoreff et al. 2018, Table 2"
+_PRETRAINED = "Tzoreff et al. 2018, section 4, at least"
 _VARDAKAS = "Vardakas 2021, Tables 6.10 and 6.11"
 
 # By method and data set.
@@ -29,6 +31,11 @@ PUBLISHED: dict[str, dict[str, Published]] = {
     "vade": {"mnist": Published(0.944, _KDVAE)},
     "kdae": {"mnist": Published(0.965, _KDVAE)},
     "kdvae": {"mnist": Published(0.979, _KDVAE)},
+    "ddls": {"mnist": Published(0.974, _TZOREFF), "coil20": Published(0.923, _TZOREFF)},
+    "ddls-pretraining": {
+        "mnist": Published(0.92, _PRETRAINED),
+        "coil20": Published(0.90, _PRETRAINED),
+    },
     "clustergan-conv": {"mnist": Published(0.95, "Mukherjee et al. 2019, purity, best of 5")},
     "clustergan-vanilla": {
         "vardakas-synthetic": Published(0.96, _VARDAKAS),

@@ -9,6 +9,7 @@ from skdeepcluster import (
     AutoencoderClustering,
     ClusterGANClustering,
     DECClustering,
+    DiscriminativeClustering,
     KDAEClustering,
     KDVAEClustering,
     VaDEClustering,
@@ -28,6 +29,12 @@ ESTIMATORS: dict[str, DeepClusterer] = {
         3, **AUTOENCODER, pretrain_epochs=20, max_epochs=5, reconstruction_weight=0
     ),
     "idec": DECClustering(3, **AUTOENCODER, pretrain_epochs=20, max_epochs=5),
+    "discriminative": DiscriminativeClustering(
+        3,
+        **{**NETWORKS, "latent_dim": 8},  # a dimension for each cluster
+        stage1_epochs=5,
+        clustering_lr=1e-3,
+    ),
     "clustergan": ClusterGANClustering(
         3, **SMALL, hidden_layer_sizes=(64, 64), batch_size=32, lr=2e-3, max_epochs=100
     ),

@@ -16,6 +16,7 @@ from skorch.callbacks import Callback
 
 from benchmarks import cost, memory, methods, rendering, runs
 from benchmarks.__main__ import main
+from benchmarks.anchors import measure_anchors
 from benchmarks.data import load, to_unit
 from benchmarks.grouped import Contest
 from benchmarks.published import PUBLISHED, published
@@ -246,6 +247,21 @@ class TestTable:
     def test_markdown(self, capsys):
         rendering.show([["a", "b"], ["1", "22"]], "markdown", None)
         assert capsys.readouterr().out == "| a | b  |\n| - | -- |\n| 1 | 22 |\n"
+
+
+class TestAnchors:
+    def test_shorter_edges_are_surer_and_less_even(self):
+        _, *rows = measure_anchors(load("digits"), batch_size=500, n_batches=2)
+        of = {row[1]: [float(row[2]), float(row[3]), float(row[5])] for row in rows}
+        shortest, all_edges = of["shortest 2%"], of["shortest 100%"]
+        assert shortest[0] < all_edges[0]
+        assert shortest[1] >= all_edges[1]
+        assert shortest[2] > all_edges[2]
+        assert all_edges[1] < of["mutual neighbours"][1] <= 1
+
+    def test_its_command_prints_a_table(self, capsys):
+        assert main(["anchors", "--data", "digits:100"]) == 0
+        assert "mutual neighbours" in capsys.readouterr().out
 
 
 class TestCost:

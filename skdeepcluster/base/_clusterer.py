@@ -97,7 +97,7 @@ class DeepClusterer(FittedClusterer):
         *,
         n_clusters: int | None,
         latent_dim: int,
-        hidden_layer_sizes: Sequence[int] | None,
+        hidden_layer_sizes: Sequence[int] | str | None,
         encoder: Callable[[tuple[int, ...]], nn.Module] | None,
         decoder: Callable[[tuple[int, ...]], nn.Module] | None,
         image_shape: tuple[int, int, int] | None,
@@ -116,7 +116,7 @@ class DeepClusterer(FittedClusterer):
     ):
         self.n_clusters: Any = n_clusters  # an int, where a method does not find it
         self.latent_dim = latent_dim
-        self.hidden_layer_sizes = hidden_layer_sizes
+        self.hidden_layer_sizes: Any = hidden_layer_sizes  # a name, where a method has presets
         self.encoder = encoder
         self.decoder = decoder
         self.image_shape = image_shape
@@ -301,20 +301,20 @@ class DeepClusterer(FittedClusterer):
 
     # -- networks -------------------------------------------------------------------------------
 
-    def _make_encoder(self, n_outputs: int, **options: Any) -> nn.Module:
+    def _make_encoder(self, n_outputs: int, make: Any = make_encoder, **options: Any) -> nn.Module:
         """Return the user's encoder, or the one for the input's shape."""
         if self.encoder is None:
             options = {"hidden_layer_sizes": self.hidden_layer_sizes, **options}
-            return make_encoder(self._input_shape, n_outputs, **options)
+            return make(self._input_shape, n_outputs, **options)
         return check_network(
             self.encoder, "encoder", self._input_shape, self._input_shape, (n_outputs,)
         )
 
-    def _make_decoder(self, n_inputs: int, **options: Any) -> nn.Module:
+    def _make_decoder(self, n_inputs: int, make: Any = make_decoder, **options: Any) -> nn.Module:
         """Return the user's decoder, or the one for the input's shape."""
         if self.decoder is None:
             options = {"hidden_layer_sizes": self.hidden_layer_sizes, **options}
-            return make_decoder(n_inputs, self._input_shape, **options)
+            return make(n_inputs, self._input_shape, **options)
         return check_network(
             self.decoder, "decoder", self._input_shape, (n_inputs,), self._input_shape
         )

@@ -16,8 +16,8 @@ if TYPE_CHECKING:
 
 __all__ = ["Phase", "Progress", "Ramp", "Refresh", "Turn", "one_cycle", "warm_up"]
 
-Start = Callable[["Trainer", "Table"], None]
 Metrics = Mapping[str, float]
+Start = Callable[["Trainer", "Table"], Metrics | None]  # so that a refresh may be one
 
 
 @dataclass(frozen=True)
@@ -103,7 +103,7 @@ class Phase:
         interrupted in an earlier phase, so that the model is always complete.
     refresh : sequence of Refresh, default=()
         Steps over the whole data.
-    lr : dict of str to Ramp, default={}
+    lr : dict of str to float or Ramp, default={}
         Factors on the learning rates of groups.
     weights : dict of str to float or Ramp, default={}
         Weights of loss terms; a term that is not named weighs 1.
@@ -122,7 +122,7 @@ class Phase:
     steps: int | None = None
     start: Start | None = None
     refresh: Sequence[Refresh] = ()
-    lr: Mapping[str, Ramp] = field(default_factory=dict)
+    lr: Mapping[str, float | Ramp] = field(default_factory=dict)
     weights: Mapping[str, float | Ramp] = field(default_factory=dict)
     fresh: bool = False
     optimizers: Literal["reset", "keep"] = "reset"

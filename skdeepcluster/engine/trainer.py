@@ -17,7 +17,7 @@ from skdeepcluster.engine.interruption import on_ctrl_c
 from skdeepcluster.engine.ledger import Ledger
 from skdeepcluster.engine.model import Model
 from skdeepcluster.engine.net import PlayersNet
-from skdeepcluster.engine.schedule import Phase, Progress, Turn
+from skdeepcluster.engine.schedule import Phase, Progress, Ramp, Turn
 from skdeepcluster.engine.table import Batch, Table
 
 __all__ = ["Trainer"]
@@ -206,13 +206,15 @@ class Trainer(PlayersNet):
         return Progress(place.epoch, place.step, place.step / max(1, self.n_batches_))
 
     def _follow_ramps(self) -> None:
-        """Set the learning rates that this phase ramps."""
-        for group, ramp in self.phase_.lr.items():
-            self._scale_lr(group, ramp(self.progress()))
+        """Set the learning rates that this phase scales."""
+        for group, factor in self.phase_.lr.items():
+            self._scale_lr(group, self._now(factor))
 
     def _weight(self, term: str) -> float:
-        weight = self.phase_.weights.get(term, 1.0)
-        return weight(self.progress()) if callable(weight) else weight
+        return self._now(self.phase_.weights.get(term, 1.0))
+
+    def _now(self, value: float | Ramp) -> float:
+        return value(self.progress()) if callable(value) else value
 
     def _record_epoch(self, seconds: float) -> None:
         """Write the epoch's means to the history."""

@@ -120,21 +120,42 @@ class SphericalKMeans(ClusterMixin, BaseEstimator):
         centers, _ = kmeans_plusplus(rows, self.n_clusters, sample_weight=weights, random_state=rng)
         labels = np.full(len(rows), -1)
         for _ in range(self.max_iter):
-            cosines = rows @ centers.T
-            previous, labels = labels, cosines.argmax(axis=1)
+            found, moved, _ = spherical_step(rows, centers, weights)
+            previous, labels = labels, found
             if np.array_equal(labels, previous):
                 break
-            members = _reseed_empty(labels, cosines, self.n_clusters)
-            centers = normalize(sum_by_label(rows, members, weights, self.n_clusters))
+            centers = moved
         return float(weights @ (1 - (rows @ centers.T).max(axis=1))), centers
 
 
-def _reseed_empty(labels: Labels, cosines: Array, n_clusters: int) -> Labels:
-    """Give every empty cluster the row that is farthest from its own centre."""
-    empty = np.setdiff1d(np.arange(n_clusters), labels)
+def spherical_step(rows: Array, centers: Array, weights: Array) -> tuple[Labels, Array, Labels]:
+    """Assign every row to a centre, then move the centres to the directions of their members.
+
+    Parameters
+    ----------
+    rows : ndarray of shape (n_samples, n_features)
+        Unit vectors.
+    centers : ndarray of shape (n_clusters, n_features)
+        Unit vectors.
+    weights : ndarray of shape (n_samples,)
+        Weights of the rows.
+
+    Returns
+    -------
+    labels : ndarray of shape (n_samples,)
+        The centre with the largest cosine.
+    centers : ndarray of shape (n_clusters, n_features)
+        Normalised sums of the members. A cluster without any restarts at the row that is farthest
+        from its own centre.
+    empty : ndarray of int
+        The clusters that did.
+    """
+    cosines = rows @ centers.T
+    labels = cosines.argmax(axis=1)
+    empty = np.setdiff1d(np.arange(len(centers)), labels)
     members = labels.copy()
     members[cosines.max(axis=1).argsort(kind="stable")[: len(empty)]] = empty
-    return members
+    return labels, normalize(sum_by_label(rows, members, weights, len(centers))), empty
 
 
 def sum_by_label(rows: Array, labels: Labels, weights: Array, n_clusters: int) -> Array:

@@ -2,5 +2,14 @@
 
 from ._grouped import make_grouped
 from ._networks import make_critic, make_decoder, make_encoder, make_mlp
+from ._pooled import make_pooled_decoder, make_pooled_encoder
 
-__all__ = ["make_critic", "make_decoder", "make_encoder", "make_grouped", "make_mlp"]
+__all__ = [
+    "make_critic",
+    "make_decoder",
+    "make_encoder",
+    "make_grouped",
+    "make_mlp",
+    "make_pooled_decoder",
+    "make_pooled_encoder",
+]

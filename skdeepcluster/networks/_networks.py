@@ -44,7 +44,7 @@ _ACTIVATIONS: dict[str, Callable[[], nn.Module]] = {
     "leaky_relu": partial(nn.LeakyReLU, 0.2),
     "tanh": nn.Tanh,
 }
-_Size = tuple[int, int]
+Size = tuple[int, int]
 _VECTOR_WIDTHS = (500, 500, 2000)
 _IMAGE_CHANNELS = (32, 64, 128)
 
@@ -85,13 +85,13 @@ def make_mlp(
     """
     if len(sizes) < 2:
         raise ValueError(f"sizes must hold at least an input and an output width, got {sizes!r}.")
-    _check_positive("sizes", sizes)
+    check_positive("sizes", sizes)
     *hidden, last = (nn.Linear(*widths) for widths in pairwise(sizes))
     layers: list[nn.Module] = []
     for linear in hidden:
         norm = nn.BatchNorm1d(linear.out_features) if batch_norm else None
         layers += [linear, *_after(activation, norm)]
-    return _initialised([*layers, last])
+    return initialised([*layers, last])
 
 
 def make_encoder(
@@ -155,14 +155,14 @@ def make_encoder(
     if len(input_shape) == 1:
         sizes = (*input_shape, *hidden, *dense, out_features)
         return make_mlp(sizes, activation=activation, batch_norm=batch_norm)
-    channels, maps = (input_shape[0], *hidden), _map_sizes(input_shape[1:], len(hidden))
+    channels, maps = (input_shape[0], *hidden), map_sizes(input_shape[1:], len(hidden))
     layers: list[nn.Module] = []
     for (before, after), size in zip(pairwise(channels), maps[:-1], strict=True):
         norm = nn.BatchNorm2d(after) if batch_norm else None
         layers += [nn.Conv2d(before, after, *_geometry(size)), *_after(activation, norm)]
     flat = channels[-1] * math.prod(maps[-1])
     head = make_mlp((flat, *dense, out_features), activation=activation, batch_norm=batch_norm)
-    return nn.Sequential(*_initialised(layers), nn.Flatten(), *head)
+    return nn.Sequential(*initialised(layers), nn.Flatten(), *head)
 
 
 def make_decoder(
@@ -236,7 +236,7 @@ def make_decoder(
         sizes = (in_features, *reversed(dense), *reversed(hidden), *output_shape)
         return make_mlp(sizes, activation=activation, batch_norm=batch_norm).extend(output)
     channels = (*reversed(hidden), output_shape[0])
-    maps = _map_sizes(output_shape[1:], len(hidden))[::-1]
+    maps = map_sizes(output_shape[1:], len(hidden))[::-1]
     smallest = (channels[0], *maps[0])
     sizes = (in_features, *reversed(dense), math.prod(smallest))
     head = make_mlp(sizes, activation=activation, batch_norm=batch_norm)
@@ -245,7 +245,7 @@ def make_decoder(
         norm = nn.BatchNorm2d(before) if batch_norm else None
         convolution = nn.ConvTranspose2d(before, after, *_geometry(size), _lost_pixels(size))
         layers += [*_after(activation, norm), convolution]
-    return nn.Sequential(*head, nn.Unflatten(1, smallest), *_initialised(layers), *output)
+    return nn.Sequential(*head, nn.Unflatten(1, smallest), *initialised(layers), *output)
 
 
 def make_critic(
@@ -307,9 +307,9 @@ def _hidden_sizes(shape: Sequence[int], sizes: Sequence[int] | None) -> Sequence
             "The shape of a row must be (features,) or (channels, height, width), "
             f"got {tuple(shape)}."
         )
-    _check_positive("The shape of a row", shape)
+    check_positive("The shape of a row", shape)
     if sizes is not None:
-        _check_positive("hidden_layer_sizes", sizes)
+        check_positive("hidden_layer_sizes", sizes)
         return sizes
     if len(shape) == 1:
         return _VECTOR_WIDTHS
@@ -317,7 +317,7 @@ def _hidden_sizes(shape: Sequence[int], sizes: Sequence[int] | None) -> Sequence
     return _IMAGE_CHANNELS[: max(halvings_to_two_pixels, 1)]
 
 
-def _check_positive(name: str, sizes: Sequence[int]) -> None:
+def check_positive(name: str, sizes: Sequence[int]) -> None:
     if any(size < 1 for size in sizes):
         raise ValueError(f"{name} must hold positive integers only, got {tuple(sizes)}.")
 
@@ -329,25 +329,25 @@ def _after(activation: str, norm: nn.Module | None) -> list[nn.Module]:
     return [_ACTIVATIONS[activation](), *([norm] if norm else [])]
 
 
-def _map_sizes(image_size: Sequence[int], n_halvings: int) -> list[_Size]:
+def map_sizes(image_size: Sequence[int], n_halvings: int) -> list[Size]:
     """Heights and widths from the image down to the smallest map."""
     height, width = image_size
     return [(max(height >> n, 1), max(width >> n, 1)) for n in range(n_halvings + 1)]
 
 
-def _geometry(size: _Size) -> tuple[_Size, _Size, _Size]:
+def _geometry(size: Size) -> tuple[Size, Size, Size]:
     """Kernel, stride and padding that halve a map: 4, 2, 1, or 1, 1, 0 along a single pixel."""
     tall, wide = size[0] > 1, size[1] > 1
     return (1 + 3 * tall, 1 + 3 * wide), (1 + tall, 1 + wide), (int(tall), int(wide))
 
 
-def _lost_pixels(size: _Size) -> _Size:
+def _lost_pixels(size: Size) -> Size:
     """Rows and columns that halving drops, because it rounds odd sides down."""
     height, width = size
     return height % 2 if height > 1 else 0, width % 2 if width > 1 else 0
 
 
-def _initialised(layers: Sequence[nn.Module]) -> nn.Sequential:
+def initialised(layers: Sequence[nn.Module]) -> nn.Sequential:
     """Chain the layers, Glorot-uniform weights and zero biases in those that have a kernel.
 
     PyTorch's own `xavier_uniform_` counts a strided convolution as if it had stride one, which

@@ -193,6 +193,14 @@ def test_the_ramp_of_a_phase_ends_with_it():
     assert rates[12:] == [0.3] * 3
 
 
+def test_a_phase_may_scale_its_learning_rate():
+    phases = [Phase("a", [PLAY], epochs=1, lr={"player": 0.1}), Phase("b", [PLAY], epochs=1)]
+    rates = []
+    look = on("on_batch_end", lambda net: rates.append(net.optimizer_.param_groups[0]["lr"]))
+    train(phases, callbacks=[look], lr=0.3)
+    assert rates == pytest.approx([0.03] * 3 + [0.3] * 3)
+
+
 def test_every_epoch_is_in_the_history():
     phases = [Phase("a", [PLAY], epochs=1), Phase("b", [JUDGE, PLAY], epochs=2)]
     history = train(phases, stage="first").history

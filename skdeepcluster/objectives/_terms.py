@@ -1,8 +1,8 @@
-r"""Loss terms: pure functions of tensors.
+r"""Loss terms of rows: pure functions of tensors.
 
 Each returns one value per row unless its docstring says otherwise, so that the training loop can
-weight the rows, and none has a coefficient: the loop weights the terms too. Where PyTorch already
-has the term (`torch.nn.functional.cross_entropy` with ``reduction="none"``), use it directly.
+weight the rows. Where PyTorch already has the term (`torch.nn.functional.cross_entropy` with
+``reduction="none"``), use it directly.
 """
 
 from __future__ import annotations

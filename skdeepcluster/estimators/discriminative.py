@@ -1,0 +1,396 @@
+r"""Discriminative latent space: codes whose directions are as unlike as the clusters.
+
+.. math:: \min_{f, g, \mu, S} - \frac{1}{|B|} \sum_i \mu_{s_i}^T \tilde z_i + \lambda_d L_d
+          + \lambda_r L_r, \qquad
+          \min_{f, g, \mu, S} - \frac{1}{|B|} \sum_i \mu_{s_i}^T \tilde z_i + \lambda_b L_b
+          - \lambda_w L_w + \lambda_r L_r
+
+(Tzoreff, Kogan & Choukroun 2018, eq. 8 and 11), after a pre-training by
+:math:`\lambda_d L_d + \lambda_r L_r` (eq. 6). :math:`L_d` pushes all pairs of a batch apart but its
+anchors, :math:`L_b` the two clusters that are most alike, and :math:`L_w` holds clusters together.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
+from numbers import Integral, Real
+from typing import Any, ClassVar
+
+import numpy as np
+import torch
+from sklearn.utils._param_validation import Interval, StrOptions
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from skdeepcluster.base import DeepClusterer
+from skdeepcluster.engine.schedule import Phase, Refresh, Start, Turn
+from skdeepcluster.engine.table import Batch, Table
+from skdeepcluster.engine.trainer import Trainer
+from skdeepcluster.estimators.spherical import (
+    SphericalAutoencoder,
+    place_centers,
+    update_clusters,
+)
+from skdeepcluster.networks import (
+    make_decoder,
+    make_encoder,
+    make_pooled_decoder,
+    make_pooled_encoder,
+)
+from skdeepcluster.objectives import (
+    anchors_among,
+    between_similarity,
+    closest_pairs,
+    mutual_neighbor_lists,
+    mutual_neighbors,
+    pairwise_discrimination,
+    squared_error,
+    within_similarity,
+)
+from skdeepcluster.scaling import Mode, Scaling
+
+__all__ = ["DiscriminativeClustering"]
+
+# By the number of dimensions of a row: vectors, images.
+NETWORKS = {
+    1: (partial(make_encoder, batch_norm=True), partial(make_decoder, batch_norm=True)),
+    3: (make_pooled_encoder, make_pooled_decoder),
+}
+# Hidden layers by the number of dimensions of a row: widths for vectors, channels for images.
+PRESETS: dict[str, dict[int, tuple[int, ...]]] = {
+    "tiny": {1: (128, 64), 3: (6, 8)},
+    "large": {1: (500, 500, 2000), 3: (16, 32)},
+}
+
+
+class _Discriminative(SphericalAutoencoder):
+    """An autoencoder with unit centroids, and the losses of the three phases."""
+
+    def __init__(
+        self,
+        scaling: Scaling,
+        encoder: nn.Module,
+        decoder: nn.Module,
+        shape: tuple[int, int],
+        anchors: Callable[[Batch], Tensor],
+        alpha: float,
+    ):
+        super().__init__(scaling, encoder, decoder, shape)
+        self.anchors = anchors
+        self.alpha = alpha
+
+    def inputs(self, batch: Batch) -> Tensor:
+        """Return the scaled rows as vectors."""
+        return batch["X"].flatten(1)
+
+    def pretraining(self, batch: Batch) -> dict[str, Tensor]:
+        """Return the terms of eq. 6."""
+        return self._unsupervised(self.codes(batch), batch)
+
+    def stage1(self, batch: Batch) -> dict[str, Tensor]:
+        """Return the terms of eq. 8."""
+        codes = self.codes(batch)
+        return {"alignment": self._alignment(codes, batch), **self._unsupervised(codes, batch)}
+
+    def stage2(self, batch: Batch) -> dict[str, Tensor]:
+        """Return the terms of eq. 11."""
+        codes = self.codes(batch)
+        clusters = batch["label"], len(self.centers), batch.get("weight")
+        return {
+            "alignment": self._alignment(codes, batch),
+            "between": between_similarity(codes, *clusters),
+            "within": within_similarity(codes, *clusters),
+            "reconstruction": squared_error(self.decode(codes), batch["X"]),
+        }
+
+    def _alignment(self, codes: Tensor, batch: Batch) -> Tensor:
+        """Return the cosine of every code to its centroid: the terms of the sum in eq. 7."""
+        return F.cosine_similarity(codes, self.centers[batch["label"]])
+
+    def _unsupervised(self, codes: Tensor, batch: Batch) -> dict[str, Tensor]:
+        """Return the terms that need no clusters."""
+        weight = batch.get("weight")
+        return {
+            "discrimination": pairwise_discrimination(
+                codes, self.anchors(batch), alpha=self.alpha, sample_weight=weight
+            ),
+            "reconstruction": squared_error(self.decode(codes), batch["X"]),
+        }
+
+
+class DiscriminativeClustering(DeepClusterer):
+    r"""Deep discriminative latent space.
+
+    An autoencoder learns codes whose cosines are zero for all pairs of rows but the anchors:
+    rows that are so alike in the raw data that they should share a cluster. Spherical k-means
+    places centroids among the directions of the codes. Two further stages pull codes towards
+    their centroids: the first still pushes all pairs apart, the second trusts the clusters and
+    pushes apart the two that are most alike.
+
+    Parameters
+    ----------
+    n_clusters : int, default=8
+        Number of clusters.
+    anchors : {"mutual", "global"} or float, default="mutual"
+        Which pairs are anchors. "mutual": rows of a batch that are among each other's nearest
+        neighbours in it. "global": rows that are among each other's nearest neighbours in the
+        whole data set, which are found once, as far as they meet in a batch; takes the scaled
+        data as a whole in memory. A number in (0, 1] is the paper's rule: this share of the edges
+        of the batch's graph of nearest neighbours, the shortest ones.
+    n_neighbors : int, default=3
+        Nearest neighbours of a row in that graph.
+    alpha : float, default=0.0
+        Doubt about the anchors, below 1: they weigh 1 - alpha.
+    discrimination_weight : float, default=1.0
+        Weight of L_d in the first stage; it weighs 1 in the pre-training.
+    between_weight, within_weight : float, default=1.0, 0.3
+        Weights of L_b and L_w in the second stage.
+    reconstruction_weight : float, default=1.0
+        Weight of the reconstruction, always.
+    tol : float, default=1e-3
+        A stage ends when fewer than this share of the labels change between epochs.
+    pretrain_epochs : int, default=50
+        Epochs before there are clusters.
+    stage1_epochs : int, default=25
+        Epochs of the first stage at most.
+    max_epochs : int, default=25
+        Epochs of the second stage at most.
+    latent_dim : int, default=60
+        Width of the code. Clusters that have nothing in common need a dimension each, so at least
+        `n_clusters`. For images a multiple of four gives a code of 2 x 2 maps.
+    hidden_layer_sizes : {"tiny", "large"} or sequence of int, default="tiny"
+        Widths of the encoder's hidden layers; the decoder mirrors them. For images, the channels
+        of its convolutions. "tiny" is 128-64, or the paper's 6-8 channels; "large" is
+        500-500-2000, or 16-32 channels. All have batch normalisation.
+    encoder, decoder : callable, default=None
+        Return an ``nn.Module``, given the shape of one input. The encoder maps
+        (n, \*input_shape) to (n, latent_dim), the decoder back. The code should be signed: end the
+        encoder in a linear layer.
+    image_shape : tuple of int, default=None
+        (channels, height, width) of flattened rows. 3-d and 4-d arrays say it themselves.
+    scaling : {"auto", "minmax", "standard"} or None, default="auto"
+        How rows are scaled for the networks. "auto" leaves data in [0, 1] alone, divides uint8 by
+        255 and sparse data by its largest magnitude, and standardises the rest.
+    batch_size : int, default=1000
+        Rows per update, at least 2. Much more than `n_clusters`: pairs are made within a batch.
+    lr : float, default=2e-3
+        Learning rate of the pre-training.
+    clustering_lr : float, default=2e-4
+        Learning rate of the two stages. With that of the pre-training, assignments keep wandering.
+    optimizer : {"adam", "adamw", "rmsprop", "sgd"} or callable, default="adam"
+        A callable takes parameters and ``lr``.
+    device : str or torch.device, default="auto"
+        "auto" is "cuda", else "mps", else "cpu".
+    precision : {"float32", "bfloat16"}, default="float32"
+        bfloat16 speeds up training where the hardware has it.
+    checkpoint : str or path, default=None
+        A file in which the fit saves its progress and from which it continues after a crash.
+    callbacks : sequence of skorch callbacks, default=None
+        Copied, and called during training.
+    trainer_params : dict, default=None
+        Further parameters of skorch's net, such as ``{"optimizer__weight_decay": 1e-5}``.
+    random_state : int, RandomState or None, default=None
+        An integer gives the same result every time on one device.
+    verbose : int, default=0
+        1 shows a progress bar, 2 a line per epoch.
+
+    Attributes
+    ----------
+    labels_ : ndarray of shape (n_samples,)
+        Cluster of every training row.
+    n_clusters_ : int
+        Number of clusters that have members.
+    cluster_centers_ : ndarray of shape (n_clusters_, latent_dim)
+        The centroids: unit vectors in code space.
+    module_ : nn.Module
+        The trained networks and the centroids.
+    history_ : list of dict
+        Stage, phase, epoch, loss terms and seconds of every epoch, and the share of labels that
+        changed (``label_change``).
+    device_ : str
+        Where the networks are.
+    n_iter_ : int
+        Epochs trained.
+    n_features_in_ : int
+        Number of features of a row.
+    feature_names_in_ : ndarray of shape (n_features_in_,)
+        Names of the columns, if the data had any.
+
+    See Also
+    --------
+    skdeepcluster.heads.SphericalKMeans : Clusters of directions, from which this one starts.
+
+    References
+    ----------
+    Tzoreff, Kogan & Choukroun, *Deep discriminative latent space for clustering*, 2018.
+
+    Examples
+    --------
+    >>> from sklearn.datasets import make_blobs
+    >>> from skdeepcluster import DiscriminativeClustering
+    >>> X, _ = make_blobs(200, n_features=6, centers=3, random_state=0)
+    >>> model = DiscriminativeClustering(
+    ...     3, latent_dim=8, hidden_layer_sizes=(16,), batch_size=50, random_state=0
+    ... ).fit(X)
+    >>> model.cluster_centers_.shape
+    (3, 8)
+    """
+
+    _parameter_constraints: ClassVar[dict[str, list[Any]]] = {
+        **DeepClusterer._parameter_constraints,
+        "anchors": [StrOptions({"mutual", "global"}), Interval(Real, 0, 1, closed="right")],
+        "n_neighbors": [Interval(Integral, 1, None, closed="left")],
+        "alpha": [Interval(Real, None, 1, closed="left")],
+        "discrimination_weight": [Interval(Real, 0, None, closed="left")],
+        "between_weight": [Interval(Real, 0, None, closed="left")],
+        "within_weight": [Interval(Real, 0, None, closed="left")],
+        "reconstruction_weight": [Interval(Real, 0, None, closed="left")],
+        "tol": [Interval(Real, 0, 1, closed="both")],
+        "clustering_lr": [Interval(Real, 0, None, closed="neither")],
+        "pretrain_epochs": [Interval(Integral, 0, None, closed="left")],
+        "stage1_epochs": [Interval(Integral, 0, None, closed="left")],
+        "hidden_layer_sizes": [StrOptions(set(PRESETS)), "array-like"],
+        "batch_size": [Interval(Integral, 2, None, closed="left")],  # for pairs and batch norm
+    }
+    _has_memberships = False  # assignments are hard
+
+    def __init__(
+        self,
+        n_clusters: int = 8,
+        *,
+        anchors: str | float = "mutual",
+        n_neighbors: int = 3,
+        alpha: float = 0.0,
+        discrimination_weight: float = 1.0,
+        between_weight: float = 1.0,
+        within_weight: float = 0.3,
+        reconstruction_weight: float = 1.0,
+        tol: float = 1e-3,
+        pretrain_epochs: int = 50,
+        stage1_epochs: int = 25,
+        max_epochs: int = 25,
+        latent_dim: int = 60,
+        hidden_layer_sizes: str | Sequence[int] = "tiny",
+        encoder: Callable[[tuple[int, ...]], nn.Module] | None = None,
+        decoder: Callable[[tuple[int, ...]], nn.Module] | None = None,
+        image_shape: tuple[int, int, int] | None = None,
+        scaling: Mode | None = "auto",
+        batch_size: int = 1000,
+        lr: float = 2e-3,
+        clustering_lr: float = 2e-4,
+        optimizer: str | Callable[..., torch.optim.Optimizer] = "adam",
+        device: str | torch.device = "auto",
+        precision: str = "float32",
+        checkpoint: str | os.PathLike[str] | None = None,
+        callbacks: Sequence[Any] | None = None,
+        trainer_params: dict[str, Any] | None = None,
+        random_state: int | np.random.RandomState | None = None,
+        verbose: int = 0,
+    ):
+        super().__init__(
+            n_clusters=n_clusters,
+            latent_dim=latent_dim,
+            hidden_layer_sizes=hidden_layer_sizes,
+            encoder=encoder,
+            decoder=decoder,
+            image_shape=image_shape,
+            scaling=scaling,
+            max_epochs=max_epochs,
+            batch_size=batch_size,
+            lr=lr,
+            optimizer=optimizer,
+            device=device,
+            precision=precision,
+            checkpoint=checkpoint,
+            callbacks=callbacks,
+            trainer_params=trainer_params,
+            random_state=random_state,
+            verbose=verbose,
+        )
+        self.anchors = anchors
+        self.n_neighbors = n_neighbors
+        self.alpha = alpha
+        self.discrimination_weight = discrimination_weight
+        self.between_weight = between_weight
+        self.within_weight = within_weight
+        self.reconstruction_weight = reconstruction_weight
+        self.tol = tol
+        self.clustering_lr = clustering_lr
+        self.pretrain_epochs = pretrain_epochs
+        self.stage1_epochs = stage1_epochs
+
+    def _make_model(self) -> _Discriminative:
+        sizes, n_dimensions = self.hidden_layer_sizes, len(self._input_shape)
+        if isinstance(sizes, str):
+            sizes = PRESETS[sizes][n_dimensions]
+        encoder, decoder = NETWORKS[n_dimensions]
+        return _Discriminative(
+            self._fitting.scaling,
+            self._make_encoder(self.latent_dim, encoder, hidden_layer_sizes=sizes),
+            self._make_decoder(self.latent_dim, decoder, hidden_layer_sizes=sizes),
+            (self.n_clusters, self.latent_dim),
+            partial(_anchors, rule=self.anchors, n_neighbors=self.n_neighbors),
+            self.alpha,
+        )
+
+    def _fit(self, table: Table) -> _Discriminative:
+        listing = partial(_list_neighbors, n_neighbors=self.n_neighbors)
+        placing = partial(place_centers, seed=self._fitting.seed)
+        apart, between = self.discrimination_weight, self.between_weight
+        phases = [
+            Phase(
+                "pretraining",
+                [Turn("model", "pretraining")],
+                epochs=self.pretrain_epochs,
+                start=listing if self.anchors == "global" else None,
+                weights={"reconstruction": self.reconstruction_weight},
+            ),
+            self._stage("stage1", self.stage1_epochs, placing, discrimination=apart),
+            self._stage("stage2", self.max_epochs, between=between, within=-self.within_weight),
+            # The last update moved the codes: the centroids follow.
+            Phase("assignment", [], epochs=0, start=update_clusters),
+        ]
+        return self._train("discriminative", self._make_model, phases, table)
+
+    def _stage(self, name: str, epochs: int, start: Start | None = None, **weights: float) -> Phase:
+        """Return a phase that alternates as algorithm 2 does; what is maximised weighs below 0."""
+        shared = {"alignment": -1.0, "reconstruction": self.reconstruction_weight}
+        return Phase(
+            name,
+            [Turn("model", name)],
+            epochs=epochs,
+            start=start,
+            refresh=[Refresh(update_clusters)],
+            lr={"model": self.clustering_lr / self.lr},
+            weights={**shared, **weights},
+            until=partial(_is_settled, tol=self.tol),
+        )
+
+    def _assign(self, batch: Batch) -> Tensor:
+        return self._alive(self.module_(batch, "cosines"), 1).argmax(1)
+
+    def _learned_centers(self) -> Tensor:
+        return self.module_.centers
+
+
+def _anchors(batch: Batch, rule: str | float, n_neighbors: int) -> Tensor:
+    """Return the anchors of a batch, shape (n, n)."""
+    if rule == "global":
+        return anchors_among(batch["rows"], batch["neighbors"])
+    if rule == "mutual":
+        return mutual_neighbors(batch["X"], n_neighbors)
+    return closest_pairs(batch["X"], n_neighbors, float(rule))
+
+
+def _list_neighbors(trainer: Trainer, table: Table, n_neighbors: int) -> None:
+    """Find the mutual nearest neighbours in the whole data, in the scale of the networks."""
+    rows = trainer.encode(table, "inputs").cpu().numpy()
+    neighbors = torch.from_numpy(mutual_neighbor_lists(rows, n_neighbors))
+    table.columns["neighbors"] = neighbors.to(table.device)
+
+
+def _is_settled(record: Mapping[str, Any], tol: float) -> bool:
+    """Tell whether labels are at rest, since the phase before does not count."""
+    return record["phase_epoch"] > 1 and record["label_change"] < tol

@@ -1,0 +1,104 @@
+"""Autoencoders whose clusters are directions: unit centroids, in closed form."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Mapping
+
+import numpy as np
+import torch
+from sklearn.exceptions import ConvergenceWarning
+from sklearn.preprocessing import normalize
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from skdeepcluster.engine.table import Batch, Table
+from skdeepcluster.engine.trainer import Trainer
+from skdeepcluster.estimators.autoencoder import Autoencoder
+from skdeepcluster.heads import SphericalKMeans, spherical_step
+from skdeepcluster.scaling import Scaling
+
+__all__ = ["SphericalAutoencoder", "place_centers", "update_clusters"]
+
+
+class SphericalAutoencoder(Autoencoder):
+    """An autoencoder with unit centroids, which are no parameters.
+
+    Parameters
+    ----------
+    scaling : Scaling
+        Maps rows to the encoder's input.
+    encoder, decoder : nn.Module
+        The networks.
+    shape : (n_clusters, latent_dim)
+        Shape of the centroids.
+    """
+
+    centers: Tensor
+
+    def __init__(
+        self, scaling: Scaling, encoder: nn.Module, decoder: nn.Module, shape: tuple[int, int]
+    ):
+        super().__init__(scaling, encoder, decoder)
+        self.register_buffer("centers", torch.zeros(shape))
+
+    def cosines(self, batch: Batch) -> Tensor:
+        """Return the cosine of every code to every centroid, shape (n, n_clusters)."""
+        return F.normalize(self.codes(batch)) @ self.centers.T
+
+
+def place_centers(trainer: Trainer, table: Table, seed: int) -> None:
+    """Start the centroids by spherical k-means on the codes of the whole data.
+
+    Parameters
+    ----------
+    trainer : Trainer
+        Of a :class:`SphericalAutoencoder`.
+    table : Table
+        The data; gets a column of labels, all unknown yet.
+    seed : int
+        Seeds the k-means.
+    """
+    centers = trainer.model.centers
+    kmeans = SphericalKMeans(len(centers), random_state=seed)
+    kmeans.fit(trainer.encode(table).cpu().numpy(), sample_weight=table.array("weight"))
+    centers.copy_(torch.from_numpy(kmeans.cluster_centers_))
+    table.columns["label"] = torch.full((len(table),), -1, device=table.device)
+
+
+def update_clusters(trainer: Trainer, table: Table) -> Mapping[str, float]:
+    """Assign all rows to centroids, then move the centroids to their members' direction.
+
+    Parameters
+    ----------
+    trainer : Trainer
+        Of a :class:`SphericalAutoencoder`.
+    table : Table
+        The data; its column of labels is renewed.
+
+    Returns
+    -------
+    metrics : dict
+        The share of the labels that changed, from the second time on.
+
+    Warns
+    -----
+    ConvergenceWarning
+        When a cluster lost its last member, and so started anew where rows are worst represented.
+    """
+    centers, before = trainer.model.centers, table.columns["label"]
+    units = normalize(trainer.encode(table).cpu().double().numpy())
+    weight = table.array("weight")
+    weight = np.ones(len(units)) if weight is None else weight.astype(np.float64)
+    labels, moved, empty = spherical_step(units, centers.cpu().double().numpy(), weight)
+    centers.copy_(torch.from_numpy(moved))
+    table.columns["label"] = torch.from_numpy(labels).to(table.device)
+    if len(empty):
+        warnings.warn(
+            f"{len(empty)} clusters lost all their members and were started anew.",
+            ConvergenceWarning,
+            stacklevel=2,
+        )
+    if (before < 0).any():
+        return {}  # nothing to compare with yet
+    return {"label_change": float((table.columns["label"] != before).float().mean())}
