@@ -3,6 +3,7 @@
 from skdeepcluster.estimators import (
     AutoencoderClustering,
     ClusterGANClustering,
+    DCANClustering,
     DECClustering,
     KDAEClustering,
     KDVAEClustering,
@@ -12,6 +13,7 @@ from skdeepcluster.estimators import (
 __all__ = [
     "AutoencoderClustering",
     "ClusterGANClustering",
+    "DCANClustering",
     "DECClustering",
     "KDAEClustering",
     "KDVAEClustering",

@@ -2,6 +2,7 @@
 
 from skdeepcluster.estimators.autoencoder import AutoencoderClustering
 from skdeepcluster.estimators.clustergan import ClusterGANClustering
+from skdeepcluster.estimators.dcan import DCANClustering
 from skdeepcluster.estimators.dec import DECClustering
 from skdeepcluster.estimators.kdae import KDAEClustering
 from skdeepcluster.estimators.kdvae import KDVAEClustering
@@ -10,6 +11,7 @@ from skdeepcluster.estimators.vade import VaDEClustering
 __all__ = [
     "AutoencoderClustering",
     "ClusterGANClustering",
+    "DCANClustering",
     "DECClustering",
     "KDAEClustering",
     "KDVAEClustering",
