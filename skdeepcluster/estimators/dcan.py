@@ -44,6 +44,7 @@ __all__ = ["DCANClustering"]
 
 LEAST_VARIANCE = 1e-3  # of a component, as a share of the codes' variance
 LOG_VARIANCE = 4.0  # bound on the KL variant's log sigma^2, around the unit variance of Lemma 1
+SETTLING_STEPS = 20  # of EM, when training is over
 
 
 class _MixtureOfCodes(Autoencoder):
@@ -58,24 +59,41 @@ class _MixtureOfCodes(Autoencoder):
         encoder: nn.Module,
         decoder: nn.Module | None,
         prior: GaussianMixturePrior,
+        *,
         n_recent: int,
+        standardize: bool,
     ):
         super().__init__(scaling, encoder, decoder)
+        width = prior.means.shape[1]
+        # Every pull gets weaker when all codes shrink together. Codes of unit variance cannot.
+        self.standardize = nn.BatchNorm1d(width, affine=False) if standardize else nn.Identity()
         self.prior = prior.requires_grad_(False)  # EM alone moves it
-        self.register_buffer("recent", torch.zeros(n_recent, prior.means.shape[1]))
+        self.register_buffer("recent", torch.zeros(n_recent, width))
         self.register_buffer("recent_weight", torch.ones(n_recent))
 
-    def pull(self, output: Tensor, components: Tensor) -> Tensor:
-        """Return what each row pays for its place, given the encoder's output."""
+    def pull(self, codes: Tensor, components: Tensor, rest: Tensor) -> Tensor:
+        """Return what each row pays for the place of its code.
+
+        Parameters
+        ----------
+        codes : Tensor of shape (n, latent_dim)
+            The codes.
+        components : Tensor of shape (n,)
+            The component that each is assigned to.
+        rest : Tensor of shape (n, n_outputs - latent_dim)
+            What the encoder returns beside the codes.
+        """
         raise NotImplementedError
 
-    def mean(self, output: Tensor) -> Tensor:
-        """Return the codes in the encoder's output."""
-        return output
+    def encode(self, batch: Batch) -> tuple[Tensor, Tensor]:
+        """Return G(x), and what the encoder returns beside it."""
+        width = self.prior.means.shape[1]
+        output = self.encoder(batch["X"]).float()
+        return self.standardize(output[:, :width]), output[:, width:]
 
     def codes(self, batch: Batch) -> Tensor:
         """Return G(x)."""
-        return self.mean(self.encoder(batch["X"]).float())
+        return self.encode(batch)[0]
 
     def log_memberships(self, batch: Batch) -> Tensor:
         """Return the log-density of codes together with each component."""
@@ -95,10 +113,9 @@ class _MixtureOfCodes(Autoencoder):
         return {**terms, "reconstruction": squared_error(self.decode(codes), batch["X"])}
 
     def _clustered(self, batch: Batch) -> tuple[Tensor, dict[str, Tensor]]:
-        output = self.encoder(batch["X"]).float()
-        codes = self.mean(output)
+        codes, rest = self.encode(batch)
         self.remember(codes.detach(), batch.get("weight"))
-        return codes, {"clustering": self.pull(output, self.assign(codes))}
+        return codes, {"clustering": self.pull(codes, self.assign(codes), rest)}
 
     def remember(self, codes: Tensor, weight: Tensor | None) -> None:
         """Put codes in the place of the oldest ones."""
@@ -121,22 +138,17 @@ class _MixtureOfCodes(Autoencoder):
 
 
 class _ABC(_MixtureOfCodes):
-    def pull(self, output: Tensor, components: Tensor) -> Tensor:
+    def pull(self, codes: Tensor, components: Tensor, rest: Tensor) -> Tensor:
         """Return half the squared distance to the mean (eq. 3), per dimension."""
-        return squared_error(output, self.prior.means[components]) / 2
+        return squared_error(codes, self.prior.means[components]) / 2
 
 
 class _KL(_MixtureOfCodes):
-    def mean(self, output: Tensor) -> Tensor:
-        """Return mu, the first half of the encoder's output."""
-        return output.chunk(2, dim=1)[0]
-
-    def pull(self, output: Tensor, components: Tensor) -> Tensor:
+    def pull(self, codes: Tensor, components: Tensor, rest: Tensor) -> Tensor:
         """Return KL(N(eta*, 1 / tau*) || N(mu, sigma^2)) (eq. 6), per dimension."""
-        mu, raw = output.chunk(2, dim=1)
         eta, log_variance = self.prior.means[components], self.prior.log_variances[components]
-        bounded = LOG_VARIANCE * torch.tanh(raw)
-        return gaussian_kl_divergence(eta, log_variance, mu, bounded) / mu.shape[1]
+        bounded = LOG_VARIANCE * torch.tanh(rest)
+        return gaussian_kl_divergence(eta, log_variance, codes, bounded) / codes.shape[1]
 
 
 class _DCAN(_MixtureOfCodes):
@@ -183,9 +195,9 @@ class _DCAN(_MixtureOfCodes):
             "critic_accuracy": ((real > 0).float() + (fake < 0).float()).mean() / 2,
         }
 
-    def pull(self, output: Tensor, components: Tensor) -> Tensor:
+    def pull(self, codes: Tensor, components: Tensor, rest: Tensor) -> Tensor:
         """Return -ln D(G(x)): eq. 18 in the form that does not saturate."""
-        return vanilla_adversarial_loss(self.score(output, components), as_real=True)
+        return vanilla_adversarial_loss(self.score(codes, components), as_real=True)
 
 
 MODELS: dict[str, type[_MixtureOfCodes]] = {"adversarial": _DCAN, "euclidean": _ABC, "kl": _KL}
@@ -198,6 +210,8 @@ class DCANClustering(DeepClusterer):
         "reconstruction_weight": [Interval(Real, 0, None, closed="left")],
         "sample_scale": [Interval(Real, 0, None, closed="neither")],
         "conditional": ["boolean"],
+        "standardize_codes": ["boolean"],
+        "batch_size": [Interval(Integral, 2, None, closed="left")],  # for batch norm
         "em_interval": [Interval(Integral, 1, None, closed="left")],
         "buffer_size": [Interval(Integral, 1, None, closed="left")],
         "pretrain_epochs": [Interval(Integral, 0, None, closed="left")],
@@ -213,6 +227,7 @@ class DCANClustering(DeepClusterer):
         reconstruction_weight: float = 10.0,
         sample_scale: float = 0.5,
         conditional: bool = True,
+        standardize_codes: bool = True,
         em_interval: int = 1,
         buffer_size: int = 1000,
         pretrain_epochs: int = 50,
@@ -260,6 +275,7 @@ class DCANClustering(DeepClusterer):
         self.reconstruction_weight = reconstruction_weight
         self.sample_scale = sample_scale
         self.conditional = conditional
+        self.standardize_codes = standardize_codes
         self.em_interval = em_interval
         self.buffer_size = buffer_size
         self.pretrain_epochs = pretrain_epochs
@@ -277,7 +293,8 @@ class DCANClustering(DeepClusterer):
             self._make_encoder(width * (1 + is_kl), activation="tanh"),
             self._make_decoder(width, activation="tanh") if self._decodes else None,
             GaussianMixturePrior(self.n_clusters, width),
-            n_recent,
+            n_recent=n_recent,
+            standardize=self.standardize_codes,
             **(self._game() if self.clustering_loss == "adversarial" else {}),
         )
 
@@ -308,8 +325,9 @@ class DCANClustering(DeepClusterer):
             weights={"reconstruction": self.reconstruction_weight, "critic_accuracy": 0.0},
         )
         pretraining = [reconstruction_phase(self.pretrain_epochs)] if self._decodes else []
+        settling = Phase("settling", [], epochs=0, start=_settle_mixture)
         make_model = partial(self._make_model, min(self.buffer_size, len(table)))
-        return self._train("dcan", make_model, [*pretraining, clustering], table)
+        return self._train("dcan", make_model, [*pretraining, clustering, settling], table)
 
     def _log_memberships(self, batch: Batch) -> Tensor:
         return self.module_(batch, "log_memberships")
@@ -326,16 +344,32 @@ class DCANClustering(DeepClusterer):
 
 
 def _place_mixture(trainer: Trainer, table: Table, seed: int) -> None:
-    """Start the mixture by k-means on the codes of the whole data, and remember some of them."""
+    """Start the mixture by k-means on the codes of the whole data."""
     model, weight = trainer.model, table.columns.get("weight")
     codes, n_clusters = trainer.encode(table), len(model.prior.means)
     kmeans = KMeans(n_clusters, n_init=20, random_state=seed)
     labels = kmeans.fit_predict(codes.cpu().numpy(), sample_weight=table.array("weight"))
-    labels = torch.from_numpy(labels).long().to(codes.device)
-    one_hot = F.one_hot(labels, n_clusters).to(codes)
+    one_hot = F.one_hot(torch.from_numpy(labels).long().to(codes.device), n_clusters).to(codes)
     model.maximize(codes, one_hot if weight is None else one_hot * weight[:, None])
+    _remember_some(model, codes, weight)
+
+
+def _remember_some(model: _MixtureOfCodes, codes: Tensor, weight: Tensor | None) -> None:
+    """Fill the buffer with the codes of random rows."""
     rows = torch.randperm(len(codes))[: len(model.recent)].to(codes.device)
     model.remember(codes[rows], None if weight is None else weight[rows])
+
+
+def _settle_mixture(trainer: Trainer, table: Table) -> None:
+    """Fit the mixture to codes as prediction will see them.
+
+    The codes that it followed in training came from a moving encoder, each standardised by its
+    batch.
+    """
+    model = trainer.model
+    _remember_some(model, trainer.encode(table), table.columns.get("weight"))
+    for _ in range(SETTLING_STEPS):
+        model.em_step()
 
 
 def _follow_codes(trainer: Trainer, table: Table) -> Mapping[str, Any]:
