@@ -37,7 +37,6 @@ _VARDAKAS = [
 ]
 
 
-
 def mnist_test_14() -> Bunch:
     """Return the test rows of MNIST at 14 x 14: means of 2 x 2 pixels, as Lim (2024) trains on."""
     bunch = datasets.fetch_mnist(subset="test")

@@ -11,8 +11,7 @@ r"""Codes drawn towards the Gaussians of a mixture that follows them: DCAN, ABC 
 from __future__ import annotations
 
 import os
-import warnings
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from functools import partial
 from numbers import Integral, Real
 from typing import Any, ClassVar
@@ -20,17 +19,15 @@ from typing import Any, ClassVar
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from sklearn.cluster import KMeans
-from sklearn.exceptions import ConvergenceWarning
 from sklearn.utils._param_validation import Interval, StrOptions
 from torch import Tensor, nn
 from torch.nn import functional as F
 
 from skdeepcluster.base import DeepClusterer
-from skdeepcluster.engine.schedule import Phase, Refresh, Turn
+from skdeepcluster.engine.schedule import Turn
 from skdeepcluster.engine.table import Batch, Table
-from skdeepcluster.engine.trainer import Trainer
-from skdeepcluster.estimators.autoencoder import Autoencoder, reconstruction_phase
+from skdeepcluster.estimators.autoencoder import reconstruction_phase
+from skdeepcluster.estimators.codemixture import CodeMixture, mixture_phases
 from skdeepcluster.networks import make_critic
 from skdeepcluster.objectives import (
     gaussian_kl_divergence,
@@ -38,112 +35,20 @@ from skdeepcluster.objectives import (
     vanilla_adversarial_loss,
 )
 from skdeepcluster.priors import GaussianMixturePrior
-from skdeepcluster.scaling import Mode, Scaling
+from skdeepcluster.scaling import Mode
 
 __all__ = ["DCANClustering"]
 
-LEAST_VARIANCE = 1e-3  # of a component, as a share of the codes' variance
 LOG_VARIANCE = 4.0  # bound on the KL variant's log sigma^2, around the unit variance of Lemma 1
-SETTLING_STEPS = 20  # of EM, when training is over
 
 
-class _MixtureOfCodes(Autoencoder):
-    """An autoencoder, and a Gaussian mixture of its recent codes.
-
-    Subclasses say how a code is pulled towards the component that it is assigned to.
-    """
-
-    def __init__(
-        self,
-        scaling: Scaling,
-        encoder: nn.Module,
-        decoder: nn.Module | None,
-        prior: GaussianMixturePrior,
-        *,
-        n_recent: int,
-        standardize: bool,
-    ):
-        super().__init__(scaling, encoder, decoder)
-        width = prior.means.shape[1]
-        # Every pull gets weaker when all codes shrink together. Codes of unit variance cannot.
-        self.standardize = nn.BatchNorm1d(width, affine=False) if standardize else nn.Identity()
-        self.prior = prior.requires_grad_(False)  # EM alone moves it
-        self.register_buffer("recent", torch.zeros(n_recent, width))
-        self.register_buffer("recent_weight", torch.ones(n_recent))
-
-    def pull(self, codes: Tensor, components: Tensor, rest: Tensor) -> Tensor:
-        """Return what each row pays for the place of its code.
-
-        Parameters
-        ----------
-        codes : Tensor of shape (n, latent_dim)
-            The codes.
-        components : Tensor of shape (n,)
-            The component that each is assigned to.
-        rest : Tensor of shape (n, n_outputs - latent_dim)
-            What the encoder returns beside the codes.
-        """
-        raise NotImplementedError
-
-    def encode(self, batch: Batch) -> tuple[Tensor, Tensor]:
-        """Return G(x), and what the encoder returns beside it."""
-        width = self.prior.means.shape[1]
-        output = self.encoder(batch["X"]).float()
-        return self.standardize(output[:, :width]), output[:, width:]
-
-    def codes(self, batch: Batch) -> Tensor:
-        """Return G(x)."""
-        return self.encode(batch)[0]
-
-    def log_memberships(self, batch: Batch) -> Tensor:
-        """Return the log-density of codes together with each component."""
-        return self.prior.log_joint(self.codes(batch))
-
-    def assign(self, codes: Tensor) -> Tensor:
-        """Return the component theta* of each code (eq. 5)."""
-        return self.prior.log_joint(codes.detach()).argmax(1)
-
-    def clustering(self, batch: Batch) -> dict[str, Tensor]:
-        """Return the clustering loss per row."""
-        return self._clustered(batch)[1]
-
-    def both(self, batch: Batch) -> dict[str, Tensor]:
-        """Return the clustering and the reconstruction term, from one pass of the encoder."""
-        codes, terms = self._clustered(batch)
-        return {**terms, "reconstruction": squared_error(self.decode(codes), batch["X"])}
-
-    def _clustered(self, batch: Batch) -> tuple[Tensor, dict[str, Tensor]]:
-        codes, rest = self.encode(batch)
-        self.remember(codes.detach(), batch.get("weight"))
-        return codes, {"clustering": self.pull(codes, self.assign(codes), rest)}
-
-    def remember(self, codes: Tensor, weight: Tensor | None) -> None:
-        """Put codes in the place of the oldest ones."""
-        weight = codes.new_ones(len(codes)) if weight is None else weight
-        self.recent = torch.cat([self.recent, codes])[len(codes) :]
-        self.recent_weight = torch.cat([self.recent_weight, weight])[len(codes) :]
-
-    def em_step(self) -> dict[str, Tensor]:
-        """Let the mixture follow the recent codes by one step of EM, from where it stands."""
-        proba = self.prior.log_joint(self.recent).softmax(1)
-        total = self.maximize(self.recent, proba * self.recent_weight[:, None])
-        within = self.prior.log_weights().exp() @ self.prior.log_variances.exp().mean(1)
-        return {"within_variance": within / total}
-
-    def maximize(self, codes: Tensor, responsibilities: Tensor) -> Tensor:
-        """Set the mixture by an M-step; return the variance of the codes."""
-        total = codes.var(0, correction=0).mean().clamp_min(torch.finfo(codes.dtype).eps)
-        self.prior.maximize(codes, responsibilities, LEAST_VARIANCE * total)
-        return total
-
-
-class _ABC(_MixtureOfCodes):
+class _ABC(CodeMixture):
     def pull(self, codes: Tensor, components: Tensor, rest: Tensor) -> Tensor:
         """Return half the squared distance to the mean (eq. 3), per dimension."""
         return squared_error(codes, self.prior.means[components]) / 2
 
 
-class _KL(_MixtureOfCodes):
+class _KL(CodeMixture):
     def pull(self, codes: Tensor, components: Tensor, rest: Tensor) -> Tensor:
         """Return KL(N(eta*, 1 / tau*) || N(mu, sigma^2)) (eq. 6), per dimension."""
         eta, log_variance = self.prior.means[components], self.prior.log_variances[components]
@@ -151,7 +56,7 @@ class _KL(_MixtureOfCodes):
         return gaussian_kl_divergence(eta, log_variance, codes, bounded) / codes.shape[1]
 
 
-class _DCAN(_MixtureOfCodes):
+class _DCAN(CodeMixture):
     """The game: a discriminator that tells codes from draws of the components they belong to."""
 
     def __init__(
@@ -200,10 +105,138 @@ class _DCAN(_MixtureOfCodes):
         return vanilla_adversarial_loss(self.score(codes, components), as_real=True)
 
 
-MODELS: dict[str, type[_MixtureOfCodes]] = {"adversarial": _DCAN, "euclidean": _ABC, "kl": _KL}
+MODELS: dict[str, type[CodeMixture]] = {"adversarial": _DCAN, "euclidean": _ABC, "kl": _KL}
 
 
 class DCANClustering(DeepClusterer):
+    r"""Draw codes towards the Gaussians of a mixture that follows them (DCAN, ABC).
+
+    An autoencoder is trained, and a Gaussian mixture of its codes started by k-means. Then the
+    encoder moves every code towards the component that it belongs to, and the mixture follows by
+    steps of EM. Three losses say how far a code is from its component: what a discriminator
+    sees of it, a squared distance, or a divergence.
+
+    Parameters
+    ----------
+    n_clusters : int, default=8
+        Number of components.
+    clustering_loss : {"adversarial", "euclidean", "kl"}, default="adversarial"
+        "adversarial" (DCAN): a discriminator tells codes from draws of their components.
+        "euclidean" (ABC): half the squared distance to the component's mean. "kl": the divergence
+        from the component to a Gaussian whose standard deviation the encoder learns as well.
+    reconstruction_weight : float, default=100.0
+        Weight of the reconstruction against the clustering loss. It is what keeps codes in the
+        cluster that the data puts them in. With 0 the decoder goes stale: `sample` and
+        `inverse_transform` then show the codes as they were before clustering began.
+    sample_scale : float, default=0.5
+        Standard deviation of the draws that the discriminator sees, as a share of the
+        component's. The paper has 1, which contracts nothing. Adversarial only.
+    conditional : bool, default=True
+        Whether the discriminator is told which component a code is assigned to, and sees the code
+        in that component's units. The paper does not. Adversarial only.
+    standardize_codes : bool, default=True
+        Whether codes are standardised, batch by batch in training, so that the loss cannot be
+        lowered by shrinking them all. The paper does not.
+    em_interval : int, default=1
+        Batches between steps of EM.
+    buffer_size : int, default=1000
+        Number of recent codes that a step of EM is on; the paper has at least 600. All rows, if
+        there are fewer.
+    pretrain_epochs : int, default=50
+        Epochs of reconstruction alone. With 0 here and as `reconstruction_weight`, as in the
+        paper, there is no decoder, and so neither `sample`, `inverse_transform` nor `score`.
+    max_epochs : int, default=50
+        Epochs of clustering.
+    latent_dim : int, default=10
+        Width of the code.
+    hidden_layer_sizes : sequence of int, default=None
+        Widths of the encoder's hidden layers; the decoder mirrors them. For images, the channels
+        of its convolutions. None: 500-500-2000, or 32-64-128 channels. Activations are tanh.
+    critic_hidden_layer_sizes : sequence of int, default=(16,)
+        Widths of the discriminator's hidden layers.
+    encoder, decoder : callable, default=None
+        Return an ``nn.Module``, given the shape of one input. The encoder maps
+        (n, \*input_shape) to (n, latent_dim), for "kl" to (n, 2 * latent_dim), the decoder maps
+        (n, latent_dim) back.
+    image_shape : tuple of int, default=None
+        (channels, height, width) of flattened rows. 3-d and 4-d arrays say it themselves.
+    scaling : {"auto", "minmax", "standard"} or None, default="auto"
+        How rows are scaled for the networks. "auto" leaves data in [0, 1] alone, divides uint8 by
+        255 and sparse data by its largest magnitude, and standardises the rest.
+    batch_size : int, default=256
+        Rows per update, at least 2.
+    lr : float, default=1e-3
+        Learning rate; during pretraining the peak of one cycle.
+    critic_lr : float, default=None
+        Learning rate of the discriminator; None is `lr`.
+    optimizer : {"adam", "adamw", "rmsprop", "sgd"} or callable, default="adam"
+        A callable takes parameters and ``lr``.
+    device : str or torch.device, default="auto"
+        "auto" is "cuda", else "mps", else "cpu".
+    precision : {"float32", "bfloat16"}, default="float32"
+        bfloat16 speeds up training where the hardware has it.
+    checkpoint : str or path, default=None
+        A file in which the fit saves its progress and from which it continues after a crash.
+    callbacks : sequence of skorch callbacks, default=None
+        Copied, and called during training.
+    trainer_params : dict, default=None
+        Further parameters of skorch's net, such as ``{"critic_optimizer__weight_decay": 1e-5}``.
+    random_state : int, RandomState or None, default=None
+        An integer gives the same result every time on one device.
+    verbose : int, default=0
+        1 shows a progress bar, 2 a line per epoch.
+
+    Attributes
+    ----------
+    labels_ : ndarray of shape (n_samples,)
+        Cluster of every training row.
+    n_clusters_ : int
+        Number of clusters that have members.
+    cluster_centers_ : ndarray of shape (n_clusters_, latent_dim)
+        Means of the components, in code space.
+    module_ : nn.Module
+        The trained networks and the mixture, ``module_.prior``.
+    history_ : list of dict
+        Stage, phase, epoch, loss terms and seconds of every epoch; the share of the codes'
+        variance that lies within components (``within_variance``, in (0, 1]); and how often the
+        discriminator is right (``critic_accuracy``, in [0, 1]).
+    device_ : str
+        Where the networks are.
+    n_iter_ : int
+        Epochs trained.
+    n_features_in_ : int
+        Number of features of a row.
+    feature_names_in_ : ndarray of shape (n_features_in_,)
+        Names of the columns, if the data had any.
+
+    See Also
+    --------
+    DECClustering : Pulls codes towards centres by Student's t kernel.
+    VaDEClustering : Learns such a mixture together with a decoder, by one bound.
+
+    References
+    ----------
+    Lim, *Deep clustering using adversarial net based clustering loss*, 2024.
+    Song, Liu, Huang, Wang & Tan, *Auto-encoder based data clustering*, CIARP 2013.
+
+    Examples
+    --------
+    >>> from sklearn.datasets import make_blobs
+    >>> from skdeepcluster import DCANClustering
+    >>> X, _ = make_blobs(200, n_features=6, centers=3, random_state=0)
+    >>> model = DCANClustering(
+    ...     3,
+    ...     latent_dim=2,
+    ...     hidden_layer_sizes=(16,),
+    ...     pretrain_epochs=20,
+    ...     max_epochs=10,
+    ...     random_state=0,
+    ... ).fit(X)
+    >>> rows, labels = model.sample(4, cluster=2, random_state=0)
+    >>> rows.shape, model.predict_proba(X).shape
+    ((4, 6), (200, 3))
+    """
+
     _parameter_constraints: ClassVar[dict[str, list[Any]]] = {
         **DeepClusterer._parameter_constraints,
         "clustering_loss": [StrOptions(set(MODELS))],
@@ -224,7 +257,7 @@ class DCANClustering(DeepClusterer):
         n_clusters: int = 8,
         *,
         clustering_loss: str = "adversarial",
-        reconstruction_weight: float = 10.0,
+        reconstruction_weight: float = 100.0,
         sample_scale: float = 0.5,
         conditional: bool = True,
         standardize_codes: bool = True,
@@ -286,7 +319,7 @@ class DCANClustering(DeepClusterer):
     def _decodes(self) -> bool:  # type: ignore[override]
         return self.reconstruction_weight > 0 or self.pretrain_epochs > 0
 
-    def _make_model(self, n_recent: int) -> _MixtureOfCodes:
+    def _make_model(self, n_recent: int) -> CodeMixture:
         width, is_kl = self.latent_dim, self.clustering_loss == "kl"
         return MODELS[self.clustering_loss](
             self._fitting.scaling,
@@ -312,22 +345,18 @@ class DCANClustering(DeepClusterer):
         lr = {} if self.critic_lr is None else {"critic_optimizer__lr": self.critic_lr}
         return {**lr, **super()._trainer_kwargs()}
 
-    def _fit(self, table: Table) -> _MixtureOfCodes:
+    def _fit(self, table: Table) -> CodeMixture:
         turns = [Turn("model", "both" if self.reconstruction_weight else "clustering")]
         if self.clustering_loss == "adversarial":
             turns.insert(0, Turn("critic", "judgement"))
-        clustering = Phase(
-            "clustering",
-            turns,
-            epochs=self.max_epochs,
-            start=partial(_place_mixture, seed=self._fitting.seed),
-            refresh=[Refresh(_reseed_dead), Refresh(_follow_codes, self.em_interval, "step")],
-            weights={"reconstruction": self.reconstruction_weight, "critic_accuracy": 0.0},
+        weights = {"reconstruction": self.reconstruction_weight, "critic_accuracy": 0.0}
+        phases = mixture_phases(
+            turns, self.max_epochs, self.em_interval, weights, self._fitting.seed
         )
-        pretraining = [reconstruction_phase(self.pretrain_epochs)] if self._decodes else []
-        settling = Phase("settling", [], epochs=0, start=_settle_mixture)
+        if self._decodes:
+            phases.insert(0, reconstruction_phase(self.pretrain_epochs))
         make_model = partial(self._make_model, min(self.buffer_size, len(table)))
-        return self._train("dcan", make_model, [*pretraining, clustering, settling], table)
+        return self._train("dcan", make_model, phases, table)
 
     def _log_memberships(self, batch: Batch) -> Tensor:
         return self.module_(batch, "log_memberships")
@@ -341,50 +370,3 @@ class DCANClustering(DeepClusterer):
         components = self._alive(torch.arange(len(prior.means)), 0)[torch.from_numpy(labels)]
         generator = torch.Generator(prior.means.device).manual_seed(int(rng.randint(2**31)))
         return prior.sample(len(labels), components, generator=generator)[0].cpu().numpy()
-
-
-def _place_mixture(trainer: Trainer, table: Table, seed: int) -> None:
-    """Start the mixture by k-means on the codes of the whole data."""
-    model, weight = trainer.model, table.columns.get("weight")
-    codes, n_clusters = trainer.encode(table), len(model.prior.means)
-    kmeans = KMeans(n_clusters, n_init=20, random_state=seed)
-    labels = kmeans.fit_predict(codes.cpu().numpy(), sample_weight=table.array("weight"))
-    one_hot = F.one_hot(torch.from_numpy(labels).long().to(codes.device), n_clusters).to(codes)
-    model.maximize(codes, one_hot if weight is None else one_hot * weight[:, None])
-    _remember_some(model, codes, weight)
-
-
-def _remember_some(model: _MixtureOfCodes, codes: Tensor, weight: Tensor | None) -> None:
-    """Fill the buffer with the codes of random rows."""
-    rows = torch.randperm(len(codes))[: len(model.recent)].to(codes.device)
-    model.remember(codes[rows], None if weight is None else weight[rows])
-
-
-def _settle_mixture(trainer: Trainer, table: Table) -> None:
-    """Fit the mixture to codes as prediction will see them.
-
-    The codes that it followed in training came from a moving encoder, each standardised by its
-    batch.
-    """
-    model = trainer.model
-    _remember_some(model, trainer.encode(table), table.columns.get("weight"))
-    for _ in range(SETTLING_STEPS):
-        model.em_step()
-
-
-def _follow_codes(trainer: Trainer, table: Table) -> Mapping[str, Any]:
-    return trainer.model.em_step()
-
-
-def _reseed_dead(trainer: Trainer, table: Table) -> None:
-    """Split the largest component for each that explains less than one recent code."""
-    prior, n_recent = trainer.model.prior, len(trainer.model.recent)
-    dead = (prior.log_weights().exp() * n_recent < 1).nonzero().flatten().tolist()
-    for component in dead:
-        prior.split(int(prior.logits.argmax()), component)
-    if dead:
-        warnings.warn(
-            f"{len(dead)} clusters lost all their members and were started anew.",
-            ConvergenceWarning,
-            stacklevel=2,
-        )

@@ -16,7 +16,8 @@ from skdeepcluster import DCANClustering
 from skdeepcluster.datasets import load_digits
 from skdeepcluster.engine.table import Table
 from skdeepcluster.engine.trainer import Trainer
-from skdeepcluster.estimators.dcan import _ABC, _DCAN, _KL, LEAST_VARIANCE, _reseed_dead
+from skdeepcluster.estimators.codemixture import LEAST_VARIANCE, _reseed_dead
+from skdeepcluster.estimators.dcan import _ABC, _DCAN, _KL
 from skdeepcluster.metrics import clustering_accuracy
 from skdeepcluster.priors import GaussianMixturePrior
 from skdeepcluster.scaling import Scaling
@@ -129,7 +130,9 @@ def test_a_conditional_discriminator_sees_the_component_and_its_units():
 def test_the_losses_have_their_derivatives(kind):
     model = game() if kind is None else made(kind)
     codes, rest = torch.randn(2, 3, 2, dtype=torch.double).requires_grad_()
-    assert torch.autograd.gradcheck(lambda *parts: model.pull(parts[0], OWN, parts[1]), (codes, rest))
+    assert torch.autograd.gradcheck(
+        lambda *parts: model.pull(parts[0], OWN, parts[1]), (codes, rest)
+    )
 
 
 # -- the mixture ----------------------------------------------------------------------------------
@@ -205,7 +208,7 @@ def test_the_mixture_moves_at_its_interval(blobs, loss, monkeypatch):
     steps = []
     em_step = _ABC.em_step
     monkeypatch.setattr(
-        "skdeepcluster.estimators.dcan._MixtureOfCodes.em_step",
+        "skdeepcluster.estimators.codemixture.CodeMixture.em_step",
         lambda model: steps.append(1) or em_step(model),
     )
     DCANClustering(3, clustering_loss=loss, em_interval=2, **SMALL).fit(blobs[0])
