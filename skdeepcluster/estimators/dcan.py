@@ -39,7 +39,7 @@ from skdeepcluster.scaling import Mode
 
 __all__ = ["DCANClustering"]
 
-LOG_VARIANCE = 4.0  # bound on the KL variant's log sigma^2, around the unit variance of Lemma 1
+LOG_VARIANCE = 2.0  # bound on the KL variant's log sigma^2, around the unit variance of Lemma 1
 
 
 class _ABC(CodeMixture):
