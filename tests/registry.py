@@ -8,6 +8,7 @@ from __future__ import annotations
 from skdeepcluster import (
     AutoencoderClustering,
     ClusterGANClustering,
+    DCANClustering,
     DECClustering,
     KDAEClustering,
     KDVAEClustering,
@@ -28,6 +29,8 @@ ESTIMATORS: dict[str, DeepClusterer] = {
         3, **AUTOENCODER, pretrain_epochs=20, max_epochs=5, reconstruction_weight=0
     ),
     "idec": DECClustering(3, **AUTOENCODER, pretrain_epochs=20, max_epochs=5),
+    "dcan": DCANClustering(3, **NETWORKS),
+    "dcan-kl": DCANClustering(3, **NETWORKS, clustering_loss="kl"),
     "clustergan": ClusterGANClustering(
         3, **SMALL, hidden_layer_sizes=(64, 64), batch_size=32, lr=2e-3, max_epochs=100
     ),
