@@ -22,7 +22,7 @@ from sklearn.datasets import make_blobs
 from skdeepcluster import DCANClustering
 
 X, y = make_blobs(600, n_features=6, centers=3, cluster_std=3, random_state=3)
-EPOCHS = (1, 4, 10, 30)
+EPOCHS = (1, 10, 18, 30)
 pictures = {}
 
 

@@ -192,9 +192,9 @@ def _follow_codes(trainer: Trainer, table: Table) -> Mapping[str, Any]:
 
 
 def _reseed_dead(trainer: Trainer, table: Table) -> None:
-    """Split the largest component for each that explains less than one recent code."""
+    """Split the largest component for each that explains less than half a recent code."""
     prior, n_recent = trainer.model.prior, len(trainer.model.recent)
-    dead = (prior.log_weights().exp() * n_recent < 1).nonzero().flatten().tolist()
+    dead = (prior.log_weights().exp() * n_recent < 0.5).nonzero().flatten().tolist()
     for component in dead:
         prior.split(int(prior.logits.argmax()), component)
     if dead:
