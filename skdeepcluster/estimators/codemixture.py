@@ -12,7 +12,7 @@ from __future__ import annotations
 import warnings
 from collections.abc import Mapping, Sequence
 from functools import partial
-from typing import Any
+from typing import Any, cast
 
 import torch
 from sklearn.cluster import KMeans
@@ -55,6 +55,9 @@ class CodeMixture(Autoencoder):
         Whether codes are standardised.
     """
 
+    recent: Tensor
+    recent_weight: Tensor
+
     def __init__(
         self,
         scaling: Scaling,
@@ -65,7 +68,7 @@ class CodeMixture(Autoencoder):
         n_recent: int,
         standardize: bool,
     ):
-        super().__init__(scaling, encoder, decoder)
+        super().__init__(scaling, encoder, cast(nn.Module, decoder))  # never called if None
         width = prior.means.shape[1]
         # Every pull gets weaker when all codes shrink together. Codes of unit variance cannot.
         self.standardize = nn.BatchNorm1d(width, affine=False) if standardize else nn.Identity()
