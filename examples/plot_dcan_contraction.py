@@ -16,8 +16,8 @@ plane, one can watch.
 import matplotlib.pyplot as plt
 import numpy as np
 from matplotlib.patches import Ellipse
-from skorch.callbacks import Callback
 from sklearn.datasets import make_blobs
+from skorch.callbacks import Callback
 
 from skdeepcluster import DCANClustering
 
