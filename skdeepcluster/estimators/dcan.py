@@ -134,9 +134,10 @@ class DCANClustering(DeepClusterer):
     conditional : bool, default=True
         Whether the discriminator is told which component a code is assigned to, and sees the code
         in that component's units. The paper does not. Adversarial only.
-    standardize_codes : bool, default=True
+    standardize_codes : bool, default=None
         Whether codes are standardised, batch by batch in training, so that the loss cannot be
-        lowered by shrinking them all. The paper does not.
+        lowered by shrinking them all. None: for "adversarial", where that ends the game, and not
+        for the other two, where it is harmless. The paper never does.
     em_interval : int, default=1
         Batches between steps of EM.
     buffer_size : int, default=1000
@@ -243,7 +244,7 @@ class DCANClustering(DeepClusterer):
         "reconstruction_weight": [Interval(Real, 0, None, closed="left")],
         "sample_scale": [Interval(Real, 0, None, closed="neither")],
         "conditional": ["boolean"],
-        "standardize_codes": ["boolean"],
+        "standardize_codes": ["boolean", None],
         "batch_size": [Interval(Integral, 2, None, closed="left")],  # for batch norm
         "em_interval": [Interval(Integral, 1, None, closed="left")],
         "buffer_size": [Interval(Integral, 1, None, closed="left")],
@@ -260,7 +261,7 @@ class DCANClustering(DeepClusterer):
         reconstruction_weight: float = 100.0,
         sample_scale: float = 0.5,
         conditional: bool = True,
-        standardize_codes: bool = True,
+        standardize_codes: bool | None = None,
         em_interval: int = 1,
         buffer_size: int = 1000,
         pretrain_epochs: int = 50,
@@ -320,15 +321,15 @@ class DCANClustering(DeepClusterer):
         return self.reconstruction_weight > 0 or self.pretrain_epochs > 0
 
     def _make_model(self, n_recent: int) -> CodeMixture:
-        width, is_kl = self.latent_dim, self.clustering_loss == "kl"
-        return MODELS[self.clustering_loss](
+        width, loss, standardize = self.latent_dim, self.clustering_loss, self.standardize_codes
+        return MODELS[loss](
             self._fitting.scaling,
-            self._make_encoder(width * (1 + is_kl), activation="tanh"),
+            self._make_encoder(width * (1 + (loss == "kl")), activation="tanh"),
             self._make_decoder(width, activation="tanh") if self._decodes else None,
             GaussianMixturePrior(self.n_clusters, width),
             n_recent=n_recent,
-            standardize=self.standardize_codes,
-            **(self._game() if self.clustering_loss == "adversarial" else {}),
+            standardize=loss == "adversarial" if standardize is None else standardize,
+            **(self._game() if loss == "adversarial" else {}),
         )
 
     def _game(self) -> dict[str, Any]:
