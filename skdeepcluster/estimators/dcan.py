@@ -126,8 +126,9 @@ class DCANClustering(DeepClusterer):
         from the component to a Gaussian whose standard deviation the encoder learns as well.
     reconstruction_weight : float, default=100.0
         Weight of the reconstruction against the clustering loss. It is what keeps codes in the
-        cluster that the data puts them in. With 0 the decoder goes stale: `sample` and
-        `inverse_transform` then show the codes as they were before clustering began.
+        cluster that the data puts them in; with 10 and less clusters contract, and rows change
+        company. With 0 the decoder goes stale: `sample` and `inverse_transform` then show the
+        codes as they were before clustering began.
     sample_scale : float, default=0.5
         Standard deviation of the draws that the discriminator sees, as a share of the
         component's. The paper has 1, which contracts nothing. Adversarial only.
