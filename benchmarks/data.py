@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 from scipy import sparse
-from sklearn.utils import shuffle
+from sklearn.utils import Bunch, shuffle
 
 from skdeepcluster import datasets
 
@@ -36,10 +36,19 @@ _VARDAKAS = [
     "pendigits-even",
 ]
 
+
+def mnist_test_14() -> Bunch:
+    """Return the test rows of MNIST at 14 x 14: means of 2 x 2 pixels, as Lim (2024) trains on."""
+    bunch = datasets.fetch_mnist(subset="test")
+    images = bunch.images.reshape(-1, 14, 2, 14, 2).mean(axis=(2, 4)) / 255
+    return Bunch(data=images.reshape(-1, 196), target=bunch.target, images=images)
+
+
 DATA: dict[str, Callable[[], Any]] = {
     "digits": datasets.load_digits,
     **_FETCHERS,
     **{f"{name}-test": partial(_FETCHERS[name], subset="test") for name in _WITH_TEST_PART},
+    "mnist-test-14": mnist_test_14,
     **{
         f"vardakas-{name}": partial(datasets.fetch_vardakas2021, name, random_state=0)
         for name in _VARDAKAS

@@ -19,6 +19,7 @@ from sklearn.pipeline import Pipeline, make_pipeline
 from skdeepcluster import (
     AutoencoderClustering,
     ClusterGANClustering,
+    DCANClustering,
     DECClustering,
     DiscriminativeClustering,
     KDAEClustering,
@@ -134,6 +135,24 @@ METHODS: dict[str, Method] = {
     "ddls-large": deep(DiscriminativeClustering, images=True, hidden_layer_sizes="large", **DDLS),
     "clustergan": deep(ClusterGANClustering),
     "clustergan-conv": deep(ClusterGANClustering, images=True),
+    "dcan": deep(DCANClustering),
+    "abc": deep(DCANClustering, clustering_loss="euclidean"),
+    "dcan-kl": deep(DCANClustering, clustering_loss="kl"),
+    # As Lim (2024) prints it, with the networks for MNIST at 14 x 14.
+    "dcan-literal": deep(
+        DCANClustering,
+        reconstruction_weight=0.0,
+        pretrain_epochs=0,
+        sample_scale=1.0,
+        conditional=False,
+        standardize_codes=False,
+        latent_dim=256,
+        hidden_layer_sizes=(384,),
+        batch_size=16,
+        buffer_size=600,
+        optimizer="sgd",
+        trainer_params={"optimizer__momentum": 0.9, "critic_optimizer__momentum": 0.9},
+    ),
     # As in the thesis of Vardakas (2021), section 6.2.
     "clustergan-vanilla": deep(
         ClusterGANClustering,

@@ -3,6 +3,7 @@
 from skdeepcluster.estimators import (
     AutoencoderClustering,
     ClusterGANClustering,
+    DCANClustering,
     DECClustering,
     DiscriminativeClustering,
     KDAEClustering,
@@ -13,6 +14,7 @@ from skdeepcluster.estimators import (
 __all__ = [
     "AutoencoderClustering",
     "ClusterGANClustering",
+    "DCANClustering",
     "DECClustering",
     "DiscriminativeClustering",
     "KDAEClustering",

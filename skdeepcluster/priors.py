@@ -198,6 +198,60 @@ class GaussianMixturePrior(nn.Module):
         self.means.copy_(means)
         self.log_variances.copy_(variances.log())
 
+    @torch.no_grad()
+    def maximize(self, z: Tensor, responsibilities: Tensor, least_variance: float | Tensor) -> None:
+        r"""Set the components to the moments of their shares of codes: the M-step of EM.
+
+        .. math:: N_i = \sum_n r_{ni}, \quad \pi_i = \frac{N_i}{\sum_j N_j}, \quad
+                  \mu_i = \frac{1}{N_i} \sum_n r_{ni} z_n, \quad
+                  s_i^2 = \max \Bigl(\frac{1}{N_i} \sum_n r_{ni} (z_n - \mu_i)^2, \;
+                  s_\text{least}^2 \Bigr)
+
+        A component without a share keeps its mean and variances.
+
+        Parameters
+        ----------
+        z : Tensor of shape (n, latent_dim)
+            Codes.
+        responsibilities : Tensor of shape (n, n_clusters)
+            Share :math:`r_{ni}` of each component in each code, not negative; whole rows may carry
+            a weight.
+        least_variance : float or Tensor
+            Lower bound on the variances, positive.
+        """
+        counts = responsibilities.sum(0)
+        shares = responsibilities / counts.clamp_min(torch.finfo(z.dtype).tiny)
+        center = z.mean(0)  # sums of squares far from the origin would lose the variance's digits
+        offsets = z - center
+        means = shares.T @ offsets
+        variances = (shares.T @ offsets.square() - means.square()).clamp_min(least_variance)
+        taken = (counts > 0)[:, None]
+        self.place(
+            counts / counts.sum(),
+            torch.where(taken, means + center, self.means),
+            torch.where(taken, variances, self.log_variances.exp()),
+        )
+
+    @torch.no_grad()
+    def split(self, component: int, into: int) -> None:
+        """Halve a component, for the sake of another that is of no use where it is.
+
+        The halves lie one standard deviation to both sides along the widest axis, and keep the
+        variances, so that what the component explained is still explained.
+
+        Parameters
+        ----------
+        component, into : int
+            The component that is halved, and the one that becomes its second half.
+        """
+        axis = self.log_variances[component].argmax()
+        step = (self.log_variances[component, axis] / 2).exp()
+        self.logits[component] -= math.log(2)
+        for parameter in (self.logits, self.means, self.log_variances):
+            parameter[into] = parameter[component]
+        self.means[component, axis] -= step
+        self.means[into, axis] += step
+
     def log_weights(self) -> Tensor:
         r"""Return :math:`\log \pi_i`, shape (n_clusters,)."""
         return self.logits.log_softmax(0)

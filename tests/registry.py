@@ -8,6 +8,7 @@ from __future__ import annotations
 from skdeepcluster import (
     AutoencoderClustering,
     ClusterGANClustering,
+    DCANClustering,
     DECClustering,
     DiscriminativeClustering,
     KDAEClustering,
@@ -35,6 +36,8 @@ ESTIMATORS: dict[str, DeepClusterer] = {
         stage1_epochs=5,
         clustering_lr=1e-3,
     ),
+    "dcan": DCANClustering(3, **NETWORKS),
+    "dcan-kl": DCANClustering(3, **NETWORKS, clustering_loss="kl"),
     "clustergan": ClusterGANClustering(
         3, **SMALL, hidden_layer_sizes=(64, 64), batch_size=32, lr=2e-3, max_epochs=100
     ),

@@ -157,6 +157,15 @@ class TestData:
         assert (data.X.min(), data.X.max()) == (0, 1)
         assert data.image_shape is None
 
+    def test_small_mnist_has_the_means_of_four_pixels(self, tmp_path, monkeypatch):
+        X = np.random.RandomState(0).randint(256, size=(3, 28, 28), dtype=np.uint8)
+        np.savez(tmp_path / "mnist.npz", X=X, y=[0, 1, 0], n_train=1)
+        monkeypatch.setenv("SKDEEPCLUSTER_DATA", str(tmp_path))
+        data = load("mnist-test-14")
+        assert data.X.shape == (2, 196) and data.image_shape == (1, 14, 14)
+        assert data.X[1, 15] == pytest.approx(X[2, 2:4, 2:4].mean() / 255)
+        assert "all rows" in published("dcan", data.name)
+
     def test_one_map_for_all_columns(self):
         X = np.array([[0, 100], [50, 20]], dtype=np.float32)
         assert np.allclose(to_unit(X), X / 100)

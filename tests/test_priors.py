@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 import torch
 from scipy import stats
+from sklearn.mixture import GaussianMixture
 from torch.distributions import Categorical, Independent, MixtureSameFamily, Normal
 
 from skdeepcluster.priors import DiscreteContinuousPrior, GaussianMixturePrior
@@ -216,3 +217,44 @@ def test_an_empty_component_is_finite():
 def test_a_mixture_of_nothing(parameters):
     with pytest.raises(ValueError, match="at least 1, got n_clusters="):
         GaussianMixturePrior(*parameters)
+
+
+def test_steps_of_em_raise_the_likelihood_to_where_scikit_learns_mixture_ends(mixture):
+    z, _ = mixture[0].sample(2000, generator=seeded())
+    start = z[:3] + 0.5
+    prior = GaussianMixturePrior(3, 4).double()
+    prior.place(torch.full((3,), 1 / 3).double(), start, torch.ones(3, 4).double())
+    likelihood = []
+    for _ in range(300):
+        joint = prior.log_joint(z)
+        likelihood.append(joint.logsumexp(1).mean().item())
+        prior.maximize(z, joint.softmax(1), 1e-6)
+    assert np.diff(likelihood).min() > -1e-9
+    reference = GaussianMixture(
+        3, covariance_type="diag", means_init=start, tol=1e-9, max_iter=1000, reg_covar=0
+    ).fit(z)
+    assert likelihood[-1] == pytest.approx(reference.score(z), abs=1e-3)
+
+
+def test_the_m_step_takes_moments(mixture):
+    """Whole rows may be weighted, variances are bounded below, an empty component stays."""
+    z = torch.tensor([[1e4], [1e4 + 2], [1e4 + 6], [1e4 + 6]])
+    r = torch.tensor([[1.0, 0, 0], [3, 0, 0], [0, 2, 0], [0, 2, 0]])
+    prior = GaussianMixturePrior(3, 1)
+    prior.maximize(z, r, 0.01)
+    torch.testing.assert_close(prior.log_weights().exp(), torch.tensor([0.5, 0.5, 0]))
+    torch.testing.assert_close(prior.means, torch.tensor([[1e4 + 1.5], [1e4 + 6], [0]]))
+    variances = torch.tensor([[0.25 * 1.5**2 + 0.75 * 0.5**2], [0.01], [1]])
+    torch.testing.assert_close(prior.log_variances.exp(), variances)
+
+
+def test_halves_of_a_component_lie_on_both_sides_of_it(mixture):
+    prior, _ = mixture
+    weights, mean = prior.log_weights().exp(), prior.means[1].clone()
+    axis = prior.log_variances[1].argmax()
+    deviation = (prior.log_variances[1, axis] / 2).exp()
+    prior.split(1, 2)
+    torch.testing.assert_close(prior.log_weights().exp()[1:], weights[[1, 1]] / 2 / 0.7)
+    torch.testing.assert_close(prior.means[[1, 2]].mean(0), mean)
+    torch.testing.assert_close(prior.means[2, axis] - prior.means[1, axis], 2 * deviation)
+    torch.testing.assert_close(prior.log_variances[1], prior.log_variances[2])

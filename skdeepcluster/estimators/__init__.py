@@ -2,6 +2,7 @@
 
 from skdeepcluster.estimators.autoencoder import AutoencoderClustering
 from skdeepcluster.estimators.clustergan import ClusterGANClustering
+from skdeepcluster.estimators.dcan import DCANClustering
 from skdeepcluster.estimators.dec import DECClustering
 from skdeepcluster.estimators.discriminative import DiscriminativeClustering
 from skdeepcluster.estimators.kdae import KDAEClustering
@@ -11,6 +12,7 @@ from skdeepcluster.estimators.vade import VaDEClustering
 __all__ = [
     "AutoencoderClustering",
     "ClusterGANClustering",
+    "DCANClustering",
     "DECClustering",
     "DiscriminativeClustering",
     "KDAEClustering",

@@ -1,0 +1,208 @@
+r"""A Gaussian mixture over the codes of an encoder that moves.
+
+.. math:: \ln p(z) = \ln \sum_k \psi_k \, \mathcal N(z \mid \eta_k, \operatorname{diag} \tau_k^{-1})
+
+(Lim 2024, eq. 2). One step of EM (eq. 20 to 23) on a buffer of recent codes follows every update.
+The paper's EM is hard; this one is soft. Hard assignments cut off each component's tails, so that
+`predict_proba` would be too sure, and a component that loses its last code is lost at once.
+"""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Mapping, Sequence
+from functools import partial
+from typing import Any, cast
+
+import torch
+from sklearn.cluster import KMeans
+from sklearn.exceptions import ConvergenceWarning
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from skdeepcluster.engine.schedule import Phase, Refresh, Turn
+from skdeepcluster.engine.table import Batch, Table
+from skdeepcluster.engine.trainer import Trainer
+from skdeepcluster.estimators.autoencoder import Autoencoder
+from skdeepcluster.objectives import squared_error
+from skdeepcluster.priors import GaussianMixturePrior
+from skdeepcluster.scaling import Scaling
+
+__all__ = ["CodeMixture", "mixture_phases"]
+
+LEAST_VARIANCE = 1e-3  # of a component, as a share of the codes' variance
+SETTLING_STEPS = 20  # of EM, when training is over
+
+
+class CodeMixture(Autoencoder):
+    """An autoencoder, and a Gaussian mixture of its recent codes.
+
+    Subclasses say how a code is pulled towards the component that it is assigned to.
+
+    Parameters
+    ----------
+    scaling : Scaling
+        Maps rows to the encoder's input.
+    encoder : nn.Module
+        Returns codes, and beside them whatever a subclass needs.
+    decoder : nn.Module or None
+        Maps codes back, if anything does.
+    prior : GaussianMixturePrior
+        The mixture.
+    n_recent : int
+        Number of codes that a step of EM is on.
+    standardize : bool
+        Whether codes are standardised.
+    """
+
+    recent: Tensor
+    recent_weight: Tensor
+
+    def __init__(
+        self,
+        scaling: Scaling,
+        encoder: nn.Module,
+        decoder: nn.Module | None,
+        prior: GaussianMixturePrior,
+        *,
+        n_recent: int,
+        standardize: bool,
+    ):
+        super().__init__(scaling, encoder, cast(nn.Module, decoder))  # never called if None
+        width = prior.means.shape[1]
+        # Every pull gets weaker when all codes shrink together. Codes of unit variance cannot.
+        self.standardize = nn.BatchNorm1d(width, affine=False) if standardize else nn.Identity()
+        self.prior = prior.requires_grad_(False)  # EM alone moves it
+        self.register_buffer("recent", torch.zeros(n_recent, width))
+        self.register_buffer("recent_weight", torch.ones(n_recent))
+
+    def pull(self, codes: Tensor, components: Tensor, rest: Tensor) -> Tensor:
+        """Return what each row pays for the place of its code.
+
+        Parameters
+        ----------
+        codes : Tensor of shape (n, latent_dim)
+            The codes.
+        components : Tensor of shape (n,)
+            The component that each is assigned to.
+        rest : Tensor of shape (n, n_outputs - latent_dim)
+            What the encoder returns beside the codes.
+        """
+        raise NotImplementedError
+
+    def encode(self, batch: Batch) -> tuple[Tensor, Tensor]:
+        """Return G(x), and what the encoder returns beside it."""
+        width = self.prior.means.shape[1]
+        output = self.encoder(batch["X"]).float()
+        return self.standardize(output[:, :width]), output[:, width:]
+
+    def codes(self, batch: Batch) -> Tensor:
+        """Return G(x)."""
+        return self.encode(batch)[0]
+
+    def log_memberships(self, batch: Batch) -> Tensor:
+        """Return the log-density of codes together with each component."""
+        return self.prior.log_joint(self.codes(batch))
+
+    def assign(self, codes: Tensor) -> Tensor:
+        """Return the component theta* of each code (eq. 5)."""
+        return self.prior.log_joint(codes.detach()).argmax(1)
+
+    def clustering(self, batch: Batch) -> dict[str, Tensor]:
+        """Return the clustering loss per row."""
+        return self._clustered(batch)[1]
+
+    def both(self, batch: Batch) -> dict[str, Tensor]:
+        """Return the clustering and the reconstruction term, from one pass of the encoder."""
+        codes, terms = self._clustered(batch)
+        return {**terms, "reconstruction": squared_error(self.decode(codes), batch["X"])}
+
+    def _clustered(self, batch: Batch) -> tuple[Tensor, dict[str, Tensor]]:
+        codes, rest = self.encode(batch)
+        self.remember(codes.detach(), batch.get("weight"))
+        return codes, {"clustering": self.pull(codes, self.assign(codes), rest)}
+
+    def remember(self, codes: Tensor, weight: Tensor | None) -> None:
+        """Put codes in the place of the oldest ones."""
+        weight = codes.new_ones(len(codes)) if weight is None else weight
+        self.recent = torch.cat([self.recent, codes])[len(codes) :]
+        self.recent_weight = torch.cat([self.recent_weight, weight])[len(codes) :]
+
+    def em_step(self) -> dict[str, Tensor]:
+        """Let the mixture follow the recent codes by one step of EM, from where it stands."""
+        proba = self.prior.log_joint(self.recent).softmax(1)
+        total = self.maximize(self.recent, proba * self.recent_weight[:, None])
+        within = self.prior.log_weights().exp() @ self.prior.log_variances.exp().mean(1)
+        return {"within_variance": within / total}
+
+    def maximize(self, codes: Tensor, responsibilities: Tensor) -> Tensor:
+        """Set the mixture by an M-step; return the variance of the codes."""
+        total = codes.var(0, correction=0).mean().clamp_min(torch.finfo(codes.dtype).eps)
+        self.prior.maximize(codes, responsibilities, LEAST_VARIANCE * total)
+        return total
+
+
+def mixture_phases(
+    turns: Sequence[Turn],
+    epochs: int,
+    em_interval: int,
+    weights: Mapping[str, float],
+    seed: int,
+) -> list[Phase]:
+    """Return the phases of clustering: the turns while the mixture follows, then its settling."""
+    clustering = Phase(
+        "clustering",
+        turns,
+        epochs=epochs,
+        start=partial(_place_mixture, seed=seed),
+        refresh=[Refresh(_reseed_dead), Refresh(_follow_codes, em_interval, "step")],
+        weights=weights,
+    )
+    return [clustering, Phase("settling", [], epochs=0, start=_settle_mixture)]
+
+
+def _place_mixture(trainer: Trainer, table: Table, seed: int) -> None:
+    """Start the mixture by k-means on the codes of the whole data."""
+    model, weight = trainer.model, table.columns.get("weight")
+    codes, n_clusters = trainer.encode(table), len(model.prior.means)
+    kmeans = KMeans(n_clusters, n_init=20, random_state=seed)
+    labels = kmeans.fit_predict(codes.cpu().numpy(), sample_weight=table.array("weight"))
+    one_hot = F.one_hot(torch.from_numpy(labels).long().to(codes.device), n_clusters).to(codes)
+    model.maximize(codes, one_hot if weight is None else one_hot * weight[:, None])
+    _remember_some(model, codes, weight)
+
+
+def _remember_some(model: CodeMixture, codes: Tensor, weight: Tensor | None) -> None:
+    """Fill the buffer with the codes of random rows."""
+    rows = torch.randperm(len(codes))[: len(model.recent)].to(codes.device)
+    model.remember(codes[rows], None if weight is None else weight[rows])
+
+
+def _settle_mixture(trainer: Trainer, table: Table) -> None:
+    """Fit the mixture to codes as prediction will see them.
+
+    The codes that it followed in training came from a moving encoder, each standardised by its
+    batch.
+    """
+    model = trainer.model
+    _remember_some(model, trainer.encode(table), table.columns.get("weight"))
+    for _ in range(SETTLING_STEPS):
+        model.em_step()
+
+
+def _follow_codes(trainer: Trainer, table: Table) -> Mapping[str, Any]:
+    return trainer.model.em_step()
+
+
+def _reseed_dead(trainer: Trainer, table: Table) -> None:
+    """Split the largest component for each that explains less than half a recent code."""
+    prior, n_recent = trainer.model.prior, len(trainer.model.recent)
+    dead = (prior.log_weights().exp() * n_recent < 0.5).nonzero().flatten().tolist()
+    for component in dead:
+        prior.split(int(prior.logits.argmax()), component)
+    if dead:
+        warnings.warn(
+            f"{len(dead)} clusters lost all their members and were started anew.",
+            ConvergenceWarning,
+            stacklevel=2,
+        )

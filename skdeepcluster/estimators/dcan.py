@@ -1,0 +1,374 @@
+r"""Codes drawn towards the Gaussians of a mixture that follows them: DCAN, ABC and a KL variant.
+
+.. math:: \min_G \max_D \; \frac1n \sum_i \ln (1 - D(G(x_i))) + \ln D(z_i),
+          \qquad z_i \sim \mathcal N(\eta_{k(i)}, \tau_{k(i)}^{-1})
+
+(Lim 2024, eq. 1), where :math:`k(i)` is the component of row i in a Gaussian mixture of the codes
+(eq. 2 and 5). ABC puts half the squared distance to :math:`\eta_{k(i)}` in the place of the game
+(eq. 3), the KL variant the divergence between two Gaussians (eq. 6).
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Sequence
+from functools import partial
+from numbers import Integral, Real
+from typing import Any, ClassVar
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from sklearn.utils._param_validation import Interval, StrOptions
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from skdeepcluster.base import DeepClusterer
+from skdeepcluster.engine.schedule import Turn
+from skdeepcluster.engine.table import Batch, Table
+from skdeepcluster.estimators.autoencoder import reconstruction_phase
+from skdeepcluster.estimators.codemixture import CodeMixture, mixture_phases
+from skdeepcluster.networks import make_critic
+from skdeepcluster.objectives import (
+    gaussian_kl_divergence,
+    squared_error,
+    vanilla_adversarial_loss,
+)
+from skdeepcluster.priors import GaussianMixturePrior
+from skdeepcluster.scaling import Mode
+
+__all__ = ["DCANClustering"]
+
+LOG_VARIANCE = 2.0  # bound on the KL variant's log sigma^2, around the unit variance of Lemma 1
+
+
+class _ABC(CodeMixture):
+    def pull(self, codes: Tensor, components: Tensor, rest: Tensor) -> Tensor:
+        """Return half the squared distance to the mean (eq. 3), per dimension."""
+        return squared_error(codes, self.prior.means[components]) / 2
+
+
+class _KL(CodeMixture):
+    def pull(self, codes: Tensor, components: Tensor, rest: Tensor) -> Tensor:
+        """Return KL(N(eta*, 1 / tau*) || N(mu, sigma^2)) (eq. 6), per dimension."""
+        eta, log_variance = self.prior.means[components], self.prior.log_variances[components]
+        bounded = LOG_VARIANCE * torch.tanh(rest)
+        return gaussian_kl_divergence(eta, log_variance, codes, bounded) / codes.shape[1]
+
+
+class _DCAN(CodeMixture):
+    """The game: a discriminator that tells codes from draws of the components they belong to."""
+
+    def __init__(
+        self, *parts: Any, critic: nn.Module, conditional: bool, sample_scale: float, **options: Any
+    ):
+        super().__init__(*parts, **options)
+        self.critic = critic
+        self.conditional = conditional
+        self.sample_scale = sample_scale
+
+    def groups(self) -> dict[str, list[nn.Parameter]]:
+        """Return the players."""
+        critic = list(self.critic.parameters())
+        others = [p for name, p in self.named_parameters() if not name.startswith("critic.")]
+        return {"model": others, "critic": critic}
+
+    def score(self, codes: Tensor, components: Tensor) -> Tensor:
+        """Return the logit of D: higher for codes drawn from the mixture.
+
+        If D is told the component, it sees the code in that component's own units. In the common
+        space its few hidden units would have to learn the place and the width of every component,
+        and follow them as they move.
+        """
+        if not self.conditional:
+            return self.critic(codes)
+        deviation = (self.prior.log_variances[components] / 2).exp()
+        own = (codes - self.prior.means[components]) / deviation
+        return self.critic(torch.cat([own, F.one_hot(components, len(self.prior.means))], 1))
+
+    def judgement(self, batch: Batch) -> dict[str, Tensor]:
+        """Return what D pays on draws (T = 1, eq. 17) and on codes (T = 0, eq. 15)."""
+        with torch.no_grad():
+            codes = self.codes(batch)
+            components = self.assign(codes)
+            drawn, _ = self.prior.sample(len(codes), components)
+            drawn = torch.lerp(self.prior.means[components], drawn, self.sample_scale)
+        real, fake = self.score(drawn, components), self.score(codes, components)
+        return {
+            "real": vanilla_adversarial_loss(real, as_real=True),
+            "fake": vanilla_adversarial_loss(fake, as_real=False),
+            "critic_accuracy": ((real > 0).float() + (fake < 0).float()).mean() / 2,
+        }
+
+    def pull(self, codes: Tensor, components: Tensor, rest: Tensor) -> Tensor:
+        """Return -ln D(G(x)): eq. 18 in the form that does not saturate."""
+        return vanilla_adversarial_loss(self.score(codes, components), as_real=True)
+
+
+MODELS: dict[str, type[CodeMixture]] = {"adversarial": _DCAN, "euclidean": _ABC, "kl": _KL}
+
+
+class DCANClustering(DeepClusterer):
+    r"""Draw codes towards the Gaussians of a mixture that follows them (DCAN, ABC).
+
+    An autoencoder is trained, and a Gaussian mixture of its codes started by k-means. Then the
+    encoder moves every code towards the component that it belongs to, and the mixture follows by
+    steps of EM. Three losses say how far a code is from its component: what a discriminator
+    sees of it, a squared distance, or a divergence.
+
+    Parameters
+    ----------
+    n_clusters : int, default=8
+        Number of components.
+    clustering_loss : {"adversarial", "euclidean", "kl"}, default="adversarial"
+        "adversarial" (DCAN): a discriminator tells codes from draws of their components.
+        "euclidean" (ABC): half the squared distance to the component's mean. "kl": the divergence
+        from the component to a Gaussian whose standard deviation the encoder learns as well.
+    reconstruction_weight : float, default=100.0
+        Weight of the reconstruction against the clustering loss. It is what keeps codes in the
+        cluster that the data puts them in; with 10 and less clusters contract, and rows change
+        company. With 0 the decoder goes stale: `sample` and `inverse_transform` then show the
+        codes as they were before clustering began.
+    sample_scale : float, default=0.5
+        Standard deviation of the draws that the discriminator sees, as a share of the
+        component's. The paper has 1, which contracts nothing. Adversarial only.
+    conditional : bool, default=True
+        Whether the discriminator is told which component a code is assigned to, and sees the code
+        in that component's units. The paper does not. Adversarial only.
+    standardize_codes : bool, default=None
+        Whether codes are standardised, batch by batch in training, so that the loss cannot be
+        lowered by shrinking them all. None: for "adversarial", where that ends the game, and not
+        for the other two, where it is harmless. The paper never does.
+    em_interval : int, default=1
+        Batches between steps of EM.
+    buffer_size : int, default=1000
+        Number of recent codes that a step of EM is on; the paper has at least 600. All rows, if
+        there are fewer.
+    pretrain_epochs : int, default=50
+        Epochs of reconstruction alone. With 0 here and as `reconstruction_weight`, as in the
+        paper, there is no decoder, and so neither `sample`, `inverse_transform` nor `score`.
+    max_epochs : int, default=50
+        Epochs of clustering.
+    latent_dim : int, default=10
+        Width of the code.
+    hidden_layer_sizes : sequence of int, default=None
+        Widths of the encoder's hidden layers; the decoder mirrors them. For images, the channels
+        of its convolutions. None: 500-500-2000, or 32-64-128 channels. Activations are tanh.
+    critic_hidden_layer_sizes : sequence of int, default=(16,)
+        Widths of the discriminator's hidden layers.
+    encoder, decoder : callable, default=None
+        Return an ``nn.Module``, given the shape of one input. The encoder maps
+        (n, \*input_shape) to (n, latent_dim), for "kl" to (n, 2 * latent_dim), the decoder maps
+        (n, latent_dim) back.
+    image_shape : tuple of int, default=None
+        (channels, height, width) of flattened rows. 3-d and 4-d arrays say it themselves.
+    scaling : {"auto", "minmax", "standard"} or None, default="auto"
+        How rows are scaled for the networks. "auto" leaves data in [0, 1] alone, divides uint8 by
+        255 and sparse data by its largest magnitude, and standardises the rest.
+    batch_size : int, default=256
+        Rows per update, at least 2.
+    lr : float, default=1e-3
+        Learning rate; during pretraining the peak of one cycle.
+    critic_lr : float, default=None
+        Learning rate of the discriminator; None is `lr`.
+    optimizer : {"adam", "adamw", "rmsprop", "sgd"} or callable, default="adam"
+        A callable takes parameters and ``lr``.
+    device : str or torch.device, default="auto"
+        "auto" is "cuda", else "mps", else "cpu".
+    precision : {"float32", "bfloat16"}, default="float32"
+        bfloat16 speeds up training where the hardware has it.
+    checkpoint : str or path, default=None
+        A file in which the fit saves its progress and from which it continues after a crash.
+    callbacks : sequence of skorch callbacks, default=None
+        Copied, and called during training.
+    trainer_params : dict, default=None
+        Further parameters of skorch's net, such as ``{"critic_optimizer__weight_decay": 1e-5}``.
+    random_state : int, RandomState or None, default=None
+        An integer gives the same result every time on one device.
+    verbose : int, default=0
+        1 shows a progress bar, 2 a line per epoch.
+
+    Attributes
+    ----------
+    labels_ : ndarray of shape (n_samples,)
+        Cluster of every training row.
+    n_clusters_ : int
+        Number of clusters that have members.
+    cluster_centers_ : ndarray of shape (n_clusters_, latent_dim)
+        Means of the components, in code space.
+    module_ : nn.Module
+        The trained networks and the mixture, ``module_.prior``.
+    history_ : list of dict
+        Stage, phase, epoch, loss terms and seconds of every epoch; the share of the codes'
+        variance that lies within components (``within_variance``, in (0, 1]); and how often the
+        discriminator is right (``critic_accuracy``, in [0, 1]).
+    device_ : str
+        Where the networks are.
+    n_iter_ : int
+        Epochs trained.
+    n_features_in_ : int
+        Number of features of a row.
+    feature_names_in_ : ndarray of shape (n_features_in_,)
+        Names of the columns, if the data had any.
+
+    See Also
+    --------
+    DECClustering : Pulls codes towards centres by Student's t kernel.
+    VaDEClustering : Learns such a mixture together with a decoder, by one bound.
+
+    References
+    ----------
+    Lim, *Deep clustering using adversarial net based clustering loss*, 2024.
+    Song, Liu, Huang, Wang & Tan, *Auto-encoder based data clustering*, CIARP 2013.
+
+    Examples
+    --------
+    >>> from sklearn.datasets import make_blobs
+    >>> from skdeepcluster import DCANClustering
+    >>> X, _ = make_blobs(200, n_features=6, centers=3, random_state=0)
+    >>> model = DCANClustering(
+    ...     3,
+    ...     latent_dim=2,
+    ...     hidden_layer_sizes=(16,),
+    ...     pretrain_epochs=20,
+    ...     max_epochs=10,
+    ...     random_state=0,
+    ... ).fit(X)
+    >>> rows, labels = model.sample(4, cluster=2, random_state=0)
+    >>> rows.shape, model.predict_proba(X).shape
+    ((4, 6), (200, 3))
+    """
+
+    _parameter_constraints: ClassVar[dict[str, list[Any]]] = {
+        **DeepClusterer._parameter_constraints,
+        "clustering_loss": [StrOptions(set(MODELS))],
+        "reconstruction_weight": [Interval(Real, 0, None, closed="left")],
+        "sample_scale": [Interval(Real, 0, None, closed="neither")],
+        "conditional": ["boolean"],
+        "standardize_codes": ["boolean", None],
+        "batch_size": [Interval(Integral, 2, None, closed="left")],  # for batch norm
+        "em_interval": [Interval(Integral, 1, None, closed="left")],
+        "buffer_size": [Interval(Integral, 1, None, closed="left")],
+        "pretrain_epochs": [Interval(Integral, 0, None, closed="left")],
+        "critic_hidden_layer_sizes": ["array-like"],
+        "critic_lr": [Interval(Real, 0, None, closed="neither"), None],
+    }
+
+    def __init__(
+        self,
+        n_clusters: int = 8,
+        *,
+        clustering_loss: str = "adversarial",
+        reconstruction_weight: float = 100.0,
+        sample_scale: float = 0.5,
+        conditional: bool = True,
+        standardize_codes: bool | None = None,
+        em_interval: int = 1,
+        buffer_size: int = 1000,
+        pretrain_epochs: int = 50,
+        max_epochs: int = 50,
+        latent_dim: int = 10,
+        hidden_layer_sizes: Sequence[int] | None = None,
+        critic_hidden_layer_sizes: Sequence[int] = (16,),
+        encoder: Callable[[tuple[int, ...]], nn.Module] | None = None,
+        decoder: Callable[[tuple[int, ...]], nn.Module] | None = None,
+        image_shape: tuple[int, int, int] | None = None,
+        scaling: Mode | None = "auto",
+        batch_size: int = 256,
+        lr: float = 1e-3,
+        critic_lr: float | None = None,
+        optimizer: str | Callable[..., torch.optim.Optimizer] = "adam",
+        device: str | torch.device = "auto",
+        precision: str = "float32",
+        checkpoint: str | os.PathLike[str] | None = None,
+        callbacks: Sequence[Any] | None = None,
+        trainer_params: dict[str, Any] | None = None,
+        random_state: int | np.random.RandomState | None = None,
+        verbose: int = 0,
+    ):
+        super().__init__(
+            n_clusters=n_clusters,
+            latent_dim=latent_dim,
+            hidden_layer_sizes=hidden_layer_sizes,
+            encoder=encoder,
+            decoder=decoder,
+            image_shape=image_shape,
+            scaling=scaling,
+            max_epochs=max_epochs,
+            batch_size=batch_size,
+            lr=lr,
+            optimizer=optimizer,
+            device=device,
+            precision=precision,
+            checkpoint=checkpoint,
+            callbacks=callbacks,
+            trainer_params=trainer_params,
+            random_state=random_state,
+            verbose=verbose,
+        )
+        self.clustering_loss = clustering_loss
+        self.reconstruction_weight = reconstruction_weight
+        self.sample_scale = sample_scale
+        self.conditional = conditional
+        self.standardize_codes = standardize_codes
+        self.em_interval = em_interval
+        self.buffer_size = buffer_size
+        self.pretrain_epochs = pretrain_epochs
+        self.critic_hidden_layer_sizes = critic_hidden_layer_sizes
+        self.critic_lr = critic_lr
+
+    @property
+    def _decodes(self) -> bool:  # type: ignore[override]
+        return self.reconstruction_weight > 0 or self.pretrain_epochs > 0
+
+    def _make_model(self, n_recent: int) -> CodeMixture:
+        width, loss, standardize = self.latent_dim, self.clustering_loss, self.standardize_codes
+        return MODELS[loss](
+            self._fitting.scaling,
+            self._make_encoder(width * (1 + (loss == "kl")), activation="tanh"),
+            self._make_decoder(width, activation="tanh") if self._decodes else None,
+            GaussianMixturePrior(self.n_clusters, width),
+            n_recent=n_recent,
+            standardize=loss == "adversarial" if standardize is None else standardize,
+            **(self._game() if loss == "adversarial" else {}),
+        )
+
+    def _game(self) -> dict[str, Any]:
+        """Return what the adversarial loss needs beside the networks of the others."""
+        width = self.latent_dim + self.conditional * self.n_clusters
+        sizes = self.critic_hidden_layer_sizes
+        return {
+            "critic": make_critic((width,), sizes, activation="tanh"),
+            "conditional": self.conditional,
+            "sample_scale": self.sample_scale,
+        }
+
+    def _trainer_kwargs(self) -> dict[str, Any]:
+        lr = {} if self.critic_lr is None else {"critic_optimizer__lr": self.critic_lr}
+        return {**lr, **super()._trainer_kwargs()}
+
+    def _fit(self, table: Table) -> CodeMixture:
+        turns = [Turn("model", "both" if self.reconstruction_weight else "clustering")]
+        if self.clustering_loss == "adversarial":
+            turns.insert(0, Turn("critic", "judgement"))
+        weights = {"reconstruction": self.reconstruction_weight, "critic_accuracy": 0.0}
+        phases = mixture_phases(
+            turns, self.max_epochs, self.em_interval, weights, self._fitting.seed
+        )
+        if self._decodes:
+            phases.insert(0, reconstruction_phase(self.pretrain_epochs))
+        make_model = partial(self._make_model, min(self.buffer_size, len(table)))
+        return self._train("dcan", make_model, phases, table)
+
+    def _log_memberships(self, batch: Batch) -> Tensor:
+        return self.module_(batch, "log_memberships")
+
+    def _learned_centers(self) -> Tensor:
+        return self.module_.prior.means
+
+    def _sample_codes(self, labels: NDArray[np.intp], rng: np.random.RandomState) -> NDArray[Any]:
+        """Draw codes from the components."""
+        prior = self.module_.prior  # of the fit, whatever the parameters are now
+        components = self._alive(torch.arange(len(prior.means)), 0)[torch.from_numpy(labels)]
+        generator = torch.Generator(prior.means.device).manual_seed(int(rng.randint(2**31)))
+        return prior.sample(len(labels), components, generator=generator)[0].cpu().numpy()
