@@ -23,7 +23,7 @@ from sklearn.exceptions import ConvergenceWarning
 from sklearn.utils._param_validation import Interval, StrOptions
 from torch import Tensor, nn
 
-from skdeepcluster.engine.schedule import Phase, Refresh, Turn
+from skdeepcluster.engine.schedule import Phase, Refresh, Turn, one_cycle
 from skdeepcluster.engine.table import Batch, Table
 from skdeepcluster.engine.trainer import Trainer
 from skdeepcluster.estimators.generative import CodeGenerator, GenerativeClusterer
@@ -401,6 +401,7 @@ class IMLEClustering(GenerativeClusterer):
         generator, encoder = self._make_generator(), None
         if self.use_encoder:
             encoder = self._make_encoder(self.latent_dim + self.n_clusters, **self._leaky())
+        self._check_encoder(encoder)
         return _IMLE(
             self._fitting.scaling,
             encoder,
@@ -411,16 +412,21 @@ class IMLEClustering(GenerativeClusterer):
             encode_all=self.encoded_samples == "all",
             has_features=self.feature_weight > 0,
             detach_features=self.detach_features,
-            labels_by_encoder=self._labels_by_encoder(),
+            labels_by_encoder=self.use_encoder and self.label_source != "centroid",
         )
 
-    def _labels_by_encoder(self) -> bool:
-        if self.label_source == "encoder" and not self.use_encoder:
+    def _check_encoder(self, encoder: nn.Module | None) -> None:
+        if encoder is None and self.label_source == "encoder":
             raise ValueError(
                 "label_source='encoder' needs use_encoder=True; without an encoder labels come "
                 "from label_source='centroid'."
             )
-        return self.use_encoder and self.label_source != "centroid"
+        if self.feature_weight > 0 and not isinstance(encoder, nn.Sequential):
+            raise ValueError(
+                "feature_weight > 0 needs an encoder that is an nn.Sequential, whose last hidden "
+                f"layer is all but its last module; got {type(encoder).__name__}. Give such an "
+                "encoder with use_encoder=True, or set feature_weight=0."
+            )
 
     def _fit(self, table: Table) -> _IMLE:
         turns = [Turn("model", "match")]
@@ -430,6 +436,7 @@ class IMLEClustering(GenerativeClusterer):
             "matching",
             turns,
             epochs=self.max_epochs,
+            lr={"model": one_cycle},
             refresh=[Refresh(partial(_watch, balanced_epochs=self.balanced_epochs))],
             weights={
                 "features": self.feature_weight,
