@@ -20,6 +20,7 @@ from skdeepcluster import (
     AutoencoderClustering,
     ClusterGANClustering,
     DECClustering,
+    IMLEClustering,
     KDAEClustering,
     KDVAEClustering,
     VaDEClustering,
@@ -102,6 +103,17 @@ def deep(
     return make
 
 
+# The variants in the thesis of Vardakas (2021), table 6.8.
+_WITHOUT_ENCODER = {"prior": "gaussian_mixture", "use_encoder": False}
+_IMLE: dict[str, dict[str, Any]] = {
+    "imle-simple": {**_WITHOUT_ENCODER, "search": "global"},
+    "imle-2s": _WITHOUT_ENCODER,
+    "imle-encoder": {},
+    "imle-encoder-centroid": {"label_source": "centroid"},
+    "imle-final": {"feature_weight": 0.5},
+    "imle-final-centroid": {"feature_weight": 0.5, "label_source": "centroid"},
+}
+
 METHODS: dict[str, Method] = {
     # What a user would pick instead.
     "kmeans": kmeans,
@@ -131,4 +143,5 @@ METHODS: dict[str, Method] = {
             "critic_optimizer__betas": (0.5, 0.99),
         },
     ),
+    **{name: deep(IMLEClustering, **settings) for name, settings in _IMLE.items()},
 }

@@ -11,7 +11,7 @@ import torch
 from scipy.optimize import linear_sum_assignment
 from torch import Tensor
 
-__all__ = ["balanced_components", "centroids", "nearest", "two_stage_nearest"]
+__all__ = ["centroids", "distinct_nearest", "nearest", "two_stage_nearest"]
 
 PAIRS = 2**22  # of a row and a sample, whose distances are held at once: 16 MB
 
@@ -129,31 +129,29 @@ def two_stage_nearest(
     return nearest(rows, samples, components=components, chosen=chosen)
 
 
-def balanced_components(rows: Tensor, means: Tensor) -> Tensor:
-    """Assign rows to centroids at the least total squared distance, with a limit to each.
+def distinct_nearest(rows: Tensor, samples: Tensor) -> Tensor:
+    """Assign a sample of its own to every row, at the least total squared distance.
 
     Parameters
     ----------
     rows : Tensor of shape (n, ...)
-        What is assigned.
-    means : Tensor of shape (k, ...)
-        Centroids.
+        What to find samples for.
+    samples : Tensor of shape (m, ...)
+        Where to look; at least as many as rows.
 
     Returns
     -------
-    components : Tensor of shape (n,)
-        Index of a centroid for every row, none more often than n / k times, rounded up.
+    index : Tensor of shape (n,)
+        Of a sample for every row, no two alike.
 
     Examples
     --------
     >>> import torch
-    >>> balanced_components(torch.tensor([[0.0], [1.0]]), torch.tensor([[0.0], [9.0]]))
+    >>> distinct_nearest(torch.tensor([[0.0], [1.0]]), torch.tensor([[0.0], [9.0]]))
     tensor([0, 1])
     """
-    places = -(-len(rows) // len(means))
-    cost = _distances(rows, means).square().repeat(1, places)
-    _, place = linear_sum_assignment(cost.cpu().numpy())
-    return torch.from_numpy(place).to(rows.device) % len(means)
+    cost = _distances(rows, samples).square().cpu().numpy()
+    return torch.from_numpy(linear_sum_assignment(cost)[1]).to(rows.device)
 
 
 def _distances(rows: Tensor, others: Tensor) -> Tensor:

@@ -1,11 +1,13 @@
 """The search for nearest samples, against brute force in NumPy."""
 
+from itertools import permutations
+
 import numpy as np
 import pytest
 import torch
 
 from skdeepcluster import neighbors
-from skdeepcluster.neighbors import balanced_components, centroids, nearest, two_stage_nearest
+from skdeepcluster.neighbors import centroids, distinct_nearest, nearest, two_stage_nearest
 
 
 def brute_force(rows, samples, components, n_components):
@@ -87,15 +89,11 @@ def test_centroids_are_means():
     torch.testing.assert_close(found[2], samples[[0, 2, 3]].mean(0))
 
 
-@pytest.mark.parametrize(("n", "k"), [(12, 3), (13, 3), (2, 5), (1, 1)])
-def test_balanced_components_have_a_limit(n, k):
-    rng = torch.Generator().manual_seed(0)
-    rows, means = torch.randn(n, 2, generator=rng), torch.randn(k, 2, generator=rng) + 5
-    counts = torch.bincount(balanced_components(rows, means), minlength=k)
-    assert counts.sum() == n and counts.max() <= -(-n // k)
-
-
-def test_balanced_components_cost_least():
-    """The row at 1 is nearer to 1.4, but those beyond would have to go farther for it."""
-    rows, means = torch.tensor([[0.0], [1.0], [2.0], [3.0]]), torch.tensor([[-1.0], [1.4]])
-    assert balanced_components(rows, means).tolist() == [0, 0, 1, 1]
+def test_distinct_samples_cost_least():
+    """Against every way of giving four rows some of six samples."""
+    rng = np.random.RandomState(0)
+    for _ in range(5):
+        rows, samples = rng.normal(size=(4, 2, 1)), rng.normal(size=(6, 2, 1))
+        found = distinct_nearest(torch.from_numpy(rows), torch.from_numpy(samples)).tolist()
+        ways = [list(way) for way in permutations(range(6), 4)]
+        assert found == min(ways, key=lambda way: np.square(samples[way] - rows).sum())

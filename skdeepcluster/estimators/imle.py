@@ -10,6 +10,7 @@ drawn, whose sample is nearest to :math:`x_i`. Its component is the cluster of t
 
 from __future__ import annotations
 
+import math
 import os
 import warnings
 from collections.abc import Callable, Mapping, Sequence
@@ -27,7 +28,7 @@ from skdeepcluster.engine.schedule import Phase, Refresh, Turn, one_cycle
 from skdeepcluster.engine.table import Batch, Table
 from skdeepcluster.engine.trainer import Trainer
 from skdeepcluster.estimators.generative import CodeGenerator, GenerativeClusterer
-from skdeepcluster.neighbors import balanced_components, centroids, nearest, two_stage_nearest
+from skdeepcluster.neighbors import distinct_nearest, nearest, two_stage_nearest
 from skdeepcluster.objectives import squared_error
 from skdeepcluster.priors import DiscreteContinuousPrior, SeparatedGaussiansPrior
 from skdeepcluster.scaling import Mode, Scaling
@@ -114,13 +115,11 @@ class _IMLE(CodeGenerator):
 
     def _search(self, rows: Tensor, samples: Tensor, components: Tensor) -> Tensor:
         """Return the index of the sample that each row is matched with."""
-        n_clusters = self.prior.n_clusters
         if self.balanced:
-            chosen = balanced_components(rows, centroids(samples, components, n_clusters))
-            return nearest(rows, samples, components=components, chosen=chosen)
+            return distinct_nearest(rows, samples)
         if self.search == "global":
             return nearest(rows, samples)
-        return two_stage_nearest(rows, samples, components, n_clusters)
+        return two_stage_nearest(rows, samples, components, self.prior.n_clusters)
 
     def _terms(self, rows: Tensor, samples: Tensor, matching: _Matching) -> dict[str, Tensor]:
         """Return the terms of eq. 5.1, alpha's first."""
@@ -208,13 +207,14 @@ class IMLEClustering(GenerativeClusterer):
     label_source : {"encoder", "centroid"}, default=None
         Who says the cluster of a row: the encoder, or the nearest centroid of what the components
         generate. None: the encoder if there is one.
-    n_samples_per_point : int, default=4
+    n_samples_per_point : int, default=1
         Samples drawn for every row of a batch, spread evenly over the components.
     updates_per_matching : int, default=1
         Updates on a batch before its rows are matched anew.
-    balanced_epochs : int, default=10
-        Epochs at the start in which the first stage assigns rows evenly to the components, so
-        that all of them come to life.
+    balanced_share : float, default=0.5
+        Share of the epochs, from the first on, in which every row gets a sample of its own, by
+        the assignment of least total distance. Rows are then spread over all components, and no
+        sample is left behind. 1 never uses `search`.
     encoded_samples : {"matched", "all"}, default="matched"
         The samples whose codes the encoder learns to find.
     component_weight : float, default=0.5
@@ -244,12 +244,12 @@ class IMLEClustering(GenerativeClusterer):
         How rows are scaled for the networks. "auto" leaves data in [0, 1] alone, divides uint8 by
         255 and sparse data by its largest magnitude, and standardises the rest. The generator
         ends in a sigmoid for scaled data in [0, 1].
-    max_epochs : int, default=200
+    max_epochs : int, default=100
         Passes over the data.
     batch_size : int, default=64
         Rows per update, at least 2.
     lr : float, default=1e-3
-        Learning rate.
+        Learning rate, the peak of one cycle.
     optimizer : {"adam", "adamw", "rmsprop", "sgd"} or callable, default="adam"
         A callable takes parameters and ``lr``. "adam" has betas of .5 and .99.
     device : str or torch.device, default="auto"
@@ -321,7 +321,7 @@ class IMLEClustering(GenerativeClusterer):
         "label_source": [StrOptions({"encoder", "centroid"}), None],
         "n_samples_per_point": [Interval(Integral, 1, None, closed="left")],
         "updates_per_matching": [Interval(Integral, 1, None, closed="left")],
-        "balanced_epochs": [Interval(Integral, 0, None, closed="left")],
+        "balanced_share": [Interval(Real, 0, 1, closed="both")],
         "encoded_samples": [StrOptions({"matched", "all"})],
         "feature_weight": [Interval(Real, 0, None, closed="left")],
         "detach_features": ["boolean"],
@@ -336,9 +336,9 @@ class IMLEClustering(GenerativeClusterer):
         search: str = "two_stage",
         use_encoder: bool = True,
         label_source: str | None = None,
-        n_samples_per_point: int = 4,
+        n_samples_per_point: int = 1,
         updates_per_matching: int = 1,
-        balanced_epochs: int = 10,
+        balanced_share: float = 0.5,
         encoded_samples: str = "matched",
         component_weight: float = 0.5,
         noise_weight: float = 0.0,
@@ -351,7 +351,7 @@ class IMLEClustering(GenerativeClusterer):
         decoder: Callable[[tuple[int, ...]], nn.Module] | None = None,
         image_shape: tuple[int, int, int] | None = None,
         scaling: Mode | None = "auto",
-        max_epochs: int = 200,
+        max_epochs: int = 100,
         batch_size: int = 64,
         lr: float = 1e-3,
         optimizer: str | Callable[..., torch.optim.Optimizer] = "adam",
@@ -389,7 +389,7 @@ class IMLEClustering(GenerativeClusterer):
         self.label_source = label_source
         self.n_samples_per_point = n_samples_per_point
         self.updates_per_matching = updates_per_matching
-        self.balanced_epochs = balanced_epochs
+        self.balanced_share = balanced_share
         self.encoded_samples = encoded_samples
         self.component_weight = component_weight
         self.noise_weight = noise_weight
@@ -432,12 +432,13 @@ class IMLEClustering(GenerativeClusterer):
         turns = [Turn("model", "match")]
         if self.updates_per_matching > 1:
             turns.append(Turn("model", "pull", self.updates_per_matching - 1))
+        n_balanced = math.ceil(self.balanced_share * self.max_epochs)
         matching = Phase(
             "matching",
             turns,
             epochs=self.max_epochs,
             lr={"model": one_cycle},
-            refresh=[Refresh(partial(_watch, balanced_epochs=self.balanced_epochs))],
+            refresh=[Refresh(partial(_watch, n_balanced=n_balanced))],
             weights={
                 "features": self.feature_weight,
                 "noise": self.noise_weight,
@@ -452,15 +453,16 @@ class IMLEClustering(GenerativeClusterer):
         return self.module_(batch, "log_memberships")
 
 
-def _watch(trainer: Trainer, table: Table, balanced_epochs: int) -> Mapping[str, float]:
-    """Decide before an epoch whether rows are assigned evenly: at first, and after a death."""
+def _watch(trainer: Trainer, table: Table, n_balanced: int) -> Mapping[str, float]:
+    """Decide whether an epoch gives every row a sample of its own: at first, and after a death."""
     model, epoch = trainer.model, trainer.progress().epoch
     dead = int((model.matches == 0).sum()) if epoch else 0
-    model.balanced = epoch < balanced_epochs or dead > 0
+    model.balanced = epoch < n_balanced or dead > 0
     model.matches.zero_()
     if dead:
         warnings.warn(
-            f"{dead} components lost all their rows. In the next epoch rows are assigned evenly.",
+            f"{dead} components lost all their rows. In the next epoch every row gets a sample "
+            "of its own.",
             ConvergenceWarning,
             stacklevel=2,
         )

@@ -169,9 +169,9 @@ def test_rows_and_samples_share_the_encoders_batch_norm():
 
 def test_rows_are_assigned_evenly_at_first(blobs):
     settings = {**SMALL, "batch_size": 150, "max_epochs": 2}
-    even = IMLEClustering(3, balanced_epochs=2, **settings).fit(blobs[0][:120])
+    even = IMLEClustering(3, balanced_share=1, **settings).fit(blobs[0][:120])
     assert even.module_.matches.tolist() == [40, 40, 40]
-    free = IMLEClustering(3, balanced_epochs=0, **settings).fit(blobs[0][:120])
+    free = IMLEClustering(3, balanced_share=0, **settings).fit(blobs[0][:120])
     assert free.module_.matches.tolist() != [40, 40, 40]
 
 
@@ -180,7 +180,7 @@ def test_a_dead_component_gets_rows():
 
     def before(epoch):
         trainer = SimpleNamespace(model=model, progress=lambda: Progress(epoch, 0, 0.0))
-        return _watch(trainer, None, balanced_epochs=1)
+        return _watch(trainer, None, n_balanced=1)
 
     assert before(0) == {"dead": 0} and model.balanced
     model.matches += torch.tensor([3, 1])
@@ -264,7 +264,7 @@ def test_weights_move_the_result(blobs):
 
 def test_components_that_no_row_is_in_are_dropped(blobs):
     with pytest.warns(ConvergenceWarning, match="have members"):
-        model = IMLEClustering(40, **{**SMALL, "max_epochs": 3}, balanced_epochs=0).fit(blobs[0])
+        model = IMLEClustering(40, **{**SMALL, "max_epochs": 3}, balanced_share=0).fit(blobs[0])
     last = model.n_clusters_ - 1
     assert last < 39
     rows, labels = model.sample(20, cluster=last, random_state=0)
