@@ -44,7 +44,7 @@ ESTIMATORS: dict[str, DeepClusterer] = {
     ),
     "imle": IMLEClustering(3, **IMLE),
     "imle-centroid": IMLEClustering(
-        3, **IMLE, prior="gaussian_mixture", feature_weight=0.5, label_source="centroid"
+        3, **IMLE, prior="gaussian_mixture", label_source="centroid", updates_per_matching=2
     ),
     "kdae": KDAEClustering(3, **NETWORKS, init="kmeans"),
     "kdvae": KDVAEClustering(3, **NETWORKS, **VADE),
