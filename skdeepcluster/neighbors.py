@@ -13,6 +13,7 @@ from torch import Tensor
 
 __all__ = ["centroids", "distinct_nearest", "nearest", "two_stage_nearest"]
 
+FAR = 1e100  # in place of a distance that is not finite, which an assignment cannot weigh
 PAIRS = 2**22  # of a row and a sample, whose distances are held at once: 16 MB
 
 
@@ -150,8 +151,9 @@ def distinct_nearest(rows: Tensor, samples: Tensor) -> Tensor:
     >>> distinct_nearest(torch.tensor([[0.0], [1.0]]), torch.tensor([[0.0], [9.0]]))
     tensor([0, 1])
     """
-    cost = _distances(rows, samples).square().cpu().numpy()
-    return torch.from_numpy(linear_sum_assignment(cost)[1]).to(rows.device)
+    distances = _distances(rows, samples).double().nan_to_num(nan=FAR, posinf=FAR)
+    _, index = linear_sum_assignment(distances.square().cpu().numpy())
+    return torch.from_numpy(index).to(rows.device)
 
 
 def _distances(rows: Tensor, others: Tensor) -> Tensor:

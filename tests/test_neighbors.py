@@ -97,3 +97,8 @@ def test_distinct_samples_cost_least():
         found = distinct_nearest(torch.from_numpy(rows), torch.from_numpy(samples)).tolist()
         ways = [list(way) for way in permutations(range(6), 4)]
         assert found == min(ways, key=lambda way: np.square(samples[way] - rows).sum())
+
+
+def test_samples_that_are_not_finite_are_the_last_to_be_taken():
+    samples = torch.tensor([[torch.nan], [3.0], [torch.inf], [7.0]])
+    assert distinct_nearest(torch.zeros(2, 1), samples).sort().values.tolist() == [1, 3]
