@@ -109,7 +109,9 @@ class _IMLE(CodeGenerator):
     def _draw_codes(self, rows: Tensor) -> tuple[Tensor, Tensor]:
         """Draw equally many codes from every component."""
         n_clusters = self.prior.n_clusters
-        per_component = -(-self.n_samples_per_point * len(rows) // n_clusters)
+        # Of more samples than rows, an assignment would leave the worst behind.
+        n_samples = len(rows) * (1 if self.balanced else self.n_samples_per_point)
+        per_component = math.ceil(n_samples / n_clusters)
         components = torch.arange(n_clusters, device=rows.device).repeat(per_component)
         return self.prior.sample(len(components), components, device=rows.device)
 
@@ -208,7 +210,7 @@ class IMLEClustering(GenerativeClusterer):
         Who says the cluster of a row: the encoder, or the nearest centroid of what the components
         generate. None: the encoder if there is one.
     n_samples_per_point : int, default=1
-        Samples drawn for every row of a batch, spread evenly over the components.
+        Samples that `search` has for every row of a batch, spread evenly over the components.
     updates_per_matching : int, default=1
         Updates on a batch before its rows are matched anew.
     balanced_share : float, default=0.5

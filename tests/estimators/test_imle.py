@@ -176,7 +176,7 @@ def test_rows_are_assigned_evenly_at_first(blobs):
 
 
 def test_a_dead_component_gets_rows():
-    model = small_model(n_samples_per_point=1)
+    model = small_model()
 
     def before(epoch):
         trainer = SimpleNamespace(model=model, progress=lambda: Progress(epoch, 0, 0.0))
@@ -196,7 +196,7 @@ def test_a_dead_component_gets_rows():
 # -- the variants ---------------------------------------------------------------------------------
 
 
-@pytest.fixture(scope="module", params=sorted(VARIANTS))
+@pytest.fixture(scope="module", params=VARIANTS)
 def variant(request, blobs):
     return IMLEClustering(3, **{**SMALL, **VARIANTS[request.param]}).fit(blobs[0])
 
