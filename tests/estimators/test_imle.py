@@ -16,7 +16,8 @@ from torch.nn import functional as F
 from skdeepcluster import ClusterGANClustering, IMLEClustering
 from skdeepcluster.datasets import load_digits
 from skdeepcluster.engine.schedule import Progress
-from skdeepcluster.estimators.imle import _IMLE, _watch
+from skdeepcluster.estimators.imle import _watch
+from skdeepcluster.estimators.matching import MatchedGenerator
 from skdeepcluster.metrics import clustering_accuracy
 from skdeepcluster.networks import make_mlp
 from skdeepcluster.priors import DiscreteContinuousPrior
@@ -43,7 +44,7 @@ VARIANTS = {
 ROWS = torch.tensor([[0.1, 0.9, 0.0], [0.0, 0.2, 0.7], [0.3, 0.1, 0.8], [0.0, 0.0, 0.5]])
 
 
-def small_model(generator=None, encoder=None, **settings) -> _IMLE:
+def small_model(generator=None, encoder=None, **settings) -> MatchedGenerator:
     """Two components, one coordinate of noise; samples and encodings are codes by default."""
     settings = {
         "search": "two_stage",
@@ -56,7 +57,7 @@ def small_model(generator=None, encoder=None, **settings) -> _IMLE:
     }
     prior = DiscreteContinuousPrior(2, 1)
     networks = encoder or nn.Identity(), generator or nn.Identity()
-    return _IMLE(Scaling((3,)), *networks, prior, **settings)
+    return MatchedGenerator(Scaling((3,)), *networks, prior, **settings)
 
 
 @pytest.fixture(autouse=True)
@@ -106,10 +107,10 @@ def test_samples_that_were_matched_are_those_that_are_pulled():
     terms = model.match({"X": ROWS})
     (samples,) = calls
     assert len(samples) == 12
-    found = (samples[model.matching.nearest] - ROWS).square().sum(1)
+    found = (samples[model.matching.of_row] - ROWS).square().sum(1)
     torch.testing.assert_close(terms["matching"], found)
-    alone = generator(model.matching.z[model.matching.nearest])
-    assert not torch.allclose(alone, samples[model.matching.nearest], atol=1e-3)
+    alone = generator(model.matching.z[model.matching.of_row])
+    assert not torch.allclose(alone, samples[model.matching.of_row], atol=1e-3)
     again = model.pull({"X": ROWS})  # the same codes in the same company
     torch.testing.assert_close(again["matching"], terms["matching"])
 
@@ -150,7 +151,7 @@ def test_features_are_those_of_the_last_hidden_layer():
     encoder = make_mlp((3, 5, 3))
     model = small_model(encoder=encoder, has_features=True)
     found = model.match({"X": ROWS})["features"]
-    matched = model.matching.z[model.matching.nearest]
+    matched = model.matching.z[model.matching.of_row]
     hidden = encoder[:-1](ROWS) - encoder[:-1](matched)
     torch.testing.assert_close(found, hidden.square().sum(1))
 
