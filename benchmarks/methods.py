@@ -22,6 +22,7 @@ from skdeepcluster import (
     DCANClustering,
     DECClustering,
     DiscriminativeClustering,
+    IMLEClustering,
     KDAEClustering,
     KDVAEClustering,
     VaDEClustering,
@@ -107,6 +108,16 @@ def deep(
 # Batches of half the default size make twice the updates of a data set of ten thousand rows. The
 # epochs are what a shared processor has time for.
 DDLS = {"batch_size": 500, "pretrain_epochs": 30, "stage1_epochs": 8, "max_epochs": 8}
+# The variants in the thesis of Vardakas (2021), table 6.8.
+_WITHOUT_ENCODER = {"prior": "gaussian_mixture", "use_encoder": False}
+_IMLE: dict[str, dict[str, Any]] = {
+    "imle-simple": {**_WITHOUT_ENCODER, "search": "global"},
+    "imle-2s": _WITHOUT_ENCODER,
+    "imle-encoder": {},
+    "imle-encoder-centroid": {"label_source": "centroid"},
+    "imle-final": {"feature_weight": 0.5},
+    "imle-final-centroid": {"feature_weight": 0.5, "label_source": "centroid"},
+}
 
 METHODS: dict[str, Method] = {
     # What a user would pick instead.
@@ -164,4 +175,5 @@ METHODS: dict[str, Method] = {
             "critic_optimizer__betas": (0.5, 0.99),
         },
     ),
+    **{name: deep(IMLEClustering, **settings) for name, settings in _IMLE.items()},
 }

@@ -10,7 +10,7 @@ from numpy.typing import ArrayLike
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-__all__ = ["DiscreteContinuousPrior", "GaussianMixturePrior"]
+__all__ = ["DiscreteContinuousPrior", "GaussianMixturePrior", "SeparatedGaussiansPrior"]
 
 
 @dataclass(frozen=True)
@@ -74,6 +74,31 @@ class DiscreteContinuousPrior:
         """Width of a whole code z, both parts together."""
         return self.latent_dim + self.n_clusters
 
+    @property
+    def reach(self) -> float:
+        """How far from the origin a component is, along the axis that is its own."""
+        return 1.0
+
+    @property
+    def noisy_dim(self) -> int:
+        """Number of coordinates that have noise, the first ones of a code."""
+        return self.latent_dim
+
+    def center(self, memberships: Tensor) -> Tensor:
+        """Return the mean code of components, or of mixtures of them.
+
+        Parameters
+        ----------
+        memberships : Tensor of shape (n, n_clusters)
+            One-hot for components; anything that sums to 1 for what lies between them.
+
+        Returns
+        -------
+        z : Tensor of shape (n, dim)
+            Codes without noise.
+        """
+        return F.pad(self.reach * memberships, (self.latent_dim, 0))
+
     def sample(
         self,
         n_samples: int,
@@ -112,9 +137,10 @@ class DiscreteContinuousPrior:
             drawn = torch.randint(self.n_clusters, size, generator=generator, device=device)
         else:
             drawn = _checked(labels, n_samples, self.n_clusters, device)
-        noise = torch.randn(n_samples, self.latent_dim, generator=generator, device=device)
-        one_hot = F.one_hot(drawn, self.n_clusters)
-        return torch.cat([self.sigma * noise, one_hot.to(noise)], dim=1), drawn
+        noise = torch.randn(n_samples, self.noisy_dim, generator=generator, device=device)
+        z = self.center(F.one_hot(drawn, self.n_clusters).to(noise))
+        z[:, : self.noisy_dim] += self.sigma * noise
+        return z, drawn
 
     def split(self, z: Tensor) -> tuple[Tensor, Tensor]:
         """Split codes into their continuous and their discrete part.
@@ -133,6 +159,57 @@ class DiscreteContinuousPrior:
             Discrete part.
         """
         return z[:, : self.latent_dim], z[:, self.latent_dim :]
+
+
+@dataclass(frozen=True)
+class SeparatedGaussiansPrior(DiscreteContinuousPrior):
+    r"""A round Gaussian per cluster, the means nine standard deviations apart.
+
+    .. math:: z \sim \mathcal N(\mu_j, \sigma^2 I), \qquad
+              \mu_j = \tfrac{9}{\sqrt 2} \sigma \, (0, e_j), \qquad
+              j \sim \operatorname{Uniform}\{1, \dots, K\}
+
+    Every mean has an axis of its own, so that any two are equally far apart, whatever the number
+    of clusters. What differs from :class:`DiscreteContinuousPrior` is the noise on these axes
+    and the scale of the means. Like it, the prior has nothing to learn.
+
+    Parameters
+    ----------
+    n_clusters : int
+        Number of components :math:`K`, at least 1.
+    latent_dim : int
+        Number of axes beside those of the means, at least 1.
+    sigma : float, default=0.1
+        Standard deviation of every component, positive.
+
+    Raises
+    ------
+    ValueError
+        If a parameter is out of its range.
+
+    References
+    ----------
+    G. Vardakas, "Deep clustering based on implicit likelihood maximization", MSc thesis,
+    University of Ioannina, 2021, section 5.2.1.
+
+    Examples
+    --------
+    >>> prior = SeparatedGaussiansPrior(n_clusters=3, latent_dim=2, sigma=0.1)
+    >>> torch.cdist(*2 * [prior.center(torch.eye(3))])
+    tensor([[0.0000, 0.9000, 0.9000],
+            [0.9000, 0.0000, 0.9000],
+            [0.9000, 0.9000, 0.0000]])
+    """
+
+    @property
+    def reach(self) -> float:
+        """How far from the origin a component is, along the axis that is its own."""
+        return 9 * self.sigma / math.sqrt(2)
+
+    @property
+    def noisy_dim(self) -> int:
+        """Number of coordinates that have noise: all."""
+        return self.dim
 
 
 class GaussianMixturePrior(nn.Module):

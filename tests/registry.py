@@ -11,6 +11,7 @@ from skdeepcluster import (
     DCANClustering,
     DECClustering,
     DiscriminativeClustering,
+    IMLEClustering,
     KDAEClustering,
     KDVAEClustering,
     VaDEClustering,
@@ -21,6 +22,7 @@ SMALL = {"latent_dim": 2, "device": "cpu", "random_state": 0}
 AUTOENCODER = {**SMALL, "hidden_layer_sizes": (32,), "batch_size": 32, "lr": 1e-2}
 
 NETWORKS = {**AUTOENCODER, "pretrain_epochs": 10, "max_epochs": 10}
+IMLE = {**SMALL, "hidden_layer_sizes": (64, 64), "batch_size": 32, "lr": 5e-3, "max_epochs": 20}
 VADE = {"vade_pretrain_epochs": 20, "vade_epochs": 10}
 
 ESTIMATORS: dict[str, DeepClusterer] = {
@@ -49,6 +51,10 @@ ESTIMATORS: dict[str, DeepClusterer] = {
         lr=1e-3,
         max_epochs=60,
         adversarial_loss="vanilla",
+    ),
+    "imle": IMLEClustering(3, **IMLE),
+    "imle-centroid": IMLEClustering(
+        3, **IMLE, prior="gaussian_mixture", label_source="centroid", updates_per_matching=2
     ),
     "kdae": KDAEClustering(3, **NETWORKS, init="kmeans"),
     "kdvae": KDVAEClustering(3, **NETWORKS, **VADE),

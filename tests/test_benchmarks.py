@@ -233,6 +233,7 @@ class TestTable:
         assert "all rows" not in published("n2d", "mnist")
         assert "all rows" in published("n2d", "mnist-test")
         assert published("kmeans", "mnist") == ""
+        assert published("imle-2s", "vardakas-mnist-4").startswith("0.840, NMI 0.64 (Vardakas")
 
     def test_published_figures_belong_to_methods_that_exist(self):
         assert set(PUBLISHED) <= set(methods.METHODS)

@@ -10,7 +10,11 @@ from scipy import stats
 from sklearn.mixture import GaussianMixture
 from torch.distributions import Categorical, Independent, MixtureSameFamily, Normal
 
-from skdeepcluster.priors import DiscreteContinuousPrior, GaussianMixturePrior
+from skdeepcluster.priors import (
+    DiscreteContinuousPrior,
+    GaussianMixturePrior,
+    SeparatedGaussiansPrior,
+)
 
 
 def seeded(seed=0):
@@ -129,6 +133,37 @@ def test_unknown_component(labels):
 def test_parameters_out_of_range(parameters):
     with pytest.raises(ValueError, match="at least 1 and sigma positive, got n_clusters="):
         DiscreteContinuousPrior(*parameters)
+
+
+def test_memberships_mix_the_centers():
+    prior = DiscreteContinuousPrior(3, 2)
+    assert prior.center(torch.tensor([[0.5, 0.25, 0.25]])).tolist() == [[0, 0, 0.5, 0.25, 0.25]]
+
+
+# -- separated Gaussians --------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("n_clusters", [1, 2, 10, 100])
+@pytest.mark.parametrize("latent_dim", [1, 10])
+@pytest.mark.parametrize("sigma", [0.1, 3.0])
+def test_means_are_nine_sigma_apart(n_clusters, latent_dim, sigma):
+    prior = SeparatedGaussiansPrior(n_clusters, latent_dim, sigma)
+    means = prior.center(torch.eye(n_clusters))
+    assert means.shape == (n_clusters, prior.dim)
+    apart = torch.nn.functional.pdist(means)
+    torch.testing.assert_close(apart, torch.full_like(apart, 9 * sigma))
+
+
+def test_components_are_round_gaussians():
+    prior = SeparatedGaussiansPrior(3, 2, sigma=0.5)
+    z, labels = prior.sample(6000, generator=seeded())
+    assert z.shape == (6000, 5)
+    noise = (z - prior.center(torch.eye(3))[labels]) / prior.sigma
+    for label in range(3):
+        quantiles = Normal(0.0, 1.0).cdf(noise[labels == label].flatten())
+        assert stats.kstest(quantiles.numpy(), "uniform").pvalue > 0.01
+    torch.testing.assert_close(torch.cov(noise.T), torch.eye(5), rtol=0, atol=0.1)
+    assert stats.chisquare(torch.bincount(labels).numpy()).pvalue > 0.01
 
 
 # -- mixture of Gaussians -------------------------------------------------------------------------

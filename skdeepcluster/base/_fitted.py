@@ -74,6 +74,10 @@ class FittedClusterer(
         """Draw a code for each label."""
         return self._gaussians.draw(labels, rng)
 
+    def _sample_rows(self, labels: NDArray[np.intp], rng: np.random.RandomState) -> NDArray[Any]:
+        """Draw a row for each label."""
+        return self.inverse_transform(self._sample_codes(labels, rng))
+
     # -- what users call ------------------------------------------------------------------------
 
     def predict(self, X: ArrayLike) -> NDArray[np.intp]:
@@ -144,8 +148,7 @@ class FittedClusterer(
                 f"Codes have {self._n_features_out} columns, got {codes.shape[1]}. Pass what "
                 "transform returns."
             )
-        rows = self._apply(codes, self.module_.generate).cpu().numpy()
-        return rows.reshape(-1, *self._row_shape).astype(self._row_dtype, copy=False)
+        return self._as_rows(codes, self.module_.generate)
 
     @_has("_decodes")
     def score_samples(self, X: ArrayLike) -> NDArray[Any]:
@@ -216,7 +219,7 @@ class FittedClusterer(
         """
         check_is_fitted(self)
         labels = self._sample_labels(n_samples, cluster, rng := check_random_state(random_state))
-        return self.inverse_transform(self._sample_codes(labels, rng)), labels
+        return self._sample_rows(labels, rng), labels
 
     def _sample_labels(
         self, n_samples: int, cluster: int | None, rng: np.random.RandomState
@@ -254,6 +257,11 @@ class FittedClusterer(
 
     def _apply(self, X: Any, function: Callable[[Batch], Tensor]) -> Tensor:
         return tiled(function, self._table(X))
+
+    def _as_rows(self, codes: NDArray[Any], function: Callable[[Batch], Tensor]) -> NDArray[Any]:
+        """Apply a function from codes to rows; return them as the user's rows are."""
+        rows = self._apply(codes, function).cpu().numpy()
+        return rows.reshape(-1, *self._row_shape).astype(self._row_dtype, copy=False)
 
     @staticmethod
     def _cast(values: NDArray[Any], dtype: Any) -> NDArray[Any]:

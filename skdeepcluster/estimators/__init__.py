@@ -5,6 +5,7 @@ from skdeepcluster.estimators.clustergan import ClusterGANClustering
 from skdeepcluster.estimators.dcan import DCANClustering
 from skdeepcluster.estimators.dec import DECClustering
 from skdeepcluster.estimators.discriminative import DiscriminativeClustering
+from skdeepcluster.estimators.imle import IMLEClustering
 from skdeepcluster.estimators.kdae import KDAEClustering
 from skdeepcluster.estimators.kdvae import KDVAEClustering
 from skdeepcluster.estimators.vade import VaDEClustering
@@ -15,6 +16,7 @@ __all__ = [
     "DCANClustering",
     "DECClustering",
     "DiscriminativeClustering",
+    "IMLEClustering",
     "KDAEClustering",
     "KDVAEClustering",
     "VaDEClustering",

@@ -16,18 +16,14 @@ from typing import Any, ClassVar
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 from sklearn.utils._param_validation import Interval, StrOptions
 from torch import Tensor, nn
-from torch.nn import functional as F
 
-from skdeepcluster.base import DeepClusterer
-from skdeepcluster.engine.model import Model
 from skdeepcluster.engine.schedule import Phase, Turn
 from skdeepcluster.engine.table import Batch, Table
+from skdeepcluster.estimators.generative import CodeGenerator, GenerativeClusterer
 from skdeepcluster.objectives import (
     gradient_penalty,
-    squared_error,
     vanilla_adversarial_loss,
     wasserstein_adversarial_loss,
 )
@@ -40,7 +36,7 @@ __all__ = ["ClusterGANClustering"]
 GAMES = {"vanilla": vanilla_adversarial_loss, "wasserstein": wasserstein_adversarial_loss}
 
 
-class _ClusterGAN(Model):
+class _ClusterGAN(CodeGenerator):
     """The three networks, the prior and the rules of the game."""
 
     def __init__(
@@ -52,21 +48,14 @@ class _ClusterGAN(Model):
         prior: DiscreteContinuousPrior,
         game: str,
     ):
-        super().__init__(scaling)
-        self.encoder = encoder
-        self.generator = generator
+        super().__init__(scaling, encoder, generator, prior)
         self.critic = critic
-        self.prior = prior
         self.game = game
 
     def groups(self) -> dict[str, list[nn.Parameter]]:
         """Return the players: generator and encoder share terms, and so are one."""
         together = [*self.generator.parameters(), *self.encoder.parameters()]
         return {"generator": together, "critic": list(self.critic.parameters())}
-
-    def logits(self, batch: Batch) -> Tensor:
-        """Return the encoder's logits of the component z_c."""
-        return self.prior.split(self.encoder(batch["X"]))[1]
 
     def codes(self, batch: Batch) -> Tensor:
         """Return the code (z_n, z_c) that the encoder finds, z_c as probabilities."""
@@ -94,15 +83,12 @@ class _ClusterGAN(Model):
         """Return what the generator pays (eq. 3.6), the terms that it shares with E (3.7) too."""
         z, components = self.prior.sample(len(batch["X"]), device=batch["X"].device)
         fake = self.generator(z)
-        z_n, logits = self.prior.split(self.encoder(fake))
-        return {
-            "adversarial": GAMES[self.game](self.critic(fake), as_real=True).mean(),
-            "noise": squared_error(z_n, self.prior.split(z)[0], reduction="sum").mean(),
-            "component": F.cross_entropy(logits, components),
-        }
+        terms = {"adversarial": GAMES[self.game](self.critic(fake), as_real=True)}
+        terms |= self.code_terms(self.encoder(fake), z, components)
+        return {name: term.mean() for name, term in terms.items()}  # no row's, hence unweighted
 
 
-class ClusterGANClustering(DeepClusterer):
+class ClusterGANClustering(GenerativeClusterer):
     r"""Cluster by a generative adversarial network with a discrete code.
 
     The generator learns the distribution of the data from codes that name a component; the
@@ -206,14 +192,10 @@ class ClusterGANClustering(DeepClusterer):
     """
 
     _parameter_constraints: ClassVar[dict[str, list[Any]]] = {
-        **DeepClusterer._parameter_constraints,
+        **GenerativeClusterer._parameter_constraints,
         "adversarial_loss": [StrOptions(set(GAMES))],
-        "batch_size": [Interval(Integral, 2, None, closed="left")],  # for batch norm
         "n_critic": [Interval(Integral, 1, None, closed="left"), None],
         "penalty_weight": [Interval(Real, 0, None, closed="left")],
-        "noise_weight": [Interval(Real, 0, None, closed="left")],
-        "component_weight": [Interval(Real, 0, None, closed="left")],
-        "sigma": [Interval(Real, 0, None, closed="neither")],
         "critic": [callable, None],
         "critic_lr": [Interval(Real, 0, None, closed="neither"), None],
     }
@@ -282,40 +264,16 @@ class ClusterGANClustering(DeepClusterer):
         self.critic_lr = critic_lr
 
     def _make_model(self) -> _ClusterGAN:
-        """Make the networks of the thesis's tables 6.1 to 6.7, batch norm in the generator alone.
-
-        In a critic it standardises real and generated batches apart, and so hides how they
-        differ; in the encoder it carries statistics of generated rows over to real ones.
-        """
-        scaling, width = self._fitting.scaling, self.latent_dim + self.n_clusters
-        is_image = len(self._input_shape) == 3
-        leaky = {
-            "hidden_layer_sizes": self._sizes((64, 128)),
-            "dense": (1024,) if is_image else (),
-            "activation": "leaky_relu",
-        }
-        generator = self._make_decoder(
-            width,
-            hidden_layer_sizes=self._sizes((128, 256)),
-            dense=(512, 512) if is_image else (),
-            activation="relu" if is_image else "leaky_relu",
-            batch_norm=True,
-            output_activation="sigmoid" if scaling.bounded else None,
-        )
+        """Make the networks of the thesis's tables 6.1 to 6.7."""
+        generator = self._make_generator()
         return _ClusterGAN(
-            scaling,
-            self._make_encoder(width, **leaky),
+            self._fitting.scaling,
+            self._make_encoder(self.latent_dim + self.n_clusters, **self._leaky()),
             generator,
-            self._make_critic(**leaky),
+            self._make_critic(**self._leaky()),
             DiscreteContinuousPrior(self.n_clusters, self.latent_dim, self.sigma),
             self.adversarial_loss,
         )
-
-    def _sizes(self, channels: Sequence[int]) -> Sequence[int]:
-        """Return the user's hidden sizes, or the thesis's: for images the given channels."""
-        if self.hidden_layer_sizes is not None:
-            return self.hidden_layer_sizes
-        return channels if len(self._input_shape) == 3 else (256, 256)
 
     def _trainer_kwargs(self) -> dict[str, Any]:
         lr = {} if self.critic_lr is None else {"critic_optimizer__lr": self.critic_lr}
@@ -338,11 +296,3 @@ class ClusterGANClustering(DeepClusterer):
 
     def _log_memberships(self, batch: Batch) -> Tensor:
         return self.module_(batch, "logits")
-
-    def _sample_codes(self, labels: NDArray[np.intp], rng: np.random.RandomState) -> NDArray[Any]:
-        """Draw codes from the prior, given their components."""
-        prior = self.module_.prior  # of the fit, whatever the parameters are now
-        components = self._alive(torch.arange(prior.n_clusters), 0)[torch.from_numpy(labels)]
-        generator = torch.Generator().manual_seed(int(rng.randint(2**31)))
-        z, _ = prior.sample(len(labels), components, generator=generator)
-        return z.numpy()

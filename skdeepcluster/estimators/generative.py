@@ -1,0 +1,175 @@
+"""What ClusterGAN and IMLE share: a generator whose code names the cluster.
+
+An encoder may read the code back from what was generated.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from numbers import Integral, Real
+from typing import Any, ClassVar
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from sklearn.utils import check_random_state, check_scalar
+from sklearn.utils._param_validation import Interval
+from sklearn.utils.validation import check_is_fitted
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from skdeepcluster.base import DeepClusterer
+from skdeepcluster.engine.model import Model
+from skdeepcluster.engine.table import Batch
+from skdeepcluster.objectives import squared_error
+from skdeepcluster.priors import DiscreteContinuousPrior
+from skdeepcluster.scaling import Scaling
+
+__all__ = ["CodeGenerator", "GenerativeClusterer"]
+
+
+class CodeGenerator(Model):
+    """A generator, the prior of its codes, and the encoder that finds them again."""
+
+    encoder: Any  # None, where a method does without
+
+    def __init__(
+        self,
+        scaling: Scaling,
+        encoder: nn.Module | None,
+        generator: nn.Module,
+        prior: DiscreteContinuousPrior,
+    ):
+        super().__init__(scaling)
+        self.encoder = encoder
+        self.generator = generator
+        self.prior = prior
+
+    def logits(self, batch: Batch) -> Tensor:
+        """Return the encoder's logits of the component."""
+        return self.prior.split(self.encoder(batch["X"]))[1]
+
+    def code_terms(self, found: Tensor, z: Tensor, components: Tensor) -> dict[str, Tensor]:
+        """Return, per row, how badly the encoder's answers tell the codes that were drawn.
+
+        They are the terms in beta_n and beta_c of eq. 3.4, and of eq. 5.1.
+        """
+        z_n, logits = self.prior.split(found)
+        return {
+            "noise": squared_error(z_n, self.prior.split(z)[0], reduction="sum"),
+            "component": F.cross_entropy(logits, components, reduction="none"),
+        }
+
+    def draw(self, batch: Batch) -> Tensor:
+        """Return the rows in the user's units that belong to the prior's codes in ``batch``."""
+        rows: Tensor = self.scaling.inverse(self.generator(batch["X"].float()))
+        return rows
+
+
+class GenerativeClusterer(DeepClusterer):
+    """Base of the estimators whose generator draws the rows of a cluster on demand."""
+
+    n_clusters: int
+    sigma: float
+
+    _parameter_constraints: ClassVar[dict[str, list[Any]]] = {
+        **DeepClusterer._parameter_constraints,
+        "batch_size": [Interval(Integral, 2, None, closed="left")],  # for batch norm
+        "noise_weight": [Interval(Real, 0, None, closed="left")],
+        "component_weight": [Interval(Real, 0, None, closed="left")],
+        "sigma": [Interval(Real, 0, None, closed="neither")],
+    }
+
+    # -- networks -------------------------------------------------------------------------------
+
+    def _sizes(self, channels: Sequence[int]) -> Sequence[int]:
+        """Return the user's hidden sizes, or the thesis's: for images the given channels."""
+        if self.hidden_layer_sizes is not None:
+            return self.hidden_layer_sizes
+        return channels if len(self._input_shape) == 3 else (256, 256)
+
+    def _leaky(self) -> dict[str, Any]:
+        """Return the layers of encoder and critic in the thesis's tables 6.1 to 6.7.
+
+        Without their batch norm: in a critic it standardises real and generated batches apart,
+        and so hides how they differ; in the encoder it carries statistics of generated rows over
+        to real ones.
+        """
+        return {
+            "hidden_layer_sizes": self._sizes((64, 128)),
+            "dense": (1024,) if len(self._input_shape) == 3 else (),
+            "activation": "leaky_relu",
+        }
+
+    def _make_generator(self) -> nn.Module:
+        """Make the generator of the thesis's tables 6.1 to 6.7."""
+        is_image = len(self._input_shape) == 3
+        return self._make_decoder(
+            self.latent_dim + self.n_clusters,
+            hidden_layer_sizes=self._sizes((128, 256)),
+            dense=(512, 512) if is_image else (),
+            activation="relu" if is_image else "leaky_relu",
+            batch_norm=True,
+            output_activation="sigmoid" if self._fitting.scaling.bounded else None,
+        )
+
+    # -- drawing --------------------------------------------------------------------------------
+
+    def interpolate(
+        self,
+        cluster_a: int,
+        cluster_b: int,
+        n_steps: int = 10,
+        random_state: int | np.random.RandomState | None = None,
+    ) -> NDArray[Any]:
+        """Generate rows on the way from one cluster to another.
+
+        The noise of a code stays, while its component moves in a straight line.
+
+        Parameters
+        ----------
+        cluster_a, cluster_b : int
+            The clusters at the ends, in 0..n_clusters_-1.
+        n_steps : int, default=10
+            Number of rows, at least 2, both ends included.
+        random_state : int, RandomState or None, default=None
+            The source of the noise.
+
+        Returns
+        -------
+        X : ndarray of shape (n_steps, n_features) or (n_steps, *image)
+            Rows in the units and the shape of the training data.
+
+        Raises
+        ------
+        ValueError
+            If a cluster or `n_steps` is out of range.
+        TypeError
+            If they are no integers.
+
+        References
+        ----------
+        G. Vardakas, "Deep clustering based on implicit likelihood maximization", MSc thesis,
+        University of Ioannina, 2021, section 6.4.
+        """
+        check_is_fitted(self)
+        check_scalar(n_steps, "n_steps", Integral, min_val=2)
+        seed = check_random_state(random_state).randint(2**31)
+        ends = []
+        for name, cluster in {"cluster_a": cluster_a, "cluster_b": cluster_b}.items():
+            check_scalar(cluster, name, Integral, min_val=0, max_val=self.n_clusters_ - 1)
+            same_noise = np.random.RandomState(seed)
+            ends.append(self._sample_codes(np.array([cluster]), same_noise))
+        share = np.linspace(0, 1, n_steps, dtype=np.float32)[:, None]
+        return self._as_rows((1 - share) * ends[0] + share * ends[1], self.module_.draw)
+
+    def _sample_rows(self, labels: NDArray[np.intp], rng: np.random.RandomState) -> NDArray[Any]:
+        return self._as_rows(self._sample_codes(labels, rng), self.module_.draw)
+
+    def _sample_codes(self, labels: NDArray[np.intp], rng: np.random.RandomState) -> NDArray[Any]:
+        """Draw codes from the prior, given their components."""
+        prior = self.module_.prior  # of the fit, whatever the parameters are now
+        components = self._alive(torch.arange(prior.n_clusters), 0)[torch.from_numpy(labels)]
+        generator = torch.Generator().manual_seed(int(rng.randint(2**31)))
+        z, _ = prior.sample(len(labels), components, generator=generator)
+        return z.numpy()

@@ -1,0 +1,168 @@
+"""The networks of IMLE clustering, and how rows are matched with generated samples.
+
+Numbers of equations and algorithms are those of Vardakas (2021), chapter 5.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import NamedTuple
+
+import torch
+from torch import Tensor, nn
+
+from skdeepcluster.engine.table import Batch
+from skdeepcluster.estimators.generative import CodeGenerator
+from skdeepcluster.neighbors import distinct_nearest, nearest, two_stage_nearest
+from skdeepcluster.objectives import squared_error
+from skdeepcluster.priors import DiscreteContinuousPrior
+from skdeepcluster.scaling import Scaling
+
+__all__ = ["MatchedGenerator"]
+
+LEAST_VARIANCE = 1e-6  # around a centroid, lest a generator that is constant divides by 0
+FIXED_DRAW = 200  # codes per component, of which the final centroids are means
+
+
+class Matching(NamedTuple):
+    """Codes, their components, and the number of the code that each row is matched with."""
+
+    z: Tensor
+    components: Tensor
+    of_row: Tensor
+
+
+class MatchedGenerator(CodeGenerator):
+    """The generator, perhaps an encoder, and the centroids of what the components generate."""
+
+    centroids: Tensor
+    variance: Tensor
+    matches: Tensor
+
+    def __init__(
+        self,
+        scaling: Scaling,
+        encoder: nn.Module | None,
+        generator: nn.Module,
+        prior: DiscreteContinuousPrior,
+        *,
+        search: str,
+        n_samples_per_point: int,
+        encode_all: bool,
+        has_features: bool,
+        detach_features: bool,
+        labels_by_encoder: bool,
+    ):
+        super().__init__(scaling, encoder, generator, prior)
+        self.search = search
+        self.n_samples_per_point = n_samples_per_point
+        self.encode_all = encode_all
+        self.has_features = has_features
+        self.detach_features = detach_features
+        self.labels_by_encoder = labels_by_encoder
+        self.balanced = False
+        self.matching: Matching | None = None  # of the batch that is being trained on
+        self.register_buffer("centroids", torch.zeros(prior.n_clusters, *scaling.shape))
+        self.register_buffer("variance", torch.ones(()))
+        self.register_buffer("matches", torch.zeros(prior.n_clusters))
+
+    # -- training -------------------------------------------------------------------------------
+
+    def match(self, batch: Batch) -> dict[str, Tensor]:
+        """Match every row with a sample, and return the terms of eq. 5.1.
+
+        All samples are generated once, with gradients. Were the matched ones generated again
+        alone, batch norm would make other samples of them.
+        """
+        rows = batch["X"]
+        z, components = self._draw_codes(rows)
+        samples = self.generator(z)
+        index = self._search(rows, samples.detach().float(), components)
+        self.matching = Matching(z, components, index)
+        self.matches += torch.bincount(components[index], minlength=len(self.matches))
+        return self._terms(rows, samples, self.matching)
+
+    def pull(self, batch: Batch) -> dict[str, Tensor]:
+        """Return the terms once more, for the codes that the rows are matched with already."""
+        assert self.matching is not None, "match comes first"
+        return self._terms(batch["X"], self.generator(self.matching.z), self.matching)
+
+    def _draw_codes(self, rows: Tensor) -> tuple[Tensor, Tensor]:
+        """Draw equally many codes from every component."""
+        n_clusters = self.prior.n_clusters
+        # Of more samples than rows, an assignment would leave the worst behind.
+        n_samples = len(rows) * (1 if self.balanced else self.n_samples_per_point)
+        per_component = math.ceil(n_samples / n_clusters)
+        components = torch.arange(n_clusters, device=rows.device).repeat(per_component)
+        return self.prior.sample(len(components), components, device=rows.device)
+
+    def _search(self, rows: Tensor, samples: Tensor, components: Tensor) -> Tensor:
+        """Return the index of the sample that each row is matched with."""
+        if self.balanced:
+            return distinct_nearest(rows, samples)
+        if self.search == "global":
+            return nearest(rows, samples)
+        return two_stage_nearest(rows, samples, components, self.prior.n_clusters)
+
+    def _terms(self, rows: Tensor, samples: Tensor, matching: Matching) -> dict[str, Tensor]:
+        """Return the terms of eq. 5.1, alpha's first."""
+        z, components, index = matching
+        matched = samples[index]
+        terms = {"matching": squared_error(matched, rows, reduction="sum")}
+        if self.encoder is None:
+            return terms
+        if self.has_features:
+            terms["features"] = self._feature_error(rows, matched)
+        if self.encode_all:  # whose samples are no row's, hence unweighted
+            all_terms = self.code_terms(self._encode_beside(rows, samples), z, components)
+            return terms | {name: term.mean() for name, term in all_terms.items()}
+        found = self._encode_beside(rows, matched)
+        return terms | self.code_terms(found, z[index], components[index])
+
+    def _encode_beside(self, rows: Tensor, samples: Tensor) -> Tensor:
+        """Encode samples, in one batch with rows for the sake of an encoder with batch norm."""
+        return self.encoder(torch.cat([rows, samples]))[len(rows) :]
+
+    def _feature_error(self, rows: Tensor, matched: Tensor) -> Tensor:
+        """Return how far apart rows and samples are in the encoder's last hidden layer."""
+        front, together = self.encoder[:-1], torch.cat([rows, matched])
+        if self.detach_features:
+            fixed = {name: weight.detach() for name, weight in front.named_parameters()}
+            features = torch.func.functional_call(front, fixed, together)
+        else:
+            features = front(together)
+        real, generated = features.chunk(2)
+        return squared_error(generated, real, reduction="sum")
+
+    # -- afterwards -----------------------------------------------------------------------------
+
+    @torch.no_grad()
+    def fix_centroids(self, seed: int) -> None:
+        """Compute the centroids, and the mean variance around them, from a large fixed draw."""
+        self.eval()
+        self.matching = None
+        generator = torch.Generator().manual_seed(seed)
+        variances = []
+        for component in range(self.prior.n_clusters):
+            z, _ = self.prior.sample(FIXED_DRAW, component, generator=generator)
+            samples = self.generator(z.to(self.centroids.device)).float()
+            self.centroids[component] = samples.mean(0)
+            variances.append(samples.var(0, correction=0).mean())
+        self.variance.copy_(torch.stack(variances).mean())
+
+    def proximity(self, batch: Batch) -> Tensor:
+        """Return log-densities of round Gaussians at the centroids, up to a constant."""
+        distances = (batch["X"].flatten(1)[:, None] - self.centroids.flatten(1)).square().sum(2)
+        return -distances / (2 * self.variance.clamp_min(LEAST_VARIANCE))
+
+    def log_memberships(self, batch: Batch) -> Tensor:
+        """Return log-memberships by the source of the labels, up to a constant per row."""
+        return self.logits(batch) if self.labels_by_encoder else self.proximity(batch)
+
+    def codes(self, batch: Batch) -> Tensor:
+        """Return the encoder's logits of the component, or what stands in for them."""
+        return self.proximity(batch) if self.encoder is None else self.logits(batch)
+
+    def decode(self, codes: Tensor) -> Tensor:
+        """Generate from the mean code of the components, mixed by the memberships."""
+        return self.generator(self.prior.center(codes.softmax(1)))

@@ -1,0 +1,162 @@
+"""Nearest samples: for every row the sample that it is matched with.
+
+Distances are Euclidean, between rows of any shape. They are taken pair by pair, not by a matrix
+product, so that equal samples are at exactly equal distances and the first of them is the nearest.
+No more than `PAIRS` of them are in memory at a time.
+"""
+
+from __future__ import annotations
+
+import torch
+from scipy.optimize import linear_sum_assignment
+from torch import Tensor
+
+__all__ = ["centroids", "distinct_nearest", "nearest", "two_stage_nearest"]
+
+FAR = 1e100  # in place of a distance that is not finite, which an assignment cannot weigh
+PAIRS = 2**22  # of a row and a sample, whose distances are held at once: 16 MB
+
+
+def nearest(
+    rows: Tensor,
+    samples: Tensor,
+    *,
+    components: Tensor | None = None,
+    chosen: Tensor | None = None,
+) -> Tensor:
+    """Find the nearest sample of every row, among all samples or those of one component.
+
+    Parameters
+    ----------
+    rows : Tensor of shape (n, ...)
+        What to find samples for.
+    samples : Tensor of shape (m, ...)
+        Where to look.
+    components : Tensor of shape (m,), default=None
+        Component of every sample. None: every sample will do.
+    chosen : Tensor of shape (n,), default=None
+        The component in which each row looks, not empty; given together with `components`.
+
+    Returns
+    -------
+    index : Tensor of shape (n,)
+        Of the nearest sample; the first of several at the same distance.
+
+    Examples
+    --------
+    >>> import torch
+    >>> rows, samples = torch.tensor([[0.0], [5.0]]), torch.tensor([[1.0], [4.0], [9.0]])
+    >>> nearest(rows, samples)
+    tensor([0, 1])
+    >>> nearest(rows, samples, components=torch.tensor([0, 0, 1]), chosen=torch.tensor([1, 1]))
+    tensor([2, 2])
+    """
+    found = []
+    for part in torch.arange(len(rows), device=rows.device).split(max(1, PAIRS // len(samples))):
+        distances = _distances(rows[part], samples)
+        if components is not None and chosen is not None:
+            distances.masked_fill_(components != chosen[part, None], torch.inf)
+        found.append(distances.argmin(1))
+    return torch.cat(found)
+
+
+def centroids(samples: Tensor, components: Tensor, n_components: int) -> Tensor:
+    """Return the mean sample of every component.
+
+    Parameters
+    ----------
+    samples : Tensor of shape (m, ...)
+        Samples.
+    components : Tensor of shape (m,)
+        Component of every sample, in 0..n_components-1.
+    n_components : int
+        Number of components.
+
+    Returns
+    -------
+    centroids : Tensor of shape (n_components, ...)
+        Infinitely far away where a component has no samples, so that no row is nearest to it.
+
+    Examples
+    --------
+    >>> import torch
+    >>> centroids(torch.tensor([[1.0], [3.0]]), torch.tensor([0, 0]), 2)
+    tensor([[2.],
+            [inf]])
+    """
+    sums = samples.new_zeros(n_components, *samples.shape[1:]).index_add_(0, components, samples)
+    counts = torch.bincount(components, minlength=n_components)
+    means = sums / counts.clamp_min(1).reshape(-1, *[1] * (samples.ndim - 1))
+    means[counts == 0] = torch.inf
+    return means
+
+
+def two_stage_nearest(
+    rows: Tensor, samples: Tensor, components: Tensor, n_components: int
+) -> Tensor:
+    """Find the component whose centroid is nearest to a row, then the nearest of its samples.
+
+    Parameters
+    ----------
+    rows : Tensor of shape (n, ...)
+        What to find samples for.
+    samples : Tensor of shape (m, ...)
+        Where to look.
+    components : Tensor of shape (m,)
+        Component of every sample, in 0..n_components-1. Some may have no samples.
+    n_components : int
+        Number of components.
+
+    Returns
+    -------
+    index : Tensor of shape (n,)
+        Of the nearest sample; where distances are equal, the first component and its first sample.
+
+    References
+    ----------
+    G. Vardakas, "Deep clustering based on implicit likelihood maximization", MSc thesis,
+    University of Ioannina, 2021, algorithm 5.2.
+
+    Examples
+    --------
+    The sample at 4 is nearer, but belongs to a component whose centroid, 12, is not.
+
+    >>> import torch
+    >>> samples = torch.tensor([[1.0], [4.0], [20.0]])
+    >>> two_stage_nearest(torch.tensor([[3.0]]), samples, torch.tensor([0, 1, 1]), 2)
+    tensor([0])
+    """
+    chosen = nearest(rows, centroids(samples, components, n_components))
+    return nearest(rows, samples, components=components, chosen=chosen)
+
+
+def distinct_nearest(rows: Tensor, samples: Tensor) -> Tensor:
+    """Assign a sample of its own to every row, at the least total squared distance.
+
+    Parameters
+    ----------
+    rows : Tensor of shape (n, ...)
+        What to find samples for.
+    samples : Tensor of shape (m, ...)
+        Where to look; at least as many as rows.
+
+    Returns
+    -------
+    index : Tensor of shape (n,)
+        Of a sample for every row, no two alike.
+
+    Examples
+    --------
+    >>> import torch
+    >>> distinct_nearest(torch.tensor([[0.0], [1.0]]), torch.tensor([[0.0], [9.0]]))
+    tensor([0, 1])
+    """
+    distances = _distances(rows, samples).double().nan_to_num(nan=FAR, posinf=FAR)
+    _, index = linear_sum_assignment(distances.square().cpu().numpy())
+    return torch.from_numpy(index).to(rows.device)
+
+
+def _distances(rows: Tensor, others: Tensor) -> Tensor:
+    """Return the distance of every pair, shape (n, m)."""
+    flat = rows.flatten(1), others.flatten(1).to(rows.dtype)
+    return torch.cdist(*flat, compute_mode="donot_use_mm_for_euclid_dist")
