@@ -6,6 +6,7 @@ from skdeepcluster.estimators import (
     DECClustering,
     KDAEClustering,
     KDVAEClustering,
+    MoEDCClustering,
     VaDEClustering,
 )
 
@@ -15,6 +16,7 @@ __all__ = [
     "DECClustering",
     "KDAEClustering",
     "KDVAEClustering",
+    "MoEDCClustering",
     "VaDEClustering",
 ]
 __version__ = "0.1.0"

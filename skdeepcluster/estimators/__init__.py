@@ -5,6 +5,7 @@ from skdeepcluster.estimators.clustergan import ClusterGANClustering
 from skdeepcluster.estimators.dec import DECClustering
 from skdeepcluster.estimators.kdae import KDAEClustering
 from skdeepcluster.estimators.kdvae import KDVAEClustering
+from skdeepcluster.estimators.moedc import MoEDCClustering
 from skdeepcluster.estimators.vade import VaDEClustering
 
 __all__ = [
@@ -13,5 +14,6 @@ __all__ = [
     "DECClustering",
     "KDAEClustering",
     "KDVAEClustering",
+    "MoEDCClustering",
     "VaDEClustering",
 ]

@@ -19,7 +19,7 @@ from skdeepcluster.engine.callbacks import HoldIdle
 from skdeepcluster.engine.schedule import Phase, Turn
 from skdeepcluster.engine.table import Table
 from skdeepcluster.engine.trainer import Trainer
-from skdeepcluster.estimators.kautoencoders import KAutoencoders, _slots, hold, release
+from skdeepcluster.estimators.kautoencoders import KAutoencoders, hold, release
 from skdeepcluster.metrics import clustering_accuracy
 from skdeepcluster.networks import make_decoder, make_encoder, make_grouped
 from skdeepcluster.scaling import Scaling
@@ -127,13 +127,6 @@ def test_held_rows_train_the_network_that_holds_them():
     assert model.wins.tolist() == [2, 0, 0, 4]
     assert not model.encoder[0].weight.grad[1:3].any()
     assert model.encoder[0].weight.grad[[0, 3]].flatten(1).any(1).all()
-
-
-def test_slots_hold_every_row_once():
-    winner = torch.tensor([2, 0, 2, 2, 0])
-    index, place = _slots(winner, 3)
-    assert index.shape == (3, 3)
-    assert index[winner, place].tolist() == [0, 1, 2, 3, 4]
 
 
 def test_bfloat16_trains_the_winners_after_they_were_scored():
