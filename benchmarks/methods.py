@@ -22,6 +22,7 @@ from skdeepcluster import (
     DECClustering,
     KDAEClustering,
     KDVAEClustering,
+    MoEDCClustering,
     VaDEClustering,
 )
 from skdeepcluster.base import DeepClusterer
@@ -118,6 +119,7 @@ METHODS: dict[str, Method] = {
     "vade": deep(VaDEClustering),
     "kdae": deep(KDAEClustering),
     "kdvae": deep(KDVAEClustering),
+    "moedc": deep(MoEDCClustering, finds_k=True),
     "clustergan": deep(ClusterGANClustering),
     "clustergan-conv": deep(ClusterGANClustering, images=True),
     # As in the thesis of Vardakas (2021), section 6.2.

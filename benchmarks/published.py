@@ -14,6 +14,7 @@ class Published:
 
 
 _KDVAE = "k-DVAE 2020, Table 2"
+_MORAIS = "Toscano Morais 2021, Table 4.4"
 _VARDAKAS = "Vardakas 2021, Tables 6.10 and 6.11"
 
 # By method and data set.
@@ -29,6 +30,11 @@ PUBLISHED: dict[str, dict[str, Published]] = {
     "vade": {"mnist": Published(0.944, _KDVAE)},
     "kdae": {"mnist": Published(0.965, _KDVAE)},
     "kdvae": {"mnist": Published(0.979, _KDVAE)},
+    "moedc": {
+        "mnist": Published(0.974, _MORAIS),
+        "fashion-mnist": Published(0.68, _MORAIS),
+        "cifar10": Published(0.328, _MORAIS),
+    },
     "clustergan-conv": {"mnist": Published(0.95, "Mukherjee et al. 2019, purity, best of 5")},
     "clustergan-vanilla": {
         "vardakas-synthetic": Published(0.96, _VARDAKAS),

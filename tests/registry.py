@@ -11,6 +11,7 @@ from skdeepcluster import (
     DECClustering,
     KDAEClustering,
     KDVAEClustering,
+    MoEDCClustering,
     VaDEClustering,
 )
 from skdeepcluster.base import DeepClusterer
@@ -43,6 +44,15 @@ ESTIMATORS: dict[str, DeepClusterer] = {
     "kdae": KDAEClustering(3, **NETWORKS, init="kmeans"),
     "kdvae": KDVAEClustering(3, **NETWORKS, **VADE),
     "kdvae-kmeans": KDVAEClustering(3, **NETWORKS, init="kmeans"),
+    # Clusters of at least 30 of the 50 rows that a blob has cannot be parts of one.
+    "moedc": MoEDCClustering(
+        **{**AUTOENCODER, "latent_dim": None},
+        manifold_params={"n_epochs": 100},
+        min_cluster_size=30,
+        pretrain_epochs=20,
+        manager_epochs=10,
+        max_epochs=10,
+    ),
     "vade": VaDEClustering(3, **AUTOENCODER, pretrain_epochs=20, max_epochs=10),
 }
 

@@ -186,9 +186,12 @@ class MoEDCClustering(DeepClusterer):
         With ``latent_dim=None``, the largest width.
     manifold_params : dict, default=None
         Further parameters of UMAP, in place of 20 neighbours and ``min_dist=0``.
-    head_params : dict, default=None
-        Further parameters of HDBSCAN, such as ``{"min_cluster_size": 50}``, in place of clusters of
-        at least n_samples / 50 rows; with `n_clusters`, of the Gaussian mixture.
+    min_cluster_size : int, default=None
+        With ``n_clusters=None``, the fewest rows of a cluster of HDBSCAN's, at least 2. None:
+        n_samples / 50, but at least 5.
+    latent_weight : float, default=0.1
+        Weight of the codes' divergence from the prior against the reconstruction. 1 trains on the
+        evidence lower bound, whose codes may hold too little of a row to tell clusters apart.
     pretrain_epochs : int, default=50
         Epochs of the variational autoencoder before the clusters are found.
     manager_epochs : int, default=20
@@ -279,7 +282,7 @@ class MoEDCClustering(DeepClusterer):
     >>> from skdeepcluster import MoEDCClustering
     >>> X, _ = make_blobs(200, n_features=6, centers=3, random_state=0)
     >>> model = MoEDCClustering(
-    ...     head_params={"min_cluster_size": 40},
+    ...     min_cluster_size=40,
     ...     hidden_layer_sizes=(32,),
     ...     batch_size=32,
     ...     lr=1e-2,
@@ -301,7 +304,8 @@ class MoEDCClustering(DeepClusterer):
         "explained_variance": [Interval(Real, 0, 1, closed="right")],
         "max_latent_dim": [Interval(Integral, 1, None, closed="left")],
         "manifold_params": [dict, None],
-        "head_params": [dict, None],
+        "min_cluster_size": [Interval(Integral, 2, None, closed="left"), None],
+        "latent_weight": [Interval(Real, 0, None, closed="left")],
         "pretrain_epochs": [Interval(Integral, 0, None, closed="left")],
         "manager_epochs": [Interval(Integral, 0, None, closed="left")],
     }
@@ -314,7 +318,8 @@ class MoEDCClustering(DeepClusterer):
         explained_variance: float = 0.8,
         max_latent_dim: int = 50,
         manifold_params: dict[str, Any] | None = None,
-        head_params: dict[str, Any] | None = None,
+        min_cluster_size: int | None = None,
+        latent_weight: float = 0.1,
         pretrain_epochs: int = 50,
         manager_epochs: int = 20,
         max_epochs: int = 20,
@@ -357,23 +362,35 @@ class MoEDCClustering(DeepClusterer):
         self.explained_variance = explained_variance
         self.max_latent_dim = max_latent_dim
         self.manifold_params = manifold_params
-        self.head_params = head_params
+        self.min_cluster_size = min_cluster_size
+        self.latent_weight = latent_weight
         self.pretrain_epochs = pretrain_epochs
         self.manager_epochs = manager_epochs
 
     def _fit(self, table: Table) -> MixtureOfExperts:
         self.latent_dim_ = self.latent_dim or self._find_width(table)
-        pretraining = _phase("pretraining", "model", "negative_elbo", self.pretrain_epochs)
+        pretraining = self._phase("pretraining", self.pretrain_epochs)
         vae = self._train("vae", self._make_vae, [pretraining], table)
         labels = self._find_clusters(tiled(vae, table), table)
         self.noise_ = labels < 0
         clustered = table.subset(torch.from_numpy(np.flatnonzero(labels >= 0)))
         start = partial(_start_manager, labels=labels[labels >= 0])
-        without = _phase("without noise", "model", "negative_elbo", self.manager_epochs, start)
+        retraining = self._phase("without noise", self.manager_epochs, start=start)
         make_managed = partial(self._make_managed, vae, int(labels.max()) + 1)
-        managed = self._train("manager", make_managed, [without], clustered)
-        experts = _phase("experts", "experts", "routed", self.max_epochs)
+        managed = self._train("manager", make_managed, [retraining], clustered)
+        experts = self._phase("experts", self.max_epochs, "experts", "routed")
         return self._train("experts", lambda: MixtureOfExperts(managed), [experts], table)
+
+    def _phase(
+        self,
+        name: str,
+        epochs: int,
+        group: str = "model",
+        loss: str = "negative_elbo",
+        start: Any = None,
+    ) -> Phase:
+        turns, weights = [Turn(group, loss)], {"latent": self.latent_weight}
+        return Phase(name, turns, epochs, start=start, weights=weights, lr={group: one_cycle})
 
     def _find_width(self, table: Table) -> int:
         """Return the Z-finder's width, from as many rows as memory allows."""
@@ -394,13 +411,15 @@ class MoEDCClustering(DeepClusterer):
         return ManagedAutoencoder(vae, make_mlp([self.latent_dim_, MANAGER_WIDTH, n_clusters]))
 
     def _find_clusters(self, codes: Tensor, table: Table) -> NDArray[np.intp]:
-        """Return the clusters among the codes; if all is noise, one."""
+        """Return the clusters among the codes, noise -1; if all is noise, one cluster."""
+        finds = self.n_clusters is None
+        size = {"min_cluster_size": self.min_cluster_size}
         head = make_head(
-            "hdbscan" if self.n_clusters is None else "gmm",
+            "hdbscan" if finds else "gmm",
             self.n_clusters,
             manifold="umap",
             manifold_params=self.manifold_params,
-            head_params=self.head_params,
+            head_params=size if finds and self.min_cluster_size else None,
             random_state=self._fitting.seed,
         ).fit(codes.cpu().numpy(), table.array("weight"))
         return head.labels_ if head.n_clusters_ else np.zeros_like(head.labels_)
@@ -459,11 +478,6 @@ def principal_width(rows: NDArray[Any], share: float, most: int, seed: int) -> i
     explained = pca.explained_variance_.cumsum()
     needed = share * rows.var(axis=0, ddof=1, dtype=float).sum()
     return min(int(np.searchsorted(explained, needed)) + 1, most)
-
-
-def _phase(name: str, group: str, loss: str, epochs: int, start: Any = None) -> Phase:
-    turns = [Turn(group, loss)]
-    return Phase(name, turns, epochs=epochs, start=start, lr={group: one_cycle})
 
 
 def _start_manager(trainer: Trainer, table: Table, labels: NDArray[np.intp]) -> None:
