@@ -44,11 +44,11 @@ ESTIMATORS: dict[str, DeepClusterer] = {
     "kdae": KDAEClustering(3, **NETWORKS, init="kmeans"),
     "kdvae": KDVAEClustering(3, **NETWORKS, **VADE),
     "kdvae-kmeans": KDVAEClustering(3, **NETWORKS, init="kmeans"),
-    # Clusters of at least 30 of the 50 rows that a blob has cannot be parts of one.
+    # A blob has a third of the rows, and is not split into clusters of at least a fifth.
     "moedc": MoEDCClustering(
         **{**AUTOENCODER, "latent_dim": None},
-        manifold_params={"n_epochs": 100},
-        min_cluster_size=30,
+        manifold_params={"n_epochs": 50},
+        min_cluster_size=0.2,
         pretrain_epochs=20,
         manager_epochs=10,
         max_epochs=10,

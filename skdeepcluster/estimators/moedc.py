@@ -14,13 +14,13 @@ import os
 from collections.abc import Callable, Sequence
 from functools import partial
 from numbers import Integral, Real
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Self
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from sklearn.decomposition import PCA
-from sklearn.utils._param_validation import Interval
+from sklearn.utils._param_validation import Interval, RealNotInt
 from torch import Tensor, nn
 from torch.nn import functional as F
 
@@ -36,7 +36,7 @@ from skdeepcluster.networks import make_grouped, make_mlp, slots
 from skdeepcluster.objectives import gaussian_kl_divergence
 from skdeepcluster.scaling import Mode, Scaling
 
-__all__ = ["MixtureOfExperts", "MoEDCClustering"]
+__all__ = ["MoEDCClustering"]
 
 MANAGER_WIDTH = 100  # of the manager's hidden layer
 PCA_ENTRIES = 10_000_000  # numbers that the principal components are computed from at most
@@ -62,7 +62,8 @@ class VariationalAutoencoder(Model):
 
     def negative_elbo(self, batch: Batch) -> dict[str, Tensor]:
         """Return minus the terms of the evidence lower bound, at a code that is drawn."""
-        return self.terms(batch, drawn(*(posterior := self.posterior(batch))), *posterior)
+        posterior = self.posterior(batch)
+        return self.terms(batch, drawn(*posterior), *posterior)
 
     def terms(
         self, batch: Batch, z: Tensor, mean: Tensor, log_variance: Tensor
@@ -127,6 +128,12 @@ class MixtureOfExperts(VariationalAutoencoder):
         """Return what is trained: the experts."""
         return {"experts": [*self.decoder.parameters(), *self.observation.parameters()]}
 
+    def train(self, mode: bool = True) -> Self:
+        """Keep the encoder as it is: batch statistics would move codes, and so labels."""
+        super().train(mode)
+        self.encoder.eval()
+        return self
+
     def log_memberships(self, batch: Batch) -> Tensor:
         """Return log p(c | z) at the posterior's mean, shape (n, k)."""
         return self.manager(self.posterior(batch)[0]).log_softmax(1)
@@ -139,8 +146,7 @@ class MixtureOfExperts(VariationalAutoencoder):
     def decode(self, codes: Tensor) -> Tensor:
         """Return the expected rows of codes, each by its own expert."""
         mean, expert = codes[:, : -self.n_experts], codes[:, -self.n_experts :].argmax(1)
-        # All experts decode all codes, since a row's result must not depend on its company.
-        rows = self.observation.mean(self.decoder(mean.expand(self.n_experts, *mean.shape)))
+        rows = self.observation.mean(self._outputs(mean))
         return rows[expert, torch.arange(len(expert), device=expert.device)]
 
     def routed(self, batch: Batch) -> dict[str, Tensor]:
@@ -157,11 +163,16 @@ class MixtureOfExperts(VariationalAutoencoder):
     def elbo(self, batch: Batch) -> Tensor:
         """Return the bound of the whole mixture, with its expectation taken at the mean."""
         mean, log_variance = self.posterior(batch)
-        everyone = self.n_experts, *batch["X"].shape
-        output = self.decoder(mean.expand(self.n_experts, *mean.shape))
-        likelihood = self.observation.log_likelihood(output, batch["X"].expand(everyone))
-        weighted = likelihood.T + self.manager(mean).log_softmax(1)
-        return weighted.logsumexp(1) - divergence(mean, log_variance)
+        likelihood = self.observation.log_likelihood(self._outputs(mean), batch["X"])
+        joint = likelihood.T + self.manager(mean).log_softmax(1)
+        return joint.logsumexp(1) - divergence(mean, log_variance)
+
+    def _outputs(self, z: Tensor) -> Tensor:
+        """Return what every expert makes of codes, shape (k, n, ...).
+
+        In inference all experts decode all codes: a row's result must not depend on its company.
+        """
+        return self.decoder(z.expand(self.n_experts, *z.shape))
 
 
 class MoEDCClustering(DeepClusterer):
@@ -186,9 +197,9 @@ class MoEDCClustering(DeepClusterer):
         With ``latent_dim=None``, the largest width.
     manifold_params : dict, default=None
         Further parameters of UMAP, in place of 20 neighbours and ``min_dist=0``.
-    min_cluster_size : int, default=None
-        With ``n_clusters=None``, the fewest rows of a cluster of HDBSCAN's, at least 2. None:
-        n_samples / 50, but at least 5.
+    min_cluster_size : int or float, default=0.02
+        With ``n_clusters=None``, the fewest rows of a cluster of HDBSCAN's: an integer is their
+        number, at least 2, a float below 1 a share of the rows, but at least 5 of them.
     latent_weight : float, default=0.1
         Weight of the codes' divergence from the prior against the reconstruction. 1 trains on the
         evidence lower bound, whose codes may hold too little of a row to tell clusters apart.
@@ -282,7 +293,7 @@ class MoEDCClustering(DeepClusterer):
     >>> from skdeepcluster import MoEDCClustering
     >>> X, _ = make_blobs(200, n_features=6, centers=3, random_state=0)
     >>> model = MoEDCClustering(
-    ...     min_cluster_size=40,
+    ...     min_cluster_size=0.2,
     ...     hidden_layer_sizes=(32,),
     ...     batch_size=32,
     ...     lr=1e-2,
@@ -304,7 +315,10 @@ class MoEDCClustering(DeepClusterer):
         "explained_variance": [Interval(Real, 0, 1, closed="right")],
         "max_latent_dim": [Interval(Integral, 1, None, closed="left")],
         "manifold_params": [dict, None],
-        "min_cluster_size": [Interval(Integral, 2, None, closed="left"), None],
+        "min_cluster_size": [
+            Interval(Integral, 2, None, closed="left"),
+            Interval(RealNotInt, 0, 1, closed="neither"),
+        ],
         "latent_weight": [Interval(Real, 0, None, closed="left")],
         "pretrain_epochs": [Interval(Integral, 0, None, closed="left")],
         "manager_epochs": [Interval(Integral, 0, None, closed="left")],
@@ -318,7 +332,7 @@ class MoEDCClustering(DeepClusterer):
         explained_variance: float = 0.8,
         max_latent_dim: int = 50,
         manifold_params: dict[str, Any] | None = None,
-        min_cluster_size: int | None = None,
+        min_cluster_size: int | float = 0.02,
         latent_weight: float = 0.1,
         pretrain_epochs: int = 50,
         manager_epochs: int = 20,
@@ -413,13 +427,12 @@ class MoEDCClustering(DeepClusterer):
     def _find_clusters(self, codes: Tensor, table: Table) -> NDArray[np.intp]:
         """Return the clusters among the codes, noise -1; if all is noise, one cluster."""
         finds = self.n_clusters is None
-        size = {"min_cluster_size": self.min_cluster_size}
         head = make_head(
             "hdbscan" if finds else "gmm",
             self.n_clusters,
             manifold="umap",
             manifold_params=self.manifold_params,
-            head_params=size if finds and self.min_cluster_size else None,
+            head_params={"min_cluster_size": self.min_cluster_size} if finds else None,
             random_state=self._fitting.seed,
         ).fit(codes.cpu().numpy(), table.array("weight"))
         return head.labels_ if head.n_clusters_ else np.zeros_like(head.labels_)

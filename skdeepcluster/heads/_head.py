@@ -100,7 +100,8 @@ def make_head(
     manifold_params : mapping, default=None
         UMAP's parameters that override ``n_neighbors=20, min_dist=0``, the dimension and the seed.
     head_params : mapping, default=None
-        Parameters of the clusterer that override its settings above.
+        Parameters of the clusterer that override its settings above. A `min_cluster_size` that is a
+        float is a share of the rows that the clusterer sees, but at least 5 of them.
     random_state : int, RandomState instance or None, default=None
         Seeds everything random. None draws from numpy's global generator.
 
@@ -276,7 +277,10 @@ class ClusteringHead:
             clusterer = HEADS[self.head].build(rows, self.n_clusters, seed)
         else:
             clusterer = _filled_in(self.head, self.n_clusters, seed)
-        return clusterer.set_params(**self.head_params)
+        params = dict(self.head_params)
+        if isinstance(share := params.get("min_cluster_size"), float):
+            params["min_cluster_size"] = max(5, int(share * len(rows)))
+        return clusterer.set_params(**params)
 
     def _subsample(self, n_rows: int, seed: int) -> NDArray[np.intp]:
         """Return the rows that the clusterer sees, in order."""
