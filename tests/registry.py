@@ -47,6 +47,7 @@ ESTIMATORS: dict[str, DeepClusterer] = {
     # A blob has a third of the rows, and is not split into clusters of at least a fifth.
     "moedc": MoEDCClustering(
         **{**AUTOENCODER, "latent_dim": None},
+        explained_variance=1.0,  # in fewer dimensions untrained codes of blobs may overlap
         manifold_params={"n_epochs": 50},
         min_cluster_size=0.2,
         pretrain_epochs=20,

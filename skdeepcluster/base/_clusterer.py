@@ -96,7 +96,7 @@ class DeepClusterer(FittedClusterer):
         self,
         *,
         n_clusters: int | None,
-        latent_dim: int,
+        latent_dim: int | None,
         hidden_layer_sizes: Sequence[int] | None,
         encoder: Callable[[tuple[int, ...]], nn.Module] | None,
         decoder: Callable[[tuple[int, ...]], nn.Module] | None,
@@ -115,7 +115,7 @@ class DeepClusterer(FittedClusterer):
         verbose: int,
     ):
         self.n_clusters: Any = n_clusters  # an int, where a method does not find it
-        self.latent_dim = latent_dim
+        self.latent_dim: Any = latent_dim  # likewise
         self.hidden_layer_sizes = hidden_layer_sizes
         self.encoder = encoder
         self.decoder = decoder

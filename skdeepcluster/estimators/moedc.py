@@ -84,10 +84,11 @@ def divergence(mean: Tensor, log_variance: Tensor) -> Tensor:
 class ManagedAutoencoder(VariationalAutoencoder):
     """A variational autoencoder whose codes a manager sends to clusters: p(x, c)."""
 
-    def __init__(self, vae: VariationalAutoencoder, manager: nn.Sequential):
+    def __init__(self, vae: VariationalAutoencoder, manager: nn.Sequential, n_clusters: int):
         super().__init__(vae.scaling, vae.encoder, vae.decoder)
         self.observation = vae.observation
         self.manager = manager
+        self.n_clusters = n_clusters
 
     def features(self, batch: Batch) -> Tensor:
         """Return the manager's hidden features of the posterior's mean."""
@@ -102,7 +103,7 @@ class ManagedAutoencoder(VariationalAutoencoder):
 
 
 class MixtureOfExperts(VariationalAutoencoder):
-    """An encoder, a manager, and an expert decoder for each cluster.
+    """An encoder, a manager, and an expert decoder for each cluster; only the experts are trained.
 
     A code is the posterior's mean, beside a one-hot of the expert to whom the manager sends it.
 
@@ -115,13 +116,15 @@ class MixtureOfExperts(VariationalAutoencoder):
     idle: Tensor
 
     def __init__(self, managed: ManagedAutoencoder):
-        n_experts = managed.manager[-1].out_features
+        n_experts = managed.n_clusters
         decoder = make_grouped([managed.decoder] * n_experts)
         super().__init__(managed.scaling, managed.encoder, decoder, n_experts)
         self.manager = managed.manager
         self.n_experts = n_experts
-        if self.observation.log_variance is not None:
-            self.observation.log_variance.data.copy_(managed.observation.log_variance.data)
+        for own, learned in zip(
+            self.observation.parameters(), managed.observation.parameters(), strict=True
+        ):
+            own.data.copy_(learned.data)
         self.register_buffer("idle", torch.zeros(n_experts, dtype=torch.bool), persistent=False)
 
     def groups(self) -> dict[str, list[nn.Parameter]]:
@@ -382,7 +385,7 @@ class MoEDCClustering(DeepClusterer):
         self.manager_epochs = manager_epochs
 
     def _fit(self, table: Table) -> MixtureOfExperts:
-        self.latent_dim_ = self.latent_dim or self._find_width(table)
+        self.latent_dim_ = int(self.latent_dim or self._find_width(table))
         pretraining = self._phase("pretraining", self.pretrain_epochs)
         vae = self._train("vae", self._make_vae, [pretraining], table)
         labels = self._find_clusters(tiled(vae, table), table)
@@ -422,7 +425,8 @@ class MoEDCClustering(DeepClusterer):
         return VariationalAutoencoder(self._fitting.scaling, encoder, decoder)
 
     def _make_managed(self, vae: VariationalAutoencoder, n_clusters: int) -> ManagedAutoencoder:
-        return ManagedAutoencoder(vae, make_mlp([self.latent_dim_, MANAGER_WIDTH, n_clusters]))
+        manager = make_mlp([self.latent_dim_, MANAGER_WIDTH, n_clusters])
+        return ManagedAutoencoder(vae, manager, n_clusters)
 
     def _find_clusters(self, codes: Tensor, table: Table) -> NDArray[np.intp]:
         """Return the clusters among the codes, noise -1; if all is noise, one cluster."""
@@ -435,7 +439,7 @@ class MoEDCClustering(DeepClusterer):
             head_params={"min_cluster_size": self.min_cluster_size} if finds else None,
             random_state=self._fitting.seed,
         ).fit(codes.cpu().numpy(), table.array("weight"))
-        return head.labels_ if head.n_clusters_ else np.zeros_like(head.labels_)
+        return _numbered(head.labels_) if head.n_clusters_ else np.zeros_like(head.labels_)
 
     def _trainer_kwargs(self) -> dict[str, Any]:
         kwargs = super()._trainer_kwargs()
@@ -491,6 +495,13 @@ def principal_width(rows: NDArray[Any], share: float, most: int, seed: int) -> i
     explained = pca.explained_variance_.cumsum()
     needed = share * rows.var(axis=0, ddof=1, dtype=float).sum()
     return min(int(np.searchsorted(explained, needed)) + 1, most)
+
+
+def _numbered(labels: NDArray[np.intp]) -> NDArray[np.intp]:
+    """Number clusters by their first rows: HDBSCAN's order hangs on rounding. Noise stays -1."""
+    found, first, place = np.unique(labels, return_index=True, return_inverse=True)
+    first[found < 0] = -1
+    return (first.argsort().argsort() - (found[0] < 0))[place]
 
 
 def _start_manager(trainer: Trainer, table: Table, labels: NDArray[np.intp]) -> None:

@@ -58,7 +58,7 @@ def managed(k=3, width=6, latent_dim=2, bounded=True):
     encoder = make_encoder((width,), 2 * latent_dim, (8,))
     decoder = make_decoder(latent_dim, (width,), (8,))
     vae = VariationalAutoencoder(Scaling((width,), bounded=bounded), encoder, decoder)
-    return ManagedAutoencoder(vae, make_mlp([latent_dim, 5, k]))
+    return ManagedAutoencoder(vae, make_mlp([latent_dim, 5, k]), k)
 
 
 def experts(**options):
