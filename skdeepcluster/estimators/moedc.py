@@ -498,7 +498,7 @@ def principal_width(rows: NDArray[Any], share: float, most: int, seed: int) -> i
 
 
 def _numbered(labels: NDArray[np.intp]) -> NDArray[np.intp]:
-    """Number clusters by their first rows: HDBSCAN's order hangs on rounding. Noise stays -1."""
+    """Renumber clusters by their first rows: HDBSCAN's order hangs on rounding. Noise stays -1."""
     found, first, place = np.unique(labels, return_index=True, return_inverse=True)
     first[found < 0] = -1
     return (first.argsort().argsort() - (found[0] < 0))[place]
