@@ -14,12 +14,12 @@ from torch.distributions import Bernoulli, Categorical, Normal, kl_divergence
 from skdeepcluster import MoEDCClustering
 from skdeepcluster.datasets import load_digits
 from skdeepcluster.estimators import moedc
-from skdeepcluster.estimators.moedc import (
+from skdeepcluster.estimators.experts import (
     ManagedAutoencoder,
     MixtureOfExperts,
     VariationalAutoencoder,
-    principal_width,
 )
+from skdeepcluster.estimators.moedc import principal_width
 from skdeepcluster.metrics import clustering_accuracy
 from skdeepcluster.networks import make_decoder, make_encoder, make_mlp
 from skdeepcluster.scaling import Scaling
