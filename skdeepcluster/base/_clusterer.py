@@ -54,6 +54,7 @@ OPTIMIZERS: dict[Any, Callable[..., torch.optim.Optimizer]] = {
 class _Fit:
     """What the stages of one fit share."""
 
+    rows: Any  # those of positive weight, in the user's units
     seed: int
     scaling: Scaling
     checkpoint: Checkpoint | None
@@ -187,7 +188,7 @@ class DeepClusterer(FittedClusterer):
         checkpoint = self._open_checkpoint(rows, positive)
         seed = checkpoint.seed if checkpoint else self._draw_seed()
         scaling = fit_scaling(rows, self.scaling, self._input_shape, positive)
-        self._fitting = _Fit(seed, scaling, checkpoint)
+        self._fitting = _Fit(rows, seed, scaling, checkpoint)
         try:
             with seeded(seed, device), torch.inference_mode(False):
                 self.module_ = self._fit(self._table(rows, positive))

@@ -301,6 +301,47 @@ def _as_codes(codes: ArrayLike, min_rows: int = 1) -> Array:
     return check_array(codes, dtype=np.float64, ensure_min_samples=min_rows)
 
 
+def fit_labels(
+    clusterer: ClusterMixin,
+    rows: Any,
+    n_clusters: int | None = None,
+    *,
+    sample_weight: ArrayLike | None = None,
+    seed: int = 0,
+) -> NDArray[Any]:
+    """Fit a clone of a clusterer, and return what it says of the rows themselves.
+
+    Parameters
+    ----------
+    clusterer : clusterer
+        A scikit-learn clusterer or mixture. The clone's `n_clusters` (or `n_components`) and
+        `random_state` are set if the instance left them at their defaults.
+    rows : {array-like, sparse matrix} of shape (n_samples, n_features)
+        Rows.
+    n_clusters : int, default=None
+        Number of clusters; None leaves it to the clusterer.
+    sample_weight : array-like of shape (n_samples,), default=None
+        Weights, for clusterers that take them.
+    seed : int, default=0
+        Seed.
+
+    Returns
+    -------
+    labels : ndarray of shape (n_samples,)
+        The clone's prediction, or its `labels_` if it cannot predict.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from sklearn.cluster import AgglomerativeClustering
+    >>> fit_labels(AgglomerativeClustering(), np.array([[0.0], [1], [8], [9]]), 2)
+    array([1, 1, 0, 0])
+    """
+    weights = np.ones(rows.shape[0]) if sample_weight is None else np.asarray(sample_weight, float)
+    fitted = _fit(_filled_in(clusterer, n_clusters, seed), rows, weights)
+    return np.asarray(fitted.predict(rows) if hasattr(fitted, "predict") else fitted.labels_)
+
+
 def _fit(clusterer: Any, rows: Array, weights: Array) -> Any:
     """Fit a clusterer, with weights if it takes them."""
     weighted = has_fit_parameter(clusterer, "sample_weight")
@@ -322,7 +363,8 @@ def _filled_in(instance: ClusterMixin, n_clusters: int | None, seed: int) -> Clu
         for name, value in wanted.items()
         if value is not None and name in params and params[name] == defaults[name].default
     }
-    return clusterer.set_params(**left)
+    clusterer.set_params(**left)
+    return clusterer  # FrozenEstimator.set_params returns None
 
 
 def _warn_of_few_clusters(clusterer: Any, found: int) -> None:
