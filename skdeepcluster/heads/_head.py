@@ -12,6 +12,7 @@ from numpy.typing import ArrayLike, NDArray
 from sklearn.base import ClusterMixin, clone
 from sklearn.cluster import AgglomerativeClustering, KMeans
 from sklearn.exceptions import ConvergenceWarning
+from sklearn.frozen import FrozenEstimator
 from sklearn.mixture import GaussianMixture
 from sklearn.utils import check_array, check_consistent_length, check_random_state
 from sklearn.utils.metaestimators import available_if
@@ -315,7 +316,8 @@ def fit_labels(
     ----------
     clusterer : clusterer
         A scikit-learn clusterer or mixture. The clone's `n_clusters` (or `n_components`) and
-        `random_state` are set if the instance left them at their defaults.
+        `random_state` are set if the instance left them at their defaults. A `FrozenEstimator` is
+        fitted already, and only predicts.
     rows : {array-like, sparse matrix} of shape (n_samples, n_features)
         Rows.
     n_clusters : int, default=None
@@ -338,6 +340,8 @@ def fit_labels(
     array([1, 1, 0, 0])
     """
     weights = np.ones(rows.shape[0]) if sample_weight is None else np.asarray(sample_weight, float)
+    if isinstance(clusterer, FrozenEstimator):
+        return np.asarray(clusterer.predict(rows))
     fitted = _fit(_filled_in(clusterer, n_clusters, seed), rows, weights)
     return np.asarray(fitted.predict(rows) if hasattr(fitted, "predict") else fitted.labels_)
 
@@ -363,8 +367,7 @@ def _filled_in(instance: ClusterMixin, n_clusters: int | None, seed: int) -> Clu
         for name, value in wanted.items()
         if value is not None and name in params and params[name] == defaults[name].default
     }
-    clusterer.set_params(**left)
-    return clusterer  # FrozenEstimator.set_params returns None
+    return clusterer.set_params(**left)
 
 
 def _warn_of_few_clusters(clusterer: Any, found: int) -> None:
