@@ -25,6 +25,7 @@ from skdeepcluster import (
     IMLEClustering,
     KDAEClustering,
     KDVAEClustering,
+    MoEDCClustering,
     VaDEClustering,
 )
 from skdeepcluster.base import DeepClusterer
@@ -144,6 +145,7 @@ METHODS: dict[str, Method] = {
     ),
     "ddls-stage1": deep(DiscriminativeClustering, images=True, **{**DDLS, "max_epochs": 0}),
     "ddls-large": deep(DiscriminativeClustering, images=True, hidden_layer_sizes="large", **DDLS),
+    "moedc": deep(MoEDCClustering, finds_k=True),
     "clustergan": deep(ClusterGANClustering),
     "clustergan-conv": deep(ClusterGANClustering, images=True),
     "dcan": deep(DCANClustering),

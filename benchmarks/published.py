@@ -18,6 +18,7 @@ _KDVAE = "k-DVAE 2020, Table 2"
 _TZOREFF = "Tzoreff et al. 2018, Table 2"
 _PRETRAINED = "Tzoreff et al. 2018, section 4, at least"
 _LIM = "Lim 2024, Table 2"
+_MORAIS = "Toscano Morais 2021, Table 4.4"
 _VARDAKAS = "Vardakas 2021, Tables 6.10 and 6.11"
 
 # Accuracies and NMI in Tables 6.10 and 6.11 of Vardakas (2021), a column for every data set.
@@ -71,6 +72,11 @@ PUBLISHED: dict[str, dict[str, Published]] = {
     "dcan": {"mnist": Published(0.8565, _LIM)},
     "dcan-literal": {"mnist": Published(0.8565, _LIM)},
     "abc": {"mnist": Published(0.760, _LIM)},
+    "moedc": {
+        "mnist": Published(0.974, _MORAIS),
+        "fashion-mnist": Published(0.68, _MORAIS),
+        "cifar10": Published(0.328, _MORAIS),
+    },
     "clustergan-conv": {"mnist": Published(0.95, "Mukherjee et al. 2019, purity, best of 5")},
     **{
         method: {

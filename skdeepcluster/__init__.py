@@ -9,6 +9,7 @@ from skdeepcluster.estimators import (
     IMLEClustering,
     KDAEClustering,
     KDVAEClustering,
+    MoEDCClustering,
     VaDEClustering,
 )
 
@@ -21,6 +22,7 @@ __all__ = [
     "IMLEClustering",
     "KDAEClustering",
     "KDVAEClustering",
+    "MoEDCClustering",
     "VaDEClustering",
 ]
 __version__ = "0.1.0"

@@ -14,6 +14,7 @@ from skdeepcluster import (
     IMLEClustering,
     KDAEClustering,
     KDVAEClustering,
+    MoEDCClustering,
     VaDEClustering,
 )
 from skdeepcluster.base import DeepClusterer
@@ -59,6 +60,16 @@ ESTIMATORS: dict[str, DeepClusterer] = {
     "kdae": KDAEClustering(3, **NETWORKS, init="kmeans"),
     "kdvae": KDVAEClustering(3, **NETWORKS, **VADE),
     "kdvae-kmeans": KDVAEClustering(3, **NETWORKS, init="kmeans"),
+    # A blob has a third of the rows, and is not split into clusters of at least a fifth.
+    "moedc": MoEDCClustering(
+        **{**AUTOENCODER, "latent_dim": None},
+        explained_variance=1.0,  # in fewer dimensions untrained codes of blobs may overlap
+        manifold_params={"n_epochs": 50},
+        min_cluster_size=0.2,
+        pretrain_epochs=20,
+        manager_epochs=10,
+        max_epochs=10,
+    ),
     "vade": VaDEClustering(3, **AUTOENCODER, pretrain_epochs=20, max_epochs=10),
 }
 

@@ -8,7 +8,7 @@ import pytest
 import torch
 from torch import nn
 
-from skdeepcluster.networks import make_decoder, make_encoder, make_grouped
+from skdeepcluster.networks import make_decoder, make_encoder, make_grouped, slots
 
 SHAPES = [(16,), (1, 8, 8), (3, 5, 7), (2, 1, 9)]
 
@@ -84,3 +84,10 @@ def test_layers_without_bias():
 def test_what_cannot_be_grouped_is_refused(networks, message):
     with pytest.raises(ValueError, match=message):
         make_grouped(networks)
+
+
+def testslots_hold_every_row_once():
+    winner = torch.tensor([2, 0, 2, 2, 0])
+    index, place = slots(winner, 3)
+    assert index.shape == (3, 3)
+    assert index[winner, place].tolist() == [0, 1, 2, 3, 4]

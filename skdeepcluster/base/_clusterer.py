@@ -54,6 +54,7 @@ OPTIMIZERS: dict[Any, Callable[..., torch.optim.Optimizer]] = {
 class _Fit:
     """What the stages of one fit share."""
 
+    rows: Any  # those of positive weight, in the user's units
     seed: int
     scaling: Scaling
     checkpoint: Checkpoint | None
@@ -96,7 +97,7 @@ class DeepClusterer(FittedClusterer):
         self,
         *,
         n_clusters: int | None,
-        latent_dim: int,
+        latent_dim: int | None,
         hidden_layer_sizes: Sequence[int] | str | None,
         encoder: Callable[[tuple[int, ...]], nn.Module] | None,
         decoder: Callable[[tuple[int, ...]], nn.Module] | None,
@@ -115,7 +116,7 @@ class DeepClusterer(FittedClusterer):
         verbose: int,
     ):
         self.n_clusters: Any = n_clusters  # an int, where a method does not find it
-        self.latent_dim = latent_dim
+        self.latent_dim: Any = latent_dim  # likewise
         self.hidden_layer_sizes: Any = hidden_layer_sizes  # a name, where a method has presets
         self.encoder = encoder
         self.decoder = decoder
@@ -187,7 +188,7 @@ class DeepClusterer(FittedClusterer):
         checkpoint = self._open_checkpoint(rows, positive)
         seed = checkpoint.seed if checkpoint else self._draw_seed()
         scaling = fit_scaling(rows, self.scaling, self._input_shape, positive)
-        self._fitting = _Fit(seed, scaling, checkpoint)
+        self._fitting = _Fit(rows, seed, scaling, checkpoint)
         try:
             with seeded(seed, device), torch.inference_mode(False):
                 self.module_ = self._fit(self._table(rows, positive))

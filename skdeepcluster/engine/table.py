@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import warnings
 from collections.abc import Callable, Iterator
 from itertools import pairwise
@@ -59,6 +60,25 @@ class Table(Dataset):
         here = rows.to(self.device)
         columns = {name: column.index_select(0, here) for name, column in self.columns.items()}
         return {"X": self._read(rows, here), "rows": here, **columns}
+
+    def subset(self, rows: Tensor) -> Table:
+        """Return a table of the given rows alone, which reads them from here.
+
+        Parameters
+        ----------
+        rows : Tensor of int of shape (n_rows,)
+            Numbers of rows, on the CPU.
+
+        Returns
+        -------
+        table : Table
+            Its columns are copies.
+        """
+        here, part = rows.to(self.device), copy.copy(self)
+        part.columns = {name: column[here] for name, column in self.columns.items()}
+        part._n_rows = len(rows)
+        part._read = lambda some, some_here: self._read(rows[some], here[some_here])
+        return part
 
     def array(self, name: str) -> np.ndarray | None:
         """Return a column as an array, or None if there is no such column."""

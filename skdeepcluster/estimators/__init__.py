@@ -8,6 +8,7 @@ from skdeepcluster.estimators.discriminative import DiscriminativeClustering
 from skdeepcluster.estimators.imle import IMLEClustering
 from skdeepcluster.estimators.kdae import KDAEClustering
 from skdeepcluster.estimators.kdvae import KDVAEClustering
+from skdeepcluster.estimators.moedc import MoEDCClustering
 from skdeepcluster.estimators.vade import VaDEClustering
 
 __all__ = [
@@ -19,5 +20,6 @@ __all__ = [
     "IMLEClustering",
     "KDAEClustering",
     "KDVAEClustering",
+    "MoEDCClustering",
     "VaDEClustering",
 ]

@@ -20,6 +20,7 @@ from skdeepcluster.engine.model import Model
 from skdeepcluster.engine.table import Batch, Table
 from skdeepcluster.engine.trainer import Trainer
 from skdeepcluster.estimators.vade import LOG_VARIANCES, Observation
+from skdeepcluster.networks import slots
 from skdeepcluster.objectives import gaussian_kl_divergence
 from skdeepcluster.scaling import Scaling
 
@@ -99,7 +100,7 @@ class KAutoencoders(Model):
             winner = torch.where(winner < 0, best, winner)
         won = torch.bincount(winner, minlength=self.n_networks)
         self.wins, self.idle = self.wins + won, won == 0
-        index, place = _slots(winner, self.n_networks)
+        index, place = slots(winner, self.n_networks)
         network = torch.arange(self.n_networks, device=rows.device)[:, None]
         terms = self._terms(rows[index], noise[network, index])
         return {name: term[winner, place] for name, term in terms.items()}
@@ -122,18 +123,6 @@ class KAutoencoders(Model):
     def _repeated(self, rows: Tensor) -> Tensor:
         """Show the same rows to every network, without a copy."""
         return rows.expand(self.n_networks, *rows.shape)
-
-
-def _slots(winner: Tensor, n_networks: int) -> tuple[Tensor, Tensor]:
-    """Return which rows each network won, padded to one length, and the place of every row there.
-
-    The padding repeats row 0 and is never read back.
-    """
-    won = F.one_hot(winner, n_networks)
-    place = (won.cumsum(0) * won).sum(1) - 1
-    index = winner.new_zeros(n_networks, int(won.sum(0).max()))
-    index[winner, place] = torch.arange(len(winner), device=winner.device)
-    return index, place
 
 
 def hold(trainer: Trainer, table: Table, labels: NDArray[np.integer[Any]]) -> None:

@@ -18,8 +18,9 @@ from typing import Any, ClassVar
 import numpy as np
 import torch
 from numpy.typing import ArrayLike, NDArray
+from sklearn.base import ClusterMixin
 from sklearn.cluster import KMeans
-from sklearn.utils._param_validation import Interval, StrOptions
+from sklearn.utils._param_validation import HasMethods, Interval, StrOptions
 from torch import Tensor, nn
 from torch.nn import functional as F
 
@@ -29,6 +30,7 @@ from skdeepcluster.engine.schedule import Phase, Refresh, Turn
 from skdeepcluster.engine.table import Batch, Table, tiled
 from skdeepcluster.estimators.kautoencoders import KAutoencoders, hold, release
 from skdeepcluster.estimators.vade import VaDE, vade_phases
+from skdeepcluster.heads import fit_labels
 from skdeepcluster.networks import make_decoder, make_encoder, make_grouped
 from skdeepcluster.scaling import Mode, Scaling
 
@@ -45,9 +47,12 @@ class KDVAEClustering(DeepClusterer):
     ----------
     n_clusters : int, default=8
         Number of networks k.
-    init : {"vade", "kmeans"} or array-like of shape (n_samples,), default="vade"
+    init : {"vade", "kmeans"}, clusterer or array-like of shape (n_samples,), default="vade"
         First clusters. "vade" trains VaDE and runs k-means on its codes, as the paper does;
-        "kmeans" runs it on the scaled rows, of which it takes a dense copy; labels in
+        "kmeans" runs it on the scaled rows, of which it takes a dense copy. A scikit-learn
+        clusterer, or one of this package, is cloned and fitted to the rows as they are; its
+        `n_clusters` and `random_state` are set if it left them at their defaults, and
+        ``FrozenEstimator(clusterer)`` is one that is fitted already and predicts. Labels in
         0..n_clusters-1, such as another clusterer's ``labels_``, are taken as they are, and -1
         leaves a row free.
     vade_pretrain_epochs : int, default=50
@@ -143,7 +148,7 @@ class KDVAEClustering(DeepClusterer):
 
     _parameter_constraints: ClassVar[dict[str, list[Any]]] = {
         **DeepClusterer._parameter_constraints,
-        "init": [StrOptions({"vade", "kmeans"}), "array-like"],
+        "init": [StrOptions({"vade", "kmeans"}), HasMethods(["fit"]), "array-like"],
         "vade_pretrain_epochs": [Interval(Integral, 0, None, closed="left")],
         "vade_epochs": [Interval(Integral, 0, None, closed="left")],
         "pretrain_epochs": [Interval(Integral, 0, None, closed="left")],
@@ -155,7 +160,7 @@ class KDVAEClustering(DeepClusterer):
         self,
         n_clusters: int = 8,
         *,
-        init: str | ArrayLike = "vade",
+        init: str | ClusterMixin | ArrayLike = "vade",
         vade_pretrain_epochs: int = 50,
         vade_epochs: int = 100,
         pretrain_epochs: int = 10,
@@ -239,16 +244,21 @@ class KDVAEClustering(DeepClusterer):
 
     def _first_labels(self, table: Table) -> NDArray[np.integer[Any]]:
         """Return the clusters that training starts from."""
+        seed, weight = self._fitting.seed, table.array("weight")
+        if hasattr(self.init, "fit"):
+            rows = self._fitting.rows
+            labels = fit_labels(self.init, rows, self.n_clusters, sample_weight=weight, seed=seed)
+            return _checked_labels(labels, len(table), self.n_clusters)
         if not isinstance(self.init, str):
             return _checked_labels(self.init, len(table), self.n_clusters)
         if self.init == "vade":
-            phases = vade_phases(self.vade_pretrain_epochs, self.vade_epochs, self._fitting.seed)
+            phases = vade_phases(self.vade_pretrain_epochs, self.vade_epochs, seed)
             model: Any = self._train("vade", self._make_vade, phases, table)
         else:
             model = _scaled_rows(self._fitting.scaling)
-        kmeans = KMeans(self.n_clusters, n_init=10, random_state=self._fitting.seed)
+        kmeans = KMeans(self.n_clusters, n_init=10, random_state=seed)
         codes = tiled(model, table).cpu().numpy()
-        return kmeans.fit(codes, sample_weight=table.array("weight")).labels_
+        return kmeans.fit(codes, sample_weight=weight).labels_
 
     def _log_memberships(self, batch: Batch) -> Tensor:
         return self.module_(batch, "scores")

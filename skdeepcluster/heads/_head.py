@@ -12,6 +12,7 @@ from numpy.typing import ArrayLike, NDArray
 from sklearn.base import ClusterMixin, clone
 from sklearn.cluster import AgglomerativeClustering, KMeans
 from sklearn.exceptions import ConvergenceWarning
+from sklearn.frozen import FrozenEstimator
 from sklearn.mixture import GaussianMixture
 from sklearn.utils import check_array, check_consistent_length, check_random_state
 from sklearn.utils.metaestimators import available_if
@@ -100,7 +101,8 @@ def make_head(
     manifold_params : mapping, default=None
         UMAP's parameters that override ``n_neighbors=20, min_dist=0``, the dimension and the seed.
     head_params : mapping, default=None
-        Parameters of the clusterer that override its settings above.
+        Parameters of the clusterer that override its settings above. A `min_cluster_size` that is a
+        float is a share of the rows that the clusterer sees, but at least 5 of them.
     random_state : int, RandomState instance or None, default=None
         Seeds everything random. None draws from numpy's global generator.
 
@@ -276,7 +278,10 @@ class ClusteringHead:
             clusterer = HEADS[self.head].build(rows, self.n_clusters, seed)
         else:
             clusterer = _filled_in(self.head, self.n_clusters, seed)
-        return clusterer.set_params(**self.head_params)
+        params = dict(self.head_params)
+        if isinstance(share := params.get("min_cluster_size"), float):
+            params["min_cluster_size"] = max(5, int(share * len(rows)))
+        return clusterer.set_params(**params)
 
     def _subsample(self, n_rows: int, seed: int) -> NDArray[np.intp]:
         """Return the rows that the clusterer sees, in order."""
@@ -295,6 +300,50 @@ class ClusteringHead:
 def _as_codes(codes: ArrayLike, min_rows: int = 1) -> Array:
     """Validate codes; in float64, so that one code has one result whatever type it comes in."""
     return check_array(codes, dtype=np.float64, ensure_min_samples=min_rows)
+
+
+def fit_labels(
+    clusterer: ClusterMixin,
+    rows: Any,
+    n_clusters: int | None = None,
+    *,
+    sample_weight: ArrayLike | None = None,
+    seed: int = 0,
+) -> NDArray[Any]:
+    """Fit a clone of a clusterer, and return what it says of the rows themselves.
+
+    Parameters
+    ----------
+    clusterer : clusterer
+        A scikit-learn clusterer or mixture. The clone's `n_clusters` (or `n_components`) and
+        `random_state` are set if the instance left them at their defaults. A `FrozenEstimator` is
+        fitted already, and only predicts.
+    rows : {array-like, sparse matrix} of shape (n_samples, n_features)
+        Rows.
+    n_clusters : int, default=None
+        Number of clusters; None leaves it to the clusterer.
+    sample_weight : array-like of shape (n_samples,), default=None
+        Weights, for clusterers that take them.
+    seed : int, default=0
+        Seed.
+
+    Returns
+    -------
+    labels : ndarray of shape (n_samples,)
+        The clone's prediction, or its `labels_` if it cannot predict.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from sklearn.cluster import AgglomerativeClustering
+    >>> fit_labels(AgglomerativeClustering(), np.array([[0.0], [1], [8], [9]]), 2)
+    array([1, 1, 0, 0])
+    """
+    weights = np.ones(rows.shape[0]) if sample_weight is None else np.asarray(sample_weight, float)
+    if isinstance(clusterer, FrozenEstimator):
+        return np.asarray(clusterer.predict(rows))
+    fitted = _fit(_filled_in(clusterer, n_clusters, seed), rows, weights)
+    return np.asarray(fitted.predict(rows) if hasattr(fitted, "predict") else fitted.labels_)
 
 
 def _fit(clusterer: Any, rows: Array, weights: Array) -> Any:

@@ -1,6 +1,6 @@
 """Encoders, decoders and critics, one at a time or many in one computation."""
 
-from ._grouped import make_grouped
+from ._grouped import make_grouped, slots
 from ._networks import make_critic, make_decoder, make_encoder, make_mlp
 from ._pooled import make_pooled_decoder, make_pooled_encoder
 
@@ -12,4 +12,5 @@ __all__ = [
     "make_mlp",
     "make_pooled_decoder",
     "make_pooled_encoder",
+    "slots",
 ]

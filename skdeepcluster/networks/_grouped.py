@@ -53,6 +53,37 @@ def make_grouped(networks: Sequence[nn.Module]) -> nn.Sequential:
     return nn.Sequential(*map(_joined, zip(*chains, strict=True)))
 
 
+def slots(member: Tensor, n_networks: int) -> tuple[Tensor, Tensor]:
+    """Deal rows out to networks, padded to one length, so that each computes its own rows alone.
+
+    Parameters
+    ----------
+    member : Tensor of int of shape (n,)
+        The network of every row.
+    n_networks : int
+        Number of networks k.
+
+    Returns
+    -------
+    index : Tensor of int of shape (k, n_most)
+        The rows of every network. The padding repeats row 0 and is never read back.
+    place : Tensor of int of shape (n,)
+        The place of every row among those of its network: ``index[member, place]`` counts 0, 1, ...
+
+    Examples
+    --------
+    >>> import torch
+    >>> slots(torch.tensor([1, 0, 1]), 2)
+    (tensor([[1, 0],
+            [0, 2]]), tensor([0, 0, 1]))
+    """
+    own = F.one_hot(member, n_networks)
+    place = (own.cumsum(0) * own).sum(1) - 1
+    index = member.new_zeros(n_networks, int(own.sum(0).max()))
+    index[member, place] = torch.arange(len(member), device=member.device)
+    return index, place
+
+
 def _joined(layers: Sequence[nn.Module]) -> nn.Module:
     """Return one layer for the same layer of each network."""
     first = layers[0]

@@ -152,6 +152,23 @@ def test_tiles_are_not_kept():
     assert len(seen) == 5
 
 
+@pytest.mark.parametrize("layout", [np.ascontiguousarray, sparse.csr_array])
+def test_a_subset_reads_its_rows_from_the_whole(X, layout):
+    rows = torch.tensor([20, 3, 7])
+    whole = Table(layout(X), weight=torch.arange(N).float())
+    part = whole.subset(rows)
+    assert len(part) == 3
+    batch = part.batch(torch.tensor([2, 0]))
+    assert torch.equal(batch["X"], torch.from_numpy(X)[[7, 20]])
+    assert batch["weight"].tolist() == [7, 20]
+    assert batch["rows"].tolist() == [2, 0]
+    part.columns["label"] = torch.zeros(3)
+    part.columns["weight"].zero_()
+    assert set(whole.columns) == {"weight"} and len(whole) == N
+    assert whole.array("weight").tolist() == list(range(N))
+    assert torch.equal(read(part.subset(torch.tensor([1]))), torch.from_numpy(X)[[3]])
+
+
 def test_tiles_are_calculated_without_gradients():
     weight = torch.ones(WIDTH, requires_grad=True)
     assert not tiled(lambda batch: batch["X"] @ weight, Table(make_rows(N))).requires_grad

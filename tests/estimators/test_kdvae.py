@@ -7,19 +7,22 @@ import math
 import numpy as np
 import pytest
 import torch
-from sklearn.cluster import KMeans
+from scipy import sparse
+from sklearn.base import clone
+from sklearn.cluster import AgglomerativeClustering, KMeans
 from sklearn.exceptions import ConvergenceWarning
+from sklearn.frozen import FrozenEstimator
 from sklearn.metrics import adjusted_rand_score
 from torch import nn
 from torch.distributions import Bernoulli, Normal, kl_divergence
 
-from skdeepcluster import KDAEClustering, KDVAEClustering
+from skdeepcluster import AutoencoderClustering, KDAEClustering, KDVAEClustering
 from skdeepcluster.datasets import load_digits
 from skdeepcluster.engine.callbacks import HoldIdle
 from skdeepcluster.engine.schedule import Phase, Turn
 from skdeepcluster.engine.table import Table
 from skdeepcluster.engine.trainer import Trainer
-from skdeepcluster.estimators.kautoencoders import KAutoencoders, _slots, hold, release
+from skdeepcluster.estimators.kautoencoders import KAutoencoders, hold, release
 from skdeepcluster.metrics import clustering_accuracy
 from skdeepcluster.networks import make_decoder, make_encoder, make_grouped
 from skdeepcluster.scaling import Scaling
@@ -129,13 +132,6 @@ def test_held_rows_train_the_network_that_holds_them():
     assert model.encoder[0].weight.grad[[0, 3]].flatten(1).any(1).all()
 
 
-def test_slots_hold_every_row_once():
-    winner = torch.tensor([2, 0, 2, 2, 0])
-    index, place = _slots(winner, 3)
-    assert index.shape == (3, 3)
-    assert index[winner, place].tolist() == [0, 1, 2, 3, 4]
-
-
 def test_bfloat16_trains_the_winners_after_they_were_scored():
     """Autocast remembers weights that were cast without gradients."""
     *_, model = separate()
@@ -207,6 +203,49 @@ def test_labels_are_taken_as_a_start(blobs):
     assert adjusted_rand_score(labels, model.labels_) == 1
     np.testing.assert_array_equal(model.labels_, labels)  # numbered alike
     assert {r["stage"] for r in model.history_} == {"networks"}
+
+
+@pytest.mark.parametrize("init", [KMeans(), AgglomerativeClustering()], ids=str)
+def test_a_clusterer_is_cloned_fitted_and_given_the_number_of_clusters(blobs, init):
+    """One that predicts, and one that has labels alone; dense and sparse."""
+    model = KDVAEClustering(3, **{**SMALL, "init": init})
+    assert adjusted_rand_score(blobs[1], clone(model).fit(blobs[0]).labels_) > 0.9
+    assert not hasattr(init, "labels_")
+    if isinstance(init, KMeans):
+        sparse_rows = sparse.csr_array(blobs[0])
+        model.set_params(init__n_init=2, scaling="standard").fit(sparse_rows)
+        assert adjusted_rand_score(blobs[1], model.labels_) > 0.9
+
+
+def test_a_clusterer_of_the_package_starts_with_the_weights_of_the_rows(blobs):
+    seen = []
+
+    class Weighted(AutoencoderClustering):
+        def fit(self, X, y=None, sample_weight=None):
+            seen.append((X, sample_weight))
+            return super().fit(X, y, sample_weight)
+
+    keep = np.arange(150) % 3 > 0
+    init = Weighted(
+        3, latent_dim=2, hidden_layer_sizes=(32,), max_epochs=20, lr=1e-2, batch_size=32
+    )
+    model = KDVAEClustering(3, **{**SMALL, "init": init})
+    model.fit(blobs[0], sample_weight=keep * 5.0)
+    (found,) = seen
+    np.testing.assert_array_equal(found[0], blobs[0][keep])
+    np.testing.assert_allclose(found[1], 1)
+    assert adjusted_rand_score(blobs[1], model.labels_) > 0.9
+
+
+def test_a_frozen_clusterer_predicts(blobs):
+    fitted = KMeans(3, n_init=1, random_state=5).fit(blobs[0][:50])
+    model = KDVAEClustering(3, **{**SMALL, "init": FrozenEstimator(fitted)}).fit(blobs[0])
+    np.testing.assert_array_equal(model.labels_, fitted.predict(blobs[0]))
+
+
+def test_a_clusterer_that_finds_too_many_is_refused(blobs):
+    with pytest.raises(ValueError, match=r"labels in 0\.\.2.*got 0\.\.4"):
+        KDVAEClustering(3, **{**SMALL, "init": KMeans(5)}).fit(blobs[0])
 
 
 @pytest.mark.parametrize(

@@ -1,12 +1,14 @@
 """What a head takes, and what it refuses."""
 
 import pickle
+import warnings
 
 import numpy as np
 import pytest
 from head_laws import N_CLUSTERS, assert_laws, fitted
 from sklearn.base import BaseEstimator
 from sklearn.cluster import AgglomerativeClustering, KMeans
+from sklearn.exceptions import ConvergenceWarning
 from sklearn.metrics import adjusted_rand_score
 
 from skdeepcluster.heads import HEADS, make_head
@@ -31,6 +33,17 @@ def test_head_params_override(blobs):
     assert head.n_clusters_ == N_CLUSTERS
     with pytest.raises(ValueError, match="Invalid parameter"):
         fitted("kmeans", blobs[0], head_params={"n_inits": 3})
+
+
+def test_the_smallest_cluster_may_be_a_share_of_the_rows(blobs):
+    for size, expected in ((0.1, N_CLUSTERS), (0.6, 0)):
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", ConvergenceWarning)
+            head = fitted("hdbscan", blobs[0], None, head_params={"min_cluster_size": size})
+        assert head.n_clusters_ == expected
+    same = fitted("hdbscan", blobs[0], None, head_params={"min_cluster_size": len(blobs[0]) // 5})
+    share = fitted("hdbscan", blobs[0], None, head_params={"min_cluster_size": 0.2})
+    np.testing.assert_array_equal(share.labels_, same.labels_)
 
 
 def test_many_rows_are_subsampled(blobs, new_codes, monkeypatch):

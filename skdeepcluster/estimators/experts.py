@@ -1,0 +1,175 @@
+"""What MoEDC trains: a variational autoencoder, one with a manager, and then its experts."""
+
+from __future__ import annotations
+
+from typing import Self
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from skdeepcluster.engine.model import Model
+from skdeepcluster.engine.table import Batch, Table
+from skdeepcluster.engine.trainer import Trainer
+from skdeepcluster.estimators.vade import LOG_VARIANCES, Observation, drawn
+from skdeepcluster.networks import make_grouped, slots
+from skdeepcluster.objectives import gaussian_kl_divergence
+from skdeepcluster.scaling import Scaling
+
+__all__ = ["ManagedAutoencoder", "MixtureOfExperts", "VariationalAutoencoder", "start_manager"]
+
+
+class VariationalAutoencoder(Model):
+    """An encoder q(z | x), a decoder p(x | z), and N(0, I) as the prior."""
+
+    def __init__(self, scaling: Scaling, encoder: nn.Module, decoder: nn.Module, *networks: int):
+        super().__init__(scaling)
+        self.encoder = encoder
+        self.decoder = decoder
+        self.observation = Observation(scaling.shape, scaling.bounded, *networks)
+
+    def posterior(self, batch: Batch) -> tuple[Tensor, Tensor]:
+        """Return the mean and the log-variance of q(z | x)."""
+        mean, log_variance = self.encoder(batch["X"]).float().chunk(2, dim=1)
+        return mean, log_variance.clamp(*LOG_VARIANCES)
+
+    def codes(self, batch: Batch) -> Tensor:
+        """Return the posterior's mean."""
+        return self.posterior(batch)[0]
+
+    def negative_elbo(self, batch: Batch) -> dict[str, Tensor]:
+        """Return minus the terms of the evidence lower bound, at a code that is drawn."""
+        posterior = self.posterior(batch)
+        return self.terms(batch, drawn(*posterior), *posterior)
+
+    def terms(
+        self, batch: Batch, z: Tensor, mean: Tensor, log_variance: Tensor
+    ) -> dict[str, Tensor]:
+        """Return minus log p(x | z), and the divergence of the posterior from the prior."""
+        return {
+            "reconstruction": -self.observation.log_likelihood(self.decoder(z), batch["X"]),
+            "latent": divergence(mean, log_variance),
+        }
+
+
+def divergence(mean: Tensor, log_variance: Tensor) -> Tensor:
+    """Return KL(q(z | x) || N(0, I)) per row."""
+    zero = torch.zeros((), device=mean.device)
+    return gaussian_kl_divergence(mean, log_variance, zero, zero)
+
+
+class ManagedAutoencoder(VariationalAutoencoder):
+    """A variational autoencoder whose codes a manager sends to clusters: p(x, c)."""
+
+    def __init__(self, vae: VariationalAutoencoder, manager: nn.Sequential, n_clusters: int):
+        super().__init__(vae.scaling, vae.encoder, vae.decoder)
+        self.observation = vae.observation
+        self.manager = manager
+        self.n_clusters = n_clusters
+
+    def features(self, batch: Batch) -> Tensor:
+        """Return the manager's hidden features of the posterior's mean."""
+        return self.manager[:-1](self.codes(batch))
+
+    def terms(
+        self, batch: Batch, z: Tensor, mean: Tensor, log_variance: Tensor
+    ) -> dict[str, Tensor]:
+        """Return the terms of log p(x), and -log p(c | z) of the cluster c that was found."""
+        routing = F.cross_entropy(self.manager(z), batch["label"], reduction="none")
+        return {**super().terms(batch, z, mean, log_variance), "routing": routing}
+
+
+class MixtureOfExperts(VariationalAutoencoder):
+    """An encoder, a manager, and an expert decoder for each cluster; only the experts are trained.
+
+    A code is the posterior's mean, beside a one-hot of the expert to whom the manager sends it.
+
+    Parameters
+    ----------
+    managed : ManagedAutoencoder
+        Whose encoder and manager are kept as they are, and whose decoder every expert starts as.
+    """
+
+    idle: Tensor
+
+    def __init__(self, managed: ManagedAutoencoder):
+        n_experts = managed.n_clusters
+        decoder = make_grouped([managed.decoder] * n_experts)
+        super().__init__(managed.scaling, managed.encoder, decoder, n_experts)
+        self.manager = managed.manager
+        self.n_experts = n_experts
+        for own, learned in zip(
+            self.observation.parameters(), managed.observation.parameters(), strict=True
+        ):
+            own.data.copy_(learned.data)
+        self.register_buffer("idle", torch.zeros(n_experts, dtype=torch.bool), persistent=False)
+
+    def groups(self) -> dict[str, list[nn.Parameter]]:
+        """Return what is trained: the experts."""
+        return {"experts": [*self.decoder.parameters(), *self.observation.parameters()]}
+
+    def train(self, mode: bool = True) -> Self:
+        """Keep the encoder as it is: batch statistics would move codes, and so labels."""
+        super().train(mode)
+        self.encoder.eval()
+        return self
+
+    def log_memberships(self, batch: Batch) -> Tensor:
+        """Return log p(c | z) at the posterior's mean, shape (n, k)."""
+        return self.manager(self.posterior(batch)[0]).log_softmax(1)
+
+    def codes(self, batch: Batch) -> Tensor:
+        """Return the posterior's mean and who the expert is."""
+        mean, _ = self.posterior(batch)
+        return torch.cat([mean, F.one_hot(self.manager(mean).argmax(1), self.n_experts)], 1)
+
+    def decode(self, codes: Tensor) -> Tensor:
+        """Return the expected rows of codes, each by its own expert."""
+        mean, expert = codes[:, : -self.n_experts], codes[:, -self.n_experts :].argmax(1)
+        rows = self.observation.mean(self._outputs(mean))
+        return rows[expert, torch.arange(len(expert), device=expert.device)]
+
+    def routed(self, batch: Batch) -> dict[str, Tensor]:
+        """Return -log p_c(x | z), where c is the expert to whom the manager sends the row."""
+        with torch.no_grad():
+            mean, log_variance = self.posterior(batch)
+            expert = self.manager(mean).argmax(1)
+            z = drawn(mean, log_variance)
+        self.idle = torch.bincount(expert, minlength=self.n_experts) == 0
+        index, place = slots(expert, self.n_experts)
+        likelihood = self.observation.log_likelihood(self.decoder(z[index]), batch["X"][index])
+        return {"reconstruction": -likelihood[expert, place]}
+
+    def elbo(self, batch: Batch) -> Tensor:
+        """Return the bound of the whole mixture, with its expectation taken at the mean."""
+        mean, log_variance = self.posterior(batch)
+        likelihood = self.observation.log_likelihood(self._outputs(mean), batch["X"])
+        joint = likelihood.T + self.manager(mean).log_softmax(1)
+        return joint.logsumexp(1) - divergence(mean, log_variance)
+
+    def _outputs(self, z: Tensor) -> Tensor:
+        """Return what every expert makes of codes, shape (k, n, ...).
+
+        In inference all experts decode all codes: a row's result must not depend on its company.
+        """
+        return self.decoder(z.expand(self.n_experts, *z.shape))
+
+
+def start_manager(trainer: Trainer, table: Table, labels: NDArray[np.intp]) -> None:
+    """Start the manager as the nearest mean of its hidden features.
+
+    So its clusters are useful even where it is not trained, after Ctrl-C.
+    """
+    label = torch.from_numpy(labels).to(table.device)
+    features = trainer.encode(table, "features")
+    last = trainer.model.manager[-1]
+    member = F.one_hot(label, last.out_features).float()
+    if "weight" in table.columns:
+        member = member * table.columns["weight"][:, None]
+    means = member.T @ features / member.sum(0)[:, None]
+    spread = (features - means[label]).square().mean().clamp_min(1e-6)
+    last.weight.data.copy_(means / spread)
+    last.bias.data.copy_(-means.square().sum(1) / (2 * spread))
+    table.columns["label"] = label

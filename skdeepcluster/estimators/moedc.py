@@ -1,0 +1,369 @@
+r"""Mixture of experts for deep clustering: clusters found, then a decoder for each.
+
+.. math:: z \sim \mathcal N(0, I), \qquad c \mid z \sim \mathrm{Categorical}(\pi(z)), \qquad
+          x \mid c, z \sim p_c(x | z)
+
+The manager :math:`\pi` learns the clusters that UMAP and HDBSCAN find among the codes of a
+variational autoencoder, whose width principal components choose; then each expert :math:`p_c`
+learns the rows that the manager sends it (Toscano Morais 2021, end of section 2.3).
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Sequence
+from functools import partial
+from numbers import Integral, Real
+from typing import Any, ClassVar
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from sklearn.decomposition import PCA
+from sklearn.utils._param_validation import Interval, RealNotInt
+from torch import Tensor, nn
+
+from skdeepcluster.base import DeepClusterer
+from skdeepcluster.engine.callbacks import HoldIdle
+from skdeepcluster.engine.schedule import Phase, Turn, one_cycle
+from skdeepcluster.engine.table import Batch, Table, tiled
+from skdeepcluster.estimators.experts import (
+    ManagedAutoencoder,
+    MixtureOfExperts,
+    VariationalAutoencoder,
+    start_manager,
+)
+from skdeepcluster.heads import make_head
+from skdeepcluster.networks import make_grouped, make_mlp
+from skdeepcluster.scaling import Mode
+
+__all__ = ["MoEDCClustering"]
+
+MANAGER_WIDTH = 100  # of the manager's hidden layer
+PCA_ENTRIES = 10_000_000  # numbers that the principal components are computed from at most
+
+
+class MoEDCClustering(DeepClusterer):
+    r"""Mixture of experts for deep clustering (MoEDC).
+
+    Finds the width of the code by principal components and the clusters by UMAP and HDBSCAN among
+    the codes of a variational autoencoder, which then trains on without what is noise. A manager
+    learns the clusters, and sends every row to a decoder that is an expert for its cluster.
+
+    Parameters
+    ----------
+    n_clusters : int or None, default=None
+        None lets HDBSCAN find the number of clusters, and noise. An integer puts a Gaussian
+        mixture of as many components in its place, which knows no noise.
+    latent_dim : int or None, default=None
+        Width of the code. None takes as many principal components of the scaled rows as it takes
+        to explain `explained_variance`. `transform` returns the code, and after it a column per
+        expert that is 1 for the row's own.
+    explained_variance : float, default=0.8
+        With ``latent_dim=None``, the share of the variance to explain, in (0, 1].
+    max_latent_dim : int, default=50
+        With ``latent_dim=None``, the largest width.
+    manifold_params : dict, default=None
+        Further parameters of UMAP, in place of 20 neighbours and ``min_dist=0``.
+    min_cluster_size : int or float, default=0.02
+        With ``n_clusters=None``, the fewest rows of a cluster of HDBSCAN's: an integer is their
+        number, at least 2, a float below 1 a share of the rows, but at least 5 of them.
+    latent_weight : float, default=0.1
+        Weight of the codes' divergence from the prior against the reconstruction. 1 trains on the
+        evidence lower bound, whose codes may hold too little of a row to tell clusters apart.
+    pretrain_epochs : int, default=50
+        Epochs of the variational autoencoder before the clusters are found.
+    manager_epochs : int, default=20
+        Epochs in which it trains on without the noise, and the manager with it.
+    max_epochs : int, default=20
+        Epochs of the experts.
+    hidden_layer_sizes : sequence of int, default=None
+        Widths of the encoder's hidden layers; the decoders mirror them. For images, the channels
+        of the convolutions. None: 500-500-2000, or 32-64-128 channels.
+    encoder, decoder : callable, default=None
+        Return an ``nn.Module``, given the shape of one input. The encoder maps
+        (n, \*input_shape) to (n, 2 * latent_dim), mean and log-variance, so give `latent_dim`; the
+        decoder maps (n, latent_dim) back, to logits where scaled data lies in [0, 1]. The decoder
+        is a layer or an ``nn.Sequential`` of linear, convolutional and elementwise layers.
+    image_shape : tuple of int, default=None
+        (channels, height, width) of flattened rows. 3-d and 4-d arrays say it themselves.
+    scaling : {"auto", "minmax", "standard"} or None, default="auto"
+        How rows are scaled for the networks. "auto" leaves data in [0, 1] alone, divides uint8 by
+        255 and sparse data by its largest magnitude, and standardises the rest. Scaled data in
+        [0, 1] is modelled by Bernoulli variables, other data by Gaussians.
+    batch_size : int, default=256
+        Rows per update.
+    lr : float, default=1e-3
+        Peak of the one-cycle learning rate of every phase.
+    optimizer : {"adam", "adamw", "rmsprop", "sgd"} or callable, default="adam"
+        A callable takes parameters and ``lr``.
+    device : str or torch.device, default="auto"
+        "auto" is "cuda", else "mps", else "cpu".
+    precision : {"float32", "bfloat16"}, default="float32"
+        bfloat16 speeds up training where the hardware has it.
+    checkpoint : str or path, default=None
+        A file in which the fit saves its progress and from which it continues after a crash.
+    callbacks : sequence of skorch callbacks, default=None
+        Copied, and called during training.
+    trainer_params : dict, default=None
+        Further parameters of skorch's net, such as ``{"optimizer__weight_decay": 1e-5}``.
+    random_state : int, RandomState or None, default=None
+        An integer gives the same result every time on one device.
+    verbose : int, default=0
+        1 shows a progress bar, 2 a line per epoch.
+
+    Attributes
+    ----------
+    labels_ : ndarray of shape (n_samples,)
+        Cluster of every training row, by the manager, who knows no noise.
+    noise_ : ndarray of bool of shape (n_samples,)
+        Training rows that HDBSCAN held to be noise, and from which the manager did not learn.
+        False for rows of weight 0, which it did not see.
+    n_clusters_ : int
+        Number of clusters that have members.
+    latent_dim_ : int
+        Width of the code, without the columns of the experts.
+    cluster_centers_ : ndarray of shape (n_clusters_, latent_dim_ + n_experts)
+        Mean code of every cluster.
+    module_ : MixtureOfExperts
+        The trained networks.
+    history_ : list of dict
+        Stage, phase, epoch, loss terms and seconds of every epoch.
+    device_ : str
+        Where the networks are.
+    n_iter_ : int
+        Epochs trained, in all stages.
+    n_features_in_ : int
+        Number of features of a row.
+    feature_names_in_ : ndarray of shape (n_features_in_,)
+        Names of the columns, if the data had any.
+
+    Warns
+    -----
+    ConvergenceWarning
+        When HDBSCAN finds one cluster or none. All rows are then one cluster.
+
+    See Also
+    --------
+    AutoencoderClustering : With ``manifold="umap", head="hdbscan"``, the clusters alone, and labels
+        of noise.
+    KDVAEClustering : Encoders too are experts, and rows choose theirs by the bound.
+
+    References
+    ----------
+    Toscano Morais, *Hierarchical relativistic Wasserstein autoencoder-GAN for deep clustering*, MSc
+    thesis, 2021, end of section 2.3.
+    Jacobs, Jordan, Nowlan & Hinton, *Adaptive mixtures of local experts*, Neural Computation 1991.
+
+    Examples
+    --------
+    >>> from sklearn.datasets import make_blobs
+    >>> from skdeepcluster import MoEDCClustering
+    >>> X, _ = make_blobs(200, n_features=6, centers=3, random_state=0)
+    >>> model = MoEDCClustering(
+    ...     min_cluster_size=0.2,
+    ...     hidden_layer_sizes=(32,),
+    ...     batch_size=32,
+    ...     lr=1e-2,
+    ...     pretrain_epochs=20,
+    ...     max_epochs=5,
+    ...     random_state=0,
+    ... ).fit(X)
+    >>> model.n_clusters_, model.latent_dim_
+    (3, 2)
+    >>> rows, labels = model.sample(4, cluster=2, random_state=0)
+    >>> rows.shape, model.predict_proba(X).shape
+    ((4, 6), (200, 3))
+    """
+
+    _parameter_constraints: ClassVar[dict[str, list[Any]]] = {
+        **DeepClusterer._parameter_constraints,
+        "n_clusters": [Interval(Integral, 1, None, closed="left"), None],
+        "latent_dim": [Interval(Integral, 1, None, closed="left"), None],
+        "explained_variance": [Interval(Real, 0, 1, closed="right")],
+        "max_latent_dim": [Interval(Integral, 1, None, closed="left")],
+        "manifold_params": [dict, None],
+        "min_cluster_size": [
+            Interval(Integral, 2, None, closed="left"),
+            Interval(RealNotInt, 0, 1, closed="neither"),
+        ],
+        "latent_weight": [Interval(Real, 0, None, closed="left")],
+        "pretrain_epochs": [Interval(Integral, 0, None, closed="left")],
+        "manager_epochs": [Interval(Integral, 0, None, closed="left")],
+    }
+
+    def __init__(
+        self,
+        n_clusters: int | None = None,
+        *,
+        latent_dim: int | None = None,
+        explained_variance: float = 0.8,
+        max_latent_dim: int = 50,
+        manifold_params: dict[str, Any] | None = None,
+        min_cluster_size: int | float = 0.02,
+        latent_weight: float = 0.1,
+        pretrain_epochs: int = 50,
+        manager_epochs: int = 20,
+        max_epochs: int = 20,
+        hidden_layer_sizes: Sequence[int] | None = None,
+        encoder: Callable[[tuple[int, ...]], nn.Module] | None = None,
+        decoder: Callable[[tuple[int, ...]], nn.Module] | None = None,
+        image_shape: tuple[int, int, int] | None = None,
+        scaling: Mode | None = "auto",
+        batch_size: int = 256,
+        lr: float = 1e-3,
+        optimizer: str | Callable[..., torch.optim.Optimizer] = "adam",
+        device: str | torch.device = "auto",
+        precision: str = "float32",
+        checkpoint: str | os.PathLike[str] | None = None,
+        callbacks: Sequence[Any] | None = None,
+        trainer_params: dict[str, Any] | None = None,
+        random_state: int | np.random.RandomState | None = None,
+        verbose: int = 0,
+    ):
+        super().__init__(
+            n_clusters=n_clusters,
+            latent_dim=latent_dim,
+            hidden_layer_sizes=hidden_layer_sizes,
+            encoder=encoder,
+            decoder=decoder,
+            image_shape=image_shape,
+            scaling=scaling,
+            max_epochs=max_epochs,
+            batch_size=batch_size,
+            lr=lr,
+            optimizer=optimizer,
+            device=device,
+            precision=precision,
+            checkpoint=checkpoint,
+            callbacks=callbacks,
+            trainer_params=trainer_params,
+            random_state=random_state,
+            verbose=verbose,
+        )
+        self.explained_variance = explained_variance
+        self.max_latent_dim = max_latent_dim
+        self.manifold_params = manifold_params
+        self.min_cluster_size = min_cluster_size
+        self.latent_weight = latent_weight
+        self.pretrain_epochs = pretrain_epochs
+        self.manager_epochs = manager_epochs
+
+    def _fit(self, table: Table) -> MixtureOfExperts:
+        self.latent_dim_ = int(self.latent_dim or self._find_width(table))
+        pretraining = self._phase("pretraining", self.pretrain_epochs)
+        vae = self._train("vae", self._make_vae, [pretraining], table)
+        labels = self._find_clusters(tiled(vae, table), table)
+        self.noise_ = labels < 0
+        clustered = table.subset(torch.from_numpy(np.flatnonzero(labels >= 0)))
+        start = partial(start_manager, labels=labels[labels >= 0])
+        retraining = self._phase("without noise", self.manager_epochs, start=start)
+        make_managed = partial(self._make_managed, vae, int(labels.max()) + 1)
+        managed = self._train("manager", make_managed, [retraining], clustered)
+        experts = self._phase("experts", self.max_epochs, "experts", "routed")
+        return self._train("experts", partial(MixtureOfExperts, managed), [experts], table)
+
+    def _phase(
+        self,
+        name: str,
+        epochs: int,
+        group: str = "model",
+        loss: str = "negative_elbo",
+        start: Any = None,
+    ) -> Phase:
+        turns, weights = [Turn(group, loss)], {"latent": self.latent_weight}
+        return Phase(name, turns, epochs, start=start, weights=weights, lr={group: one_cycle})
+
+    def _find_width(self, table: Table) -> int:
+        """Return the Z-finder's width, from as many rows as memory allows."""
+        seed, scaling = self._fitting.seed, self._fitting.scaling
+        size = max(3, min(len(table), PCA_ENTRIES // self.n_features_in_))
+        rows = np.random.default_rng(seed).choice(len(table), size, replace=False)
+        drawn_rows = table.subset(torch.from_numpy(np.sort(rows)))
+        scaled = tiled(lambda batch: scaling(batch["X"]).flatten(1), drawn_rows).cpu().numpy()
+        return principal_width(scaled, self.explained_variance, self.max_latent_dim, seed)
+
+    def _make_vae(self) -> VariationalAutoencoder:
+        encoder = self._make_encoder(2 * self.latent_dim_)
+        decoder = self._make_decoder(self.latent_dim_)
+        make_grouped([decoder])  # refused now rather than when the experts are due
+        return VariationalAutoencoder(self._fitting.scaling, encoder, decoder)
+
+    def _make_managed(self, vae: VariationalAutoencoder, n_clusters: int) -> ManagedAutoencoder:
+        manager = make_mlp([self.latent_dim_, MANAGER_WIDTH, n_clusters])
+        return ManagedAutoencoder(vae, manager, n_clusters)
+
+    def _find_clusters(self, codes: Tensor, table: Table) -> NDArray[np.intp]:
+        """Return the clusters among the codes, noise -1; if all is noise, one cluster."""
+        finds = self.n_clusters is None
+        head = make_head(
+            "hdbscan" if finds else "gmm",
+            self.n_clusters,
+            manifold="umap",
+            manifold_params=self.manifold_params,
+            head_params={"min_cluster_size": self.min_cluster_size} if finds else None,
+            random_state=self._fitting.seed,
+        ).fit(codes.cpu().numpy(), table.array("weight"))
+        return _numbered(head.labels_) if head.n_clusters_ else np.zeros_like(head.labels_)
+
+    def _trainer_kwargs(self) -> dict[str, Any]:
+        kwargs = super()._trainer_kwargs()
+        return {**kwargs, "callbacks": [HoldIdle(), *kwargs["callbacks"]]}
+
+    def _check_enough(self, X: Any) -> None:
+        super()._check_enough(X)
+        if X.shape[0] < 3:
+            raise ValueError(
+                "n_samples=2 is too few to look for clusters, whatever n_clusters is: UMAP takes "
+                "at least 3 rows. Pass more rows."
+            )
+
+    def _complete(self, X: Any, weight: NDArray[np.float64]) -> None:
+        seen = weight > 0
+        noise = np.zeros(len(weight), dtype=bool)
+        noise[seen] = self.noise_
+        self.noise_ = noise
+        super()._complete(X, weight)
+
+    def _n_candidates(self) -> int:
+        return self.module_.n_experts
+
+    def _log_memberships(self, batch: Batch) -> Tensor:
+        return self.module_(batch, "log_memberships")
+
+    def _score_rows(self, batch: Batch) -> Tensor:
+        return self.module_(batch, "elbo")
+
+
+def principal_width(rows: NDArray[Any], share: float, most: int, seed: int) -> int:
+    """Return the fewest principal components that explain a share of the variance (Z-finder).
+
+    Parameters
+    ----------
+    rows : ndarray of shape (n_samples, n_features)
+        Rows.
+    share : float
+        Share of the variance, in (0, 1].
+    most : int
+        The largest width.
+    seed : int
+        Seed, should the components be approximated.
+
+    Returns
+    -------
+    width : int
+        From 1 to `most`.
+    """
+    most = min(most, *rows.shape)
+    with np.errstate(invalid="ignore"):  # rows that do not vary have no shares of variance
+        pca = PCA(most, random_state=seed).fit(rows)
+    explained = pca.explained_variance_.cumsum()
+    needed = share * rows.var(axis=0, ddof=1, dtype=float).sum()
+    return min(int(np.searchsorted(explained, needed)) + 1, most)
+
+
+def _numbered(labels: NDArray[np.intp]) -> NDArray[np.intp]:
+    """Renumber clusters by their first rows: HDBSCAN's order hangs on rounding. Noise stays -1."""
+    found, first, place = np.unique(labels, return_index=True, return_inverse=True)
+    first[found < 0] = -1
+    return (first.argsort().argsort() - (found[0] < 0))[place]
