@@ -9,6 +9,7 @@ from skdeepcluster import (
     AutoencoderClustering,
     ClusterGANClustering,
     DECClustering,
+    HRWAEGANClustering,
     KDAEClustering,
     KDVAEClustering,
     VaDEClustering,
@@ -19,6 +20,15 @@ SMALL = {"latent_dim": 2, "device": "cpu", "random_state": 0}
 AUTOENCODER = {**SMALL, "hidden_layer_sizes": (32,), "batch_size": 32, "lr": 1e-2}
 
 NETWORKS = {**AUTOENCODER, "pretrain_epochs": 10, "max_epochs": 10}
+HIERARCHY = {
+    **SMALL,
+    "hidden_layer_sizes": (32, 16),
+    "batch_size": 32,
+    "lr": 1e-2,
+    "max_epochs": 40,
+    "head": "gmm",
+    "manifold": None,
+}
 VADE = {"vade_pretrain_epochs": 20, "vade_epochs": 10}
 
 ESTIMATORS: dict[str, DeepClusterer] = {
@@ -40,6 +50,8 @@ ESTIMATORS: dict[str, DeepClusterer] = {
         max_epochs=60,
         adversarial_loss="vanilla",
     ),
+    "hrwaegan": HRWAEGANClustering(3, **HIERARCHY, n_groups=1),
+    "hrwaegan-2": HRWAEGANClustering(3, **HIERARCHY, n_groups=2),
     "kdae": KDAEClustering(3, **NETWORKS, init="kmeans"),
     "kdvae": KDVAEClustering(3, **NETWORKS, **VADE),
     "kdvae-kmeans": KDVAEClustering(3, **NETWORKS, init="kmeans"),

@@ -144,8 +144,7 @@ class FittedClusterer(
                 f"Codes have {self._n_features_out} columns, got {codes.shape[1]}. Pass what "
                 "transform returns."
             )
-        rows = self._apply(codes, self.module_.generate).cpu().numpy()
-        return rows.reshape(-1, *self._row_shape).astype(self._row_dtype, copy=False)
+        return self._generate(codes, self.module_.generate)
 
     @_has("_decodes")
     def score_samples(self, X: ArrayLike) -> NDArray[Any]:
@@ -247,6 +246,11 @@ class FittedClusterer(
         check_is_fitted(self)
         X = self._check_rows(X, reset=False)
         return self._apply(X, function).cpu().numpy(), X.dtype
+
+    def _generate(self, codes: Any, function: Callable[[Batch], Tensor]) -> NDArray[Any]:
+        """Apply a function from codes to rows in the user's units; return rows as they came."""
+        rows = self._apply(codes, function).cpu().numpy()
+        return rows.reshape(-1, *self._row_shape).astype(self._row_dtype, copy=False)
 
     def _table(self, X: Any, weight: NDArray[np.float64] | None = None) -> Table:
         columns = {} if weight is None else {"weight": torch.from_numpy(weight).float()}
