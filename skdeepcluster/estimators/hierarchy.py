@@ -275,7 +275,7 @@ def _mismatch(latent: Latent) -> Tensor:
 
 
 def _surprise(latent: Latent) -> Tensor:
-    """Return -log p(z_l | z_<l) per dimension: maximum likelihood for the prior cell, and it alone."""
+    """Return -log p(z_l | z_<l) per dimension, for the prior cell alone to minimise."""
     log_likelihood = gaussian_log_likelihood(
         latent.prior.mean, latent.z.detach(), latent.prior.log_variance
     )

@@ -17,37 +17,179 @@ from typing import Any, ClassVar
 
 import numpy as np
 import torch
-from numpy.typing import ArrayLike, NDArray
-from skorch.callbacks import GradientNormClipping
 from sklearn.exceptions import ConvergenceWarning
-from sklearn.utils import check_random_state, check_scalar
 from sklearn.utils._param_validation import Interval, StrOptions
-from sklearn.utils.validation import check_is_fitted
-from torch import Tensor, nn
+from skorch.callbacks import GradientNormClipping
+from torch import nn
 
-from skdeepcluster.base import DeepClusterer
-from skdeepcluster.engine.model import Model
 from skdeepcluster.engine.schedule import Phase, Refresh, Turn, one_cycle, warm_up
-from skdeepcluster.engine.table import Batch, Table, tiled
+from skdeepcluster.engine.table import Table, tiled
 from skdeepcluster.engine.trainer import Trainer
 from skdeepcluster.estimators.hierarchy import GAMES, HierarchicalAutoencoder
+from skdeepcluster.estimators.latent_groups import HierarchicalClusterer
 from skdeepcluster.heads import ClusteringHead, make_head
 from skdeepcluster.networks import Discriminator, HierarchicalDecoder, HierarchicalEncoder, Levels
-from skdeepcluster.objectives import squared_error
 from skdeepcluster.scaling import Mode
 from skdeepcluster.validation import check_network
 
 __all__ = ["HRWAEGANClustering"]
 
 CLIP = 1.0  # largest norm of a player's gradient
-MEMBERS = 200  # posteriors kept of every cluster, to draw its samples from
+BETAS = (0.5, 0.999)  # of Adam: a rival that moves on makes a long memory misleading
 
 
-class HRWAEGANClustering(DeepClusterer):
-    r"""DOC"""
+class HRWAEGANClustering(HierarchicalClusterer):
+    r"""Hierarchical and relativistic Wasserstein autoencoder GAN (HRWAE-GAN).
+
+    An autoencoder with a hierarchy of latent groups: the first sums a row up, each further one adds
+    what the groups above left out. In every group a discriminator compares codes with draws from
+    the group's prior, until the two are distributed alike. The codes of each group then go through
+    UMAP and are clustered, by default by HDBSCAN, which finds the number of clusters itself and
+    leaves out what is noise.
+
+    Parameters
+    ----------
+    n_clusters : int, default=None
+        Number of clusters. None: as many as HDBSCAN finds. ``head="hdbscan"`` heeds no integer.
+    n_groups : int, default=2
+        Number of latent groups L, from 1 (a WAE-GAN) to the number of cells of the encoder.
+    cluster_group : int, default=0
+        The group, from 0 to n_groups - 1, whose codes and clusters stand for a row.
+    head : {"hdbscan", "gmm", "agglomerative"}, default="hdbscan"
+        What clusters the codes of a group.
+    min_cluster_size : int, default=None
+        HDBSCAN's smallest cluster, as a head and where it counts clusters for another. None: a
+        50th of the rows, at least 5; classes smaller than that cannot be found.
+    manifold : {"umap"} or None, default="umap"
+        What the codes go through before the head.
+    manifold_params : dict, default=None
+        Further parameters of UMAP, in place of ``min_dist=0`` and one neighbour for every 300 rows,
+        from 5 to 100.
+    regularizer : {"relativistic", "standard", "mmd", "kl"}, default="relativistic"
+        What brings codes and priors together: discriminators that compare pairs of a real and a
+        fake code, or judge them one by one (WAE-GAN); the maximum mean discrepancy (WAE-MMD); or
+        the divergence of every single posterior (beta-VAE).
+    regularization_weight : float, default=0.04
+        Weight alpha of the regularizer in the first group, beside reconstruction as a mean over
+        features; it rises from 0 over the first half of the training.
+    group_decay : float, default=0.5
+        Factor from the weight of one group to that of the next, in (0, 1].
+    matching_weight : float, default=0.01
+        Weight kappa of layer matching.
+    noise_weight : float, default=0.15
+        Weight beta by which rows that HDBSCAN calls noise count more in the reconstruction. 0
+        spares the search for them.
+    refresh_interval : int, default=10
+        Epochs from one search for noise to the next.
+    refresh_size : int, default=2000
+        Rows drawn for a search for noise; the others are judged by the nearest of these. None
+        takes all.
+    n_autoencoder, n_critic : int, default=2
+        Consecutive updates n of the autoencoder and m of the discriminators, each on a fresh batch.
+    latent_dim : int, default=23
+        Width of the code of every group.
+    hidden_layer_sizes : sequence of int, default=None
+        Widths of the encoder's cells; the decoder mirrors them. For images, the channels of their
+        convolutions, each of which halves the image, padded to a power of two. None: 512-256-128,
+        or channels from 16 to 64 in as many cells as lead to maps of 2 x 2.
+    encoder, decoder : callable, default=None
+        Return an ``nn.Module``, given the shape of one input. The encoder maps (n, \*input_shape)
+        to (n, 2 * latent_dim), mean and log-variance of the first group; the decoder, for one group
+        alone, maps (n, latent_dim) back, to logits where scaled rows are black-and-white images.
+    image_shape : tuple of int, default=None
+        (channels, height, width) of flattened rows. 3-d and 4-d arrays say it themselves.
+    scaling : {"auto", "minmax", "standard"} or None, default="auto"
+        How rows are scaled for the networks. "auto" leaves data in [0, 1] alone, divides uint8 by
+        255 and sparse data by its largest magnitude, and standardises the rest. The reconstruction
+        error is a cross-entropy for scaled rows in [0, 1] of at most one channel, else squared.
+    max_epochs : int, default=50
+        Passes over the data, counting the batches of both players.
+    batch_size : int, default=128
+        Rows per update, at least 2.
+    lr : float, default=1e-3
+        Peak of the one-cycle learning rate of the autoencoder.
+    critic_lr : float, default=None
+        That of the discriminators; None is `lr`.
+    optimizer : {"adam", "adamw", "rmsprop", "sgd"} or callable, default="adam"
+        A callable takes parameters and ``lr``.
+    device : str or torch.device, default="auto"
+        "auto" is "cuda", else "mps", else "cpu".
+    precision : {"float32", "bfloat16"}, default="float32"
+        bfloat16 speeds up training where the hardware has it.
+    checkpoint : str or path, default=None
+        A file in which the fit saves its progress and from which it continues after a crash.
+    callbacks : sequence of skorch callbacks, default=None
+        Copied, and called during training.
+    trainer_params : dict, default=None
+        Further parameters of skorch's net, such as ``{"critic_optimizer__weight_decay": 1e-5}``.
+    random_state : int, RandomState or None, default=None
+        An integer gives the same result every time on one device.
+    verbose : int, default=0
+        1 shows a progress bar, 2 a line per epoch.
+
+    Attributes
+    ----------
+    labels_ : ndarray of shape (n_samples,)
+        Cluster of every training row in `cluster_group`; -1 is noise.
+    group_labels_ : ndarray of shape (n_samples, n_groups)
+        Clusters in all groups, each with numbers of its own.
+    outlier_scores_ : ndarray of shape (n_samples,)
+        How far every training row lies outside of the clusters, in [0, 1], higher farther; with
+        ``head="hdbscan"`` alone.
+    n_clusters_ : int
+        Number of clusters; 0 if HDBSCAN takes all rows for noise.
+    cluster_centers_ : ndarray of shape (n_clusters_, latent_dim)
+        Mean code of every cluster.
+    module_ : nn.Module
+        The trained networks, without the discriminators.
+    history_ : list of dict
+        Stage, phase, epoch, loss terms and seconds of every epoch, and those of the searches for
+        noise: ``"refresh_seconds"``, and the share that is noise, ``"noise_share"``.
+    device_ : str
+        Where the networks are.
+    n_iter_ : int
+        Epochs trained.
+    n_features_in_ : int
+        Number of features of a row.
+    feature_names_in_ : ndarray of shape (n_features_in_,)
+        Names of the columns, if the data had any.
+
+    See Also
+    --------
+    AutoencoderClustering : The same heads on an autoencoder that nothing regularises.
+    VaDEClustering : One latent group, whose prior has a component for every cluster.
+
+    References
+    ----------
+    Toscano Morais, *Generative deep clustering with the hierarchical and relativistic Wasserstein
+    autoencoder GAN*, MSc thesis, 2021.
+    Tolstikhin, Bousquet, Gelly & Schoelkopf, *Wasserstein auto-encoders*, ICLR 2018.
+    Higgins et al., *beta-VAE: learning basic visual concepts with a constrained variational
+    framework*, ICLR 2017.
+
+    Examples
+    --------
+    >>> from sklearn.datasets import make_blobs
+    >>> from skdeepcluster import HRWAEGANClustering
+    >>> X, _ = make_blobs(200, n_features=6, centers=3, random_state=0)
+    >>> model = HRWAEGANClustering(
+    ...     latent_dim=2,
+    ...     hidden_layer_sizes=(32, 16),
+    ...     manifold=None,
+    ...     min_cluster_size=20,
+    ...     lr=1e-2,
+    ...     batch_size=32,
+    ...     random_state=0,
+    ... ).fit(X)
+    >>> model.n_clusters_, model.group_labels_.shape, model.transform_groups(X).shape
+    (3, (200, 2), (200, 2, 2))
+    >>> rows, labels = model.sample(4, cluster=2, temperature=0.5, random_state=0)
+    >>> rows.shape, model.sample_prior(3, random_state=0).shape
+    ((4, 6), (3, 6))
+    """
 
     _parameter_constraints: ClassVar[dict[str, list[Any]]] = {
-        **DeepClusterer._parameter_constraints,
+        **HierarchicalClusterer._parameter_constraints,
         "n_clusters": [Interval(Integral, 1, None, closed="left"), None],
         "n_groups": [Interval(Integral, 1, None, closed="left")],
         "cluster_group": [Interval(Integral, 0, None, closed="left")],
@@ -67,6 +209,8 @@ class HRWAEGANClustering(DeepClusterer):
         "batch_size": [Interval(Integral, 2, None, closed="left")],  # for batch norm
         "critic_lr": [Interval(Real, 0, None, closed="neither"), None],
     }
+
+    _adam: ClassVar[dict[str, Any]] = {"optimizer__betas": BETAS}
 
     def __init__(
         self,
@@ -189,14 +333,15 @@ class HRWAEGANClustering(DeepClusterer):
         return self.regularizer in GAMES
 
     def _trainer_kwargs(self) -> dict[str, Any]:
+        """Return the trainer's parameters; those of a critic only where there is one."""
         kwargs = super()._trainer_kwargs()
         kwargs["callbacks"].append(GradientNormClipping(CLIP))
-        lr = (
-            {}
-            if self.critic_lr is None or not self._is_game
-            else {"critic_optimizer__lr": self.critic_lr}
-        )
-        return {**lr, **kwargs}
+        critic: dict[str, Any] = {}
+        if self.optimizer == "adam":
+            critic["critic_optimizer__betas"] = BETAS
+        if self.critic_lr is not None:
+            critic["critic_optimizer__lr"] = self.critic_lr
+        return {**(critic if self._is_game else {}), **kwargs}
 
     def _fit(self, table: Table) -> HierarchicalAutoencoder:
         model = self._train("hrwaegan", self._make_model, [self._cycle()], table)
@@ -269,194 +414,3 @@ class HRWAEGANClustering(DeepClusterer):
             count_params=size,
             random_state=self._fitting.seed,
         )
-
-    # -- what is kept -----------------------------------------------------------------------------
-
-    def _complete(self, X: Any, weight: NDArray[np.float64]) -> None:
-        super()._complete(X, weight)
-        group = self.module_.group
-        found = self._apply(X, lambda batch: self.module_(batch, "posteriors")).cpu().numpy()
-        # Samples need the groups down to the clustered one; priors tell the others.
-        self._members = self._keep_members(found[:, :, : group + 1], weight)
-        if self.head == "hdbscan":
-            self.outlier_scores_ = self._head.outlier_scores(found[:, 0, group])
-
-    def _keep_members(
-        self, posteriors: NDArray[np.float32], weight: NDArray[np.float64]
-    ) -> NDArray[np.float32]:
-        """Return posteriors of rows drawn from every cluster, (n_clusters_, MEMBERS, ...)."""
-        rng = check_random_state(self._fitting.seed)
-        kept = np.empty((self.n_clusters_, MEMBERS, *posteriors.shape[1:]), posteriors.dtype)
-        for label, members in enumerate(kept):
-            share = weight * (self.labels_ == label)
-            members[:] = posteriors[rng.choice(len(weight), MEMBERS, p=share / share.sum())]
-        return kept
-
-    def _labels(self, X: Any) -> NDArray[np.intp]:
-        self.group_labels_ = self._apply(X, self._assign_groups).cpu().numpy().astype(np.int32)
-        return self.group_labels_[:, self.module_.group].astype(np.intp)
-
-    def _assign_groups(self, batch: Batch) -> Tensor:
-        """Return the labels in every group, shape (n, n_groups)."""
-        codes = self.module_(batch, "posteriors")[:, 0].cpu().numpy()
-        labels = [head.predict(codes[:, group]) for group, head in enumerate(self._heads)]
-        return torch.from_numpy(np.stack(labels, 1))
-
-    def _assign(self, batch: Batch) -> Tensor:
-        return torch.from_numpy(self._head.predict(self.module_(batch).cpu().numpy()))
-
-    def _memberships(self, batch: Batch) -> Tensor:
-        return torch.from_numpy(self._head.predict_proba(self.module_(batch).cpu().numpy())).float()
-
-    @property
-    def _head(self) -> ClusteringHead:
-        """The head of the group whose labels are labels_."""
-        return self._heads[self.module_.group]
-
-    @property
-    def _has_memberships(self) -> bool:  # type: ignore[override]
-        return self.head == "gmm"
-
-    def _n_candidates(self) -> int:
-        return self._head.n_clusters_  # a head has dropped its dead clusters
-
-    def _score_rows(self, batch: Batch) -> Tensor:
-        rows = self.module_(batch, "reconstruction")
-        return -squared_error(rows, self.module_.scaling(batch["X"]))
-
-    # -- what users call --------------------------------------------------------------------------
-
-    def transform_groups(self, X: ArrayLike) -> NDArray[Any]:
-        """Return the codes of every row in all groups.
-
-        Parameters
-        ----------
-        X : {array-like, sparse matrix} of shape (n_samples, n_features)
-            Rows or images, as in :meth:`fit`.
-
-        Returns
-        -------
-        codes : ndarray of shape (n_samples, n_groups, latent_dim)
-            Posterior means, the top group first; :meth:`transform` returns those of
-            `cluster_group`.
-        """
-        check_is_fitted(self)
-        return self._cast(*self._infer(X, lambda batch: self.module_(batch, "posteriors")[:, 0]))
-
-    def reconstruct(self, X: ArrayLike) -> NDArray[Any]:
-        """Return the rows as the codes of all groups tell them.
-
-        Parameters
-        ----------
-        X : {array-like, sparse matrix} of shape (n_samples, n_features)
-            Rows or images, as in :meth:`fit`.
-
-        Returns
-        -------
-        rows : ndarray of shape (n_samples, n_features) or (n_samples, *image)
-            In the units and the shape of the rows that the estimator was fitted on.
-        """
-        check_is_fitted(self)
-        return self._generate(self._check_rows(X, reset=False), self._reconstructed)
-
-    def _reconstructed(self, batch: Batch) -> Tensor:
-        rows: Tensor = self.module_.scaling.inverse(self.module_(batch, "reconstruction"))
-        return rows
-
-    def sample(
-        self,
-        n_samples: int = 1,
-        cluster: int | None = None,
-        random_state: int | np.random.RandomState | None = None,
-        *,
-        temperature: float = 1.0,
-    ) -> tuple[NDArray[Any], NDArray[np.intp]]:
-        """Generate rows of clusters.
-
-        Codes down to the clustered group are those of the cluster's members, perturbed by their
-        posteriors; the groups below follow ancestrally, each drawn from its prior.
-
-        Parameters
-        ----------
-        n_samples : int, default=1
-            How many.
-        cluster : int, default=None
-            The cluster to draw from; None draws clusters by their share of the training data.
-        random_state : int, RandomState or None, default=None
-            The source of randomness.
-        temperature : float, default=1.0
-            Factor on all standard deviations; at 0 members' means and priors' means remain.
-
-        Returns
-        -------
-        X : ndarray of shape (n_samples, n_features) or (n_samples, *image)
-            Rows in the units and the shape of the training data, ordered by cluster.
-        labels : ndarray of shape (n_samples,)
-            The cluster that each row was drawn from.
-
-        Raises
-        ------
-        ValueError
-            If a parameter is out of range, or every training row is noise: `sample_prior` draws
-            rows without clusters.
-        TypeError
-            If a parameter is of the wrong type.
-
-        See Also
-        --------
-        sample_prior : Rows from the priors alone, of no known cluster.
-        """
-        check_is_fitted(self)
-        rng = check_random_state(random_state)
-        labels = self._sample_labels(n_samples, cluster, rng)
-        mean, log_variance = self._members[labels, rng.randint(MEMBERS, size=n_samples)].swapaxes(
-            0, 1
-        )
-        noise = temperature * rng.standard_normal(mean.shape)
-        return self._ancestral(mean + np.exp(log_variance / 2) * noise, temperature, rng), labels
-
-    def sample_prior(
-        self,
-        n_samples: int = 1,
-        random_state: int | np.random.RandomState | None = None,
-        *,
-        temperature: float = 1.0,
-    ) -> NDArray[Any]:
-        """Generate rows ancestrally: the first group from N(0, I), each further one given those.
-
-        Parameters
-        ----------
-        n_samples : int, default=1
-            How many.
-        random_state : int, RandomState or None, default=None
-            The source of randomness.
-        temperature : float, default=1.0
-            Factor on all standard deviations.
-
-        Returns
-        -------
-        X : ndarray of shape (n_samples, n_features) or (n_samples, *image)
-            Rows in the units and the shape of the training data. :meth:`predict` tells the cluster
-            that they would belong to.
-
-        Raises
-        ------
-        ValueError
-            If a parameter is out of range.
-        TypeError
-            If a parameter is of the wrong type.
-        """
-        check_is_fitted(self)
-        check_scalar(n_samples, "n_samples", Integral, min_val=1)
-        given = np.empty((n_samples, 0, self.module_.latent_dim))
-        return self._ancestral(given, temperature, check_random_state(random_state))
-
-    def _ancestral(
-        self, given: NDArray[Any], temperature: float, rng: np.random.RandomState
-    ) -> NDArray[Any]:
-        """Return the rows of codes of the first groups, the rest drawn from the priors."""
-        check_scalar(temperature, "temperature", Real, min_val=0)
-        n_samples, _, width = given.shape
-        noise = temperature * rng.standard_normal((n_samples, self.module_.n_groups, width))
-        codes = np.concatenate([given, noise], 1).reshape(n_samples, -1)
-        return self._generate(codes, self.module_.ancestral)

@@ -14,6 +14,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from itertools import pairwise
 from math import ceil, log2, prod
+from typing import Any
 
 from torch import Tensor, nn
 from torch.nn.utils.parametrizations import spectral_norm
@@ -154,7 +155,7 @@ class HierarchicalDecoder(nn.Module):
         self.entries = nn.ModuleList()  # of every group into the decoder's map
         self.priors = nn.ModuleList()
         if network is not None:
-            self.cells, self.crop = nn.ModuleList([network]), nn.Identity()
+            self.cells, self.crop = nn.ModuleList([network]), _padding(())
             self.entries.append(nn.Identity())
             return
         steps = list(pairwise(levels.shapes[::-1]))
@@ -238,49 +239,50 @@ def _padding(pixels: Sequence[int]) -> nn.Module:
 def _down(before: Sequence[int], after: Sequence[int]) -> nn.Sequential:
     """Return an encoder cell."""
     if len(after) == 1:
-        return _cell(nn.Linear(*before, *after), nn.BatchNorm1d(*after))
-    convolution = nn.Conv2d(before[0], after[0], kernel_size=4, stride=2, padding=1)
-    return _cell(convolution, nn.BatchNorm2d(after[0]))
+        return _dense(before[0], after[0])
+    return _convolutional(nn.Conv2d(before[0], after[0], kernel_size=4, stride=2, padding=1))
 
 
 def _up(before: Sequence[int], after: Sequence[int], last: bool) -> nn.Sequential:
     """Return a decoder cell; the last one is linear."""
-    norm: nn.Module
     if len(after) == 1:
-        layer, norm = nn.Linear(*before, *after), nn.BatchNorm1d(*after)
+        cell = _dense(before[0], after[0])
     else:
-        layer = nn.ConvTranspose2d(before[0], after[0], kernel_size=4, stride=2, padding=1)
-        norm = nn.BatchNorm2d(after[0])
-    return _initialised([layer]) if last else _cell(layer, norm)
+        cell = _convolutional(
+            nn.ConvTranspose2d(before[0], after[0], kernel_size=4, stride=2, padding=1)
+        )
+    return nn.Sequential(cell[0]) if last else cell
 
 
-def _cell(layer: nn.Module, norm: nn.Module) -> nn.Sequential:
-    return _initialised([layer, nn.ReLU(), norm])
-
-
-def _combiner(shape: Sequence[int], out_features: int) -> nn.Module:
+def _combiner(shape: Sequence[int], out_features: int) -> nn.Sequential:
     """Return the network from an encoder's and a decoder's map to a posterior's parameters."""
-    if len(shape) == 1:
-        cell = _cell(nn.Linear(2 * shape[0], *shape), nn.BatchNorm1d(*shape))
-    else:
-        convolution = nn.Conv2d(2 * shape[0], shape[0], kernel_size=3, padding=1)
-        cell = _cell(convolution, nn.BatchNorm2d(shape[0]))
-    return nn.Sequential(*cell, *_parameters(shape, out_features))
+    return nn.Sequential(*_level(2 * shape[0], shape), *_parameters(shape, out_features))
 
 
-def _prior(shape: Sequence[int], out_features: int) -> nn.Module:
+def _prior(shape: Sequence[int], out_features: int) -> nn.Sequential:
     """Return the network from a decoder's map to a prior's parameters: standard normal at first."""
-    layer: nn.Module
-    if len(shape) == 1:
-        layer = nn.Linear(*shape, *shape)
-    else:
-        layer = nn.Conv2d(shape[0], shape[0], kernel_size=3, padding=1)
+    layer, activation, _ = _level(shape[0], shape)  # without batch norm
     flatten, linear = _parameters(shape, out_features)
     nn.init.zeros_(linear.weight)
-    return nn.Sequential(*_initialised([layer, nn.ReLU()]), flatten, linear)
+    return nn.Sequential(layer, activation, flatten, linear)
 
 
-def _parameters(shape: Sequence[int], out_features: int) -> nn.Sequential:
+def _level(channels: int, shape: Sequence[int]) -> nn.Sequential:
+    """Return a cell that leaves the size of a map alone."""
+    if len(shape) == 1:
+        return _dense(channels, shape[0])
+    return _convolutional(nn.Conv2d(channels, shape[0], kernel_size=3, padding=1))
+
+
+def _dense(before: int, after: int) -> nn.Sequential:
+    return _initialised([nn.Linear(before, after), nn.ReLU(), nn.BatchNorm1d(after)])
+
+
+def _convolutional(convolution: nn.Conv2d | nn.ConvTranspose2d) -> nn.Sequential:
+    return _initialised([convolution, nn.ReLU(), nn.BatchNorm2d(convolution.out_channels)])
+
+
+def _parameters(shape: Sequence[int], out_features: int) -> Any:
     """Return the linear map from a map to the parameters of a distribution."""
     return nn.Sequential(nn.Flatten(), *_initialised([nn.Linear(prod(shape), out_features)]))
 
