@@ -16,6 +16,8 @@ class Published:
 _KDVAE = "k-DVAE 2020, Table 2"
 _VARDAKAS = "Vardakas 2021, Tables 6.10 and 6.11"
 
+_MORAIS = "Toscano Morais 2021, Table"
+
 # By method and data set.
 PUBLISHED: dict[str, dict[str, Published]] = {
     "ae-gmm": {"mnist": Published(0.822, _KDVAE)},
@@ -30,6 +32,25 @@ PUBLISHED: dict[str, dict[str, Published]] = {
     "kdae": {"mnist": Published(0.965, _KDVAE)},
     "kdvae": {"mnist": Published(0.979, _KDVAE)},
     "clustergan-conv": {"mnist": Published(0.95, "Mukherjee et al. 2019, purity, best of 5")},
+    "hrwaegan-1": {
+        "mnist": Published(0.854, f"{_MORAIS} 4.1"),
+        "fashion-mnist": Published(0.478, f"{_MORAIS} 4.3, and .568 in 4.1"),
+    },
+    "hrwaegan-1-gmm": {"fashion-mnist": Published(0.543, f"{_MORAIS} 4.4")},
+    "hrwaegan-2": {
+        "mnist": Published(0.549, f"{_MORAIS} 4.4"),
+        "fashion-mnist": Published(0.442, f"{_MORAIS} 4.3"),
+        "cifar10": Published(0.157, f"{_MORAIS} 4.4"),
+    },
+    "hrwaegan-2-gmm": {
+        "mnist": Published(0.704, f"{_MORAIS} 4.4"),
+        "fashion-mnist": Published(0.600, f"{_MORAIS} 4.4"),
+        "cifar10": Published(0.147, f"{_MORAIS} 4.4"),
+    },
+    "beta-vae": {
+        "mnist": Published(0.766, f"{_MORAIS} 4.1"),
+        "fashion-mnist": Published(0.453, f"{_MORAIS} 4.1"),
+    },
     "clustergan-vanilla": {
         "vardakas-synthetic": Published(0.96, _VARDAKAS),
         "vardakas-mnist": Published(0.25, _VARDAKAS),
