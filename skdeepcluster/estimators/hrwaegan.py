@@ -84,8 +84,10 @@ class HRWAEGANClustering(HierarchicalClusterer):
     refresh_size : int, default=2000
         Rows drawn for a search for noise; the others are judged by the nearest of these. None
         takes all.
-    n_autoencoder, n_critic : int, default=2
-        Consecutive updates n of the autoencoder and m of the discriminators, each on a fresh batch.
+    n_autoencoder : int, default=4
+        Consecutive updates n of the autoencoder, each on a fresh batch.
+    n_critic : int, default=2
+        Consecutive updates m of the discriminators, each on a fresh batch.
     latent_dim : int, default=23
         Width of the code of every group.
     hidden_layer_sizes : sequence of int, default=None
@@ -104,7 +106,7 @@ class HRWAEGANClustering(HierarchicalClusterer):
         error is a cross-entropy for scaled rows in [0, 1] of at most one channel, else squared.
     max_epochs : int, default=50
         Passes over the data, counting the batches of both players.
-    batch_size : int, default=128
+    batch_size : int, default=64
         Rows per update, at least 2.
     lr : float, default=1e-3
         Peak of the one-cycle learning rate of the autoencoder.
@@ -229,7 +231,7 @@ class HRWAEGANClustering(HierarchicalClusterer):
         noise_weight: float = 0.15,
         refresh_interval: int = 10,
         refresh_size: int | None = 2000,
-        n_autoencoder: int = 2,
+        n_autoencoder: int = 4,
         n_critic: int = 2,
         latent_dim: int = 23,
         hidden_layer_sizes: Sequence[int] | None = None,
@@ -238,7 +240,7 @@ class HRWAEGANClustering(HierarchicalClusterer):
         image_shape: tuple[int, int, int] | None = None,
         scaling: Mode | None = "auto",
         max_epochs: int = 50,
-        batch_size: int = 128,
+        batch_size: int = 64,
         lr: float = 1e-3,
         critic_lr: float | None = None,
         optimizer: str | Callable[..., torch.optim.Optimizer] = "adam",
