@@ -23,11 +23,10 @@ from skorch.callbacks import GradientNormClipping
 from torch import nn
 
 from skdeepcluster.engine.schedule import Phase, Refresh, Turn, one_cycle, warm_up
-from skdeepcluster.engine.table import Table, tiled
+from skdeepcluster.engine.table import Table
 from skdeepcluster.engine.trainer import Trainer
 from skdeepcluster.estimators.hierarchy import GAMES, HierarchicalAutoencoder
 from skdeepcluster.estimators.latent_groups import HierarchicalClusterer
-from skdeepcluster.heads import ClusteringHead, make_head
 from skdeepcluster.networks import Discriminator, HierarchicalDecoder, HierarchicalEncoder, Levels
 from skdeepcluster.scaling import Mode
 from skdeepcluster.validation import check_network
@@ -175,12 +174,12 @@ class HRWAEGANClustering(HierarchicalClusterer):
     >>> from skdeepcluster import HRWAEGANClustering
     >>> X, _ = make_blobs(200, n_features=6, centers=3, random_state=0)
     >>> model = HRWAEGANClustering(
+    ...     3,
+    ...     head="gmm",
+    ...     manifold=None,
     ...     latent_dim=2,
     ...     hidden_layer_sizes=(32, 16),
-    ...     manifold=None,
-    ...     min_cluster_size=20,
     ...     lr=1e-2,
-    ...     batch_size=32,
     ...     random_state=0,
     ... ).fit(X)
     >>> model.n_clusters_, model.group_labels_.shape, model.transform_groups(X).shape
@@ -348,14 +347,7 @@ class HRWAEGANClustering(HierarchicalClusterer):
     def _fit(self, table: Table) -> HierarchicalAutoencoder:
         model = self._train("hrwaegan", self._make_model, [self._cycle()], table)
         model.discriminators = nn.ModuleList()  # they have judged, and inference needs none
-        codes = tiled(lambda batch: model(batch, "posteriors")[:, 0], table).cpu().numpy()
-        weight = table.array("weight")
-        self._heads = [
-            self._make_head(self.head, len(table)).fit(codes[:, group], weight)
-            for group in range(model.n_groups)
-        ]
-        for head in self._heads:
-            del head.labels_  # they will be in group_labels_
+        self._fit_heads(model, table)
         return model
 
     def _cycle(self) -> Phase:
@@ -392,27 +384,13 @@ class HRWAEGANClustering(HierarchicalClusterer):
             return None  # before training all is noise
         begin = time.perf_counter()
         codes = trainer.encode(table, "posteriors")[:, 0, 0].cpu().numpy()
-        rng, size = np.random.default_rng([self._fitting.seed, epoch]), self.refresh_size
-        seen = (
-            codes if size is None or size >= len(codes) else rng.choice(codes, size, replace=False)
-        )
+        seen, size = codes, self.refresh_size
+        if size is not None and size < len(codes):
+            rng = np.random.default_rng([self._fitting.seed, epoch])
+            seen = rng.choice(codes, size, replace=False)
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", ConvergenceWarning)  # all may well be noise as yet
-            head = self._make_head("hdbscan", len(seen)).fit(seen)
+            head = self._make_head("hdbscan", len(seen), len(seen) / len(codes)).fit(seen)
         noise = head.predict(codes) < 0
         table.columns["noise"] = torch.from_numpy(noise).float().to(table.device)
         return {"noise_share": noise.mean(), "refresh_seconds": time.perf_counter() - begin}
-
-    def _make_head(self, head: str, n_rows: int) -> ClusteringHead:
-        """Make what clusters one group."""
-        size = {} if self.min_cluster_size is None else {"min_cluster_size": self.min_cluster_size}
-        n_neighbors = max(5, min(n_rows // 300, 100))  # eq. 3.8
-        return make_head(
-            head,
-            self.n_clusters or ("auto" if head != "hdbscan" else None),
-            manifold=self.manifold,
-            manifold_params={"n_neighbors": n_neighbors, **(self.manifold_params or {})},
-            head_params=size if head == "hdbscan" else None,
-            count_params=size,
-            random_state=self._fitting.seed,
-        )

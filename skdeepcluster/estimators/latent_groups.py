@@ -13,8 +13,9 @@ from sklearn.utils.validation import check_is_fitted
 from torch import Tensor
 
 from skdeepcluster.base import DeepClusterer
-from skdeepcluster.engine.table import Batch
-from skdeepcluster.heads import ClusteringHead
+from skdeepcluster.engine.table import Batch, Table, tiled
+from skdeepcluster.estimators.hierarchy import HierarchicalAutoencoder
+from skdeepcluster.heads import ClusteringHead, make_head
 from skdeepcluster.objectives import squared_error
 
 __all__ = ["HierarchicalClusterer"]
@@ -26,9 +27,41 @@ class HierarchicalClusterer(DeepClusterer):
     """Base of estimators whose model has several latent groups, each clustered by a head."""
 
     head: str
+    min_cluster_size: int | None
+    manifold: str | None
+    manifold_params: dict[str, Any] | None
     group_labels_: NDArray[np.int32]
     outlier_scores_: NDArray[np.float64]
     _heads: list[ClusteringHead]
+
+    # -- clustering -------------------------------------------------------------------------------
+
+    def _fit_heads(self, model: HierarchicalAutoencoder, table: Table) -> None:
+        """Cluster the codes of every group."""
+        codes = tiled(lambda batch: model(batch, "posteriors")[:, 0], table).cpu().numpy()
+        weight = table.array("weight")
+        self._heads = [
+            self._make_head(self.head, len(table)).fit(codes[:, group], weight)
+            for group in range(model.n_groups)
+        ]
+        for head in self._heads:
+            del head.labels_  # they will be in group_labels_
+
+    def _make_head(self, head: str, n_rows: int, share: float = 1.0) -> ClusteringHead:
+        """Make what clusters one group, given the number of rows and their share of all."""
+        size = {}
+        if self.min_cluster_size is not None:
+            size["min_cluster_size"] = max(2, round(share * self.min_cluster_size))
+        n_neighbors = max(5, min(n_rows // 300, 100))  # eq. 3.8
+        return make_head(
+            head,
+            self.n_clusters or ("auto" if head != "hdbscan" else None),
+            manifold=self.manifold,
+            manifold_params={"n_neighbors": n_neighbors, **(self.manifold_params or {})},
+            head_params=size if head == "hdbscan" else None,
+            count_params=size,
+            random_state=self._fitting.seed,
+        )
 
     # -- what is kept -----------------------------------------------------------------------------
 

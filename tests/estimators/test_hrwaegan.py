@@ -414,6 +414,8 @@ def test_neighbours_of_umap_follow_the_number_of_rows():
     for n_rows, expected in ((300, 5), (3000, 10), (10_000, 33), (70_000, 100)):
         head = unfitted(manifold="umap")._make_head("hdbscan", n_rows)
         assert head.umap_params["n_neighbors"] == expected
+    head = unfitted(min_cluster_size=60)._make_head("hdbscan", 500, share=0.1)
+    assert head.head_params == {"min_cluster_size": 6}  # of a sample of the rows
     own = unfitted(manifold="umap", manifold_params={"n_neighbors": 7})._make_head("gmm", 900)
     assert own.umap_params["n_neighbors"] == 7
 
