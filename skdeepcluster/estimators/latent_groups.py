@@ -92,14 +92,14 @@ class HierarchicalClusterer(DeepClusterer):
     def _assign_groups(self, batch: Batch) -> Tensor:
         """Return the labels in every group, shape (n, n_groups)."""
         codes = self.module_(batch, "posteriors")[:, 0].cpu().numpy()
-        labels = [head.predict(codes[:, group]) for group, head in enumerate(self._heads)]
+        labels = [_labels_of(head, codes[:, group]) for group, head in enumerate(self._heads)]
         return torch.from_numpy(np.stack(labels, 1))
 
     def _assign(self, batch: Batch) -> Tensor:
-        return torch.from_numpy(self._head.predict(self.module_(batch).cpu().numpy()))
+        return torch.from_numpy(_labels_of(self._head, self.module_(batch).cpu().numpy()))
 
     def _memberships(self, batch: Batch) -> Tensor:
-        return torch.from_numpy(self._head.predict_proba(self.module_(batch).cpu().numpy())).float()
+        return torch.from_numpy(_memberships_of(self._head, self.module_(batch).cpu().numpy()))
 
     @property
     def _head(self) -> ClusteringHead:
@@ -253,3 +253,14 @@ class HierarchicalClusterer(DeepClusterer):
         noise = temperature * rng.standard_normal((n_samples, self.module_.n_groups, width))
         codes = np.concatenate([given, noise], 1).reshape(n_samples, -1)
         return self._generate(codes, self.module_.ancestral)
+
+
+def _memberships_of(head: ClusteringHead, codes: NDArray[Any]) -> NDArray[np.float32]:
+    return head.predict_proba(codes).astype(np.float32)
+
+
+def _labels_of(head: ClusteringHead, codes: NDArray[Any]) -> NDArray[np.intp]:
+    """Label codes, by the memberships as they are shown where there are any."""
+    if hasattr(head, "predict_proba"):
+        return _memberships_of(head, codes).argmax(1)
+    return head.predict(codes)
