@@ -22,6 +22,7 @@ from skdeepcluster import (
     DCANClustering,
     DECClustering,
     DiscriminativeClustering,
+    HRWAEGANClustering,
     IMLEClustering,
     KDAEClustering,
     KDVAEClustering,
@@ -120,6 +121,12 @@ _IMLE: dict[str, dict[str, Any]] = {
     "imle-final-centroid": {"feature_weight": 0.5, "label_source": "centroid"},
 }
 
+
+def hierarchy(**settings: Any) -> Method:
+    """Return HRWAE-GAN or a relative, left to find the number of clusters, as in its thesis."""
+    return deep(HRWAEGANClustering, finds_k=True, images=True, max_epochs=20, **settings)
+
+
 METHODS: dict[str, Method] = {
     # What a user would pick instead.
     "kmeans": kmeans,
@@ -166,6 +173,15 @@ METHODS: dict[str, Method] = {
         optimizer="sgd",
         trainer_params={"optimizer__momentum": 0.9, "critic_optimizer__momentum": 0.9},
     ),
+    # Latent groups held to their priors; twenty epochs for the sake of the processor's time.
+    "hrwaegan-1": hierarchy(n_groups=1),
+    "hrwaegan-2": hierarchy(n_groups=2),
+    "hrwaegan-3": hierarchy(n_groups=3),
+    "hrwaegan-1-gmm": hierarchy(n_groups=1, head="gmm"),
+    "hrwaegan-2-gmm": hierarchy(n_groups=2, head="gmm"),
+    "wae-gan": hierarchy(n_groups=1, regularizer="standard"),
+    "wae-mmd": hierarchy(n_groups=1, regularizer="mmd"),
+    "beta-vae": hierarchy(n_groups=1, regularizer="kl"),
     # As in the thesis of Vardakas (2021), section 6.2.
     "clustergan-vanilla": deep(
         ClusterGANClustering,

@@ -22,7 +22,11 @@ import torch
 from numpy.typing import NDArray
 from scipy import sparse
 from sklearn.base import BaseEstimator
-from sklearn.metrics import adjusted_rand_score, normalized_mutual_info_score
+from sklearn.metrics import (
+    adjusted_rand_score,
+    normalized_mutual_info_score,
+    pairwise_distances_argmin,
+)
 
 import skdeepcluster
 from benchmarks.data import Data, load
@@ -109,7 +113,7 @@ class Run:
             "n_samples": self.data.X.shape[0],
             "n_features": self.data.X.shape[1],
             "n_classes": self.data.n_classes,
-            "figures": figures(self.data.y, labels),
+            "figures": figures(self.data.y, labels) | self._without_noise(labels),
             "epochs": self.model.n_iter_ if trained else None,
             "wall_seconds": round(wall, 3),
             "cpu_seconds": round(cpu, 3),
@@ -120,6 +124,17 @@ class Run:
             "versions": versions(),
             "finished": datetime.now(UTC).isoformat(timespec="seconds"),
         }
+
+    def _without_noise(self, labels: NDArray[Any]) -> dict[str, float]:
+        """Score labels whose noise goes to the cluster with the nearest centre of codes."""
+        noise = labels < 0
+        if not noise.any() or not getattr(self.model, "n_clusters_", 0):
+            return {}
+        codes = self.model.transform(self.data.X[noise])
+        nearest = pairwise_distances_argmin(codes, self.model.cluster_centers_)
+        assigned = labels.copy()
+        assigned[noise] = nearest
+        return {"nearest_acc": clustering_accuracy(self.data.y, assigned)}
 
     def _prepare(self, out: Path, verbose: int) -> bool:
         """Give an estimator its checkpoint; tell whether a run is continued."""

@@ -23,6 +23,7 @@ HEADER = [
     "clusters",
     "labelled",
     "ACC of labelled",
+    "ACC, noise to nearest",
     "epochs",
     "CPU s",
     "published ACC",
@@ -65,7 +66,9 @@ def _label(group: list[Record], groups: list[list[Record]]) -> str:
 
 def _row(group: list[Record], label: str) -> list[str]:
     first = group[0]
-    of = {name: [record["figures"][name] for record in group] for name in first["figures"]}
+    names = [*SCORES, "n_clusters", "labeled_fraction", "labeled_acc"]
+    of = {name: [record["figures"][name] for record in group] for name in names}
+    nearest = [r["figures"]["nearest_acc"] for r in group if "nearest_acc" in r["figures"]]
     noisy = min(of["labeled_fraction"]) < 1
     epochs = [record["epochs"] for record in group if record["epochs"] is not None]
     seconds = [record["cpu_seconds"] for record in group if not record["resumed"]]
@@ -78,6 +81,7 @@ def _row(group: list[Record], label: str) -> list[str]:
         _spread(of["n_clusters"], 1),
         _spread(of["labeled_fraction"]) if noisy else "",
         _spread(of["labeled_acc"]) if noisy else "",
+        _spread(nearest) if nearest else "",
         _mean(epochs),
         _mean(seconds),
         published(first["method"], first["data"]),

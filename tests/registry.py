@@ -11,6 +11,7 @@ from skdeepcluster import (
     DCANClustering,
     DECClustering,
     DiscriminativeClustering,
+    HRWAEGANClustering,
     IMLEClustering,
     KDAEClustering,
     KDVAEClustering,
@@ -24,6 +25,15 @@ AUTOENCODER = {**SMALL, "hidden_layer_sizes": (32,), "batch_size": 32, "lr": 1e-
 
 NETWORKS = {**AUTOENCODER, "pretrain_epochs": 10, "max_epochs": 10}
 IMLE = {**SMALL, "hidden_layer_sizes": (64, 64), "batch_size": 32, "lr": 5e-3, "max_epochs": 20}
+HIERARCHY = {
+    **SMALL,
+    "hidden_layer_sizes": (32, 16),
+    "batch_size": 32,
+    "lr": 1e-2,
+    "max_epochs": 40,
+    "head": "gmm",
+    "manifold": None,
+}
 VADE = {"vade_pretrain_epochs": 20, "vade_epochs": 10}
 
 ESTIMATORS: dict[str, DeepClusterer] = {
@@ -57,6 +67,8 @@ ESTIMATORS: dict[str, DeepClusterer] = {
     "imle-centroid": IMLEClustering(
         3, **IMLE, prior="gaussian_mixture", label_source="centroid", updates_per_matching=2
     ),
+    "hrwaegan": HRWAEGANClustering(3, **HIERARCHY, n_groups=1),
+    "hrwaegan-2": HRWAEGANClustering(3, **HIERARCHY, n_groups=2),
     "kdae": KDAEClustering(3, **NETWORKS, init="kmeans"),
     "kdvae": KDVAEClustering(3, **NETWORKS, **VADE),
     "kdvae-kmeans": KDVAEClustering(3, **NETWORKS, init="kmeans"),

@@ -70,6 +70,15 @@ class TestRun:
         assert found["labeled_acc"] == 1.0
         assert found["n_clusters"] == 2
 
+    def test_noise_may_go_to_the_nearest_cluster(self):
+        one = runs.Run("ae-kmeans", load(DATA), 0, "cpu", {"max_epochs": 1})
+        labels = one.model.fit_predict(one.data.X)
+        expected = clustering_accuracy(one.data.y, labels)
+        assert one._without_noise(labels) == {}
+        labels[::5] = -1  # k-means gives them back to where they were
+        assert one._without_noise(labels) == {"nearest_acc": pytest.approx(expected)}
+        assert runs.Run("kmeans", one.data, 0, "cpu", {})._without_noise(labels) == {}
+
     def test_skips_what_is_done_and_nothing_else(self, out, capsys):
         run(out, methods="kmeans", seeds="0")
         before = out.read_text()
@@ -228,6 +237,12 @@ class TestTable:
     def test_shows_noise_where_there_is_some(self):
         clean, noisy = cells([record(0, 0.7), record(0, 0.7, data="digits", labeled=0.5)])
         assert (clean["labelled"], noisy["labelled"]) == ("", "0.500")
+
+    def test_shows_noise_given_to_the_nearest_cluster_where_that_is_known(self):
+        known = record(0, 0.7, labeled=0.5)
+        known["figures"]["nearest_acc"] = 0.8
+        (row,) = cells([known, record(1, 0.7, labeled=0.5)])
+        assert row["ACC, noise to nearest"] == "0.800"
 
     def test_a_figure_of_all_rows_is_marked_beside_the_test_part(self):
         assert "all rows" not in published("n2d", "mnist")

@@ -5,6 +5,7 @@ from skdeepcluster.estimators.clustergan import ClusterGANClustering
 from skdeepcluster.estimators.dcan import DCANClustering
 from skdeepcluster.estimators.dec import DECClustering
 from skdeepcluster.estimators.discriminative import DiscriminativeClustering
+from skdeepcluster.estimators.hrwaegan import HRWAEGANClustering
 from skdeepcluster.estimators.imle import IMLEClustering
 from skdeepcluster.estimators.kdae import KDAEClustering
 from skdeepcluster.estimators.kdvae import KDVAEClustering
@@ -17,6 +18,7 @@ __all__ = [
     "DCANClustering",
     "DECClustering",
     "DiscriminativeClustering",
+    "HRWAEGANClustering",
     "IMLEClustering",
     "KDAEClustering",
     "KDVAEClustering",

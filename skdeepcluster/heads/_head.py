@@ -5,7 +5,8 @@ from __future__ import annotations
 import inspect
 import warnings
 from collections.abc import Callable, Mapping
-from typing import Any, NamedTuple
+from numbers import Integral
+from typing import Any, Literal, NamedTuple
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -71,11 +72,12 @@ HEADS = {
 
 def make_head(
     head: str | ClusterMixin,
-    n_clusters: int | None = None,
+    n_clusters: int | Literal["auto"] | None = None,
     *,
     manifold: str | None = None,
     manifold_params: Mapping[str, Any] | None = None,
     head_params: Mapping[str, Any] | None = None,
+    count_params: Mapping[str, Any] | None = None,
     random_state: int | np.random.RandomState | None = None,
 ) -> ClusteringHead:
     """Make the object that turns codes into labels.
@@ -93,9 +95,10 @@ def make_head(
         - "agglomerative": Ward's method. Of more than 10 000 rows it sees a random subsample.
         - A scikit-learn clusterer or mixture is cloned, and the clone's `n_clusters` (or
           `n_components`) and `random_state` are set if the instance left them at their defaults.
-    n_clusters : int, default=None
-        Number of clusters. None only for "hdbscan", which ignores it, and for instances, which
-        then keep their own.
+    n_clusters : int or "auto", default=None
+        Number of clusters. "auto" is the number that HDBSCAN finds among the same rows, at least
+        one. None only for "hdbscan", which ignores it, and for instances, which then keep their
+        own.
     manifold : {"umap"}, default=None
         "umap" clusters UMAP coordinates of the codes, in `n_clusters` (or 10) dimensions.
     manifold_params : mapping, default=None
@@ -103,6 +106,9 @@ def make_head(
     head_params : mapping, default=None
         Parameters of the clusterer that override its settings above. A `min_cluster_size` that is a
         float is a share of the rows that the clusterer sees, but at least 5 of them.
+    count_params : mapping, default=None
+        Parameters of HDBSCAN that override its settings above where it counts the clusters of
+        ``n_clusters="auto"``.
     random_state : int, RandomState instance or None, default=None
         Seeds everything random. None draws from numpy's global generator.
 
@@ -137,7 +143,13 @@ def make_head(
     if manifold not in (None, "umap"):
         raise ValueError(f"manifold={manifold!r} is unknown; choose 'umap' or None.")
     umap_params = None if manifold is None else dict(manifold_params or {})
-    return ClusteringHead(head, n_clusters, umap_params, dict(head_params or {}), random_state)
+    params = dict(head_params or {}), dict(count_params or {})
+    return ClusteringHead(head, n_clusters, umap_params, *params, random_state)
+
+
+def _scores_outliers(self: ClusteringHead) -> bool:
+    """Tell whether the clusterer says how far a row is out."""
+    return self.head == "hdbscan"
 
 
 def _has_proba(self: ClusteringHead) -> bool:
@@ -157,12 +169,14 @@ class ClusteringHead:
     ----------
     head : str or clusterer
         A key of `HEADS`, or a clusterer that will be cloned.
-    n_clusters : int or None
+    n_clusters : int, "auto" or None
         Number of clusters.
     umap_params : dict or None
         Parameters of UMAP; None clusters the codes themselves.
     head_params : dict
         Parameters of the clusterer.
+    count_params : dict
+        Parameters of the HDBSCAN that counts clusters.
     random_state : int, RandomState instance or None
         Seed.
 
@@ -181,15 +195,17 @@ class ClusteringHead:
     def __init__(
         self,
         head: str | ClusterMixin,
-        n_clusters: int | None,
+        n_clusters: int | Literal["auto"] | None,
         umap_params: dict[str, Any] | None,
         head_params: dict[str, Any],
+        count_params: dict[str, Any],
         random_state: int | np.random.RandomState | None,
     ) -> None:
         self.head = head
         self.n_clusters = n_clusters
         self.umap_params = umap_params
         self.head_params = head_params
+        self.count_params = count_params
         self.random_state = random_state
 
     def fit(self, codes: ArrayLike, sample_weight: ArrayLike | None = None) -> ClusteringHead:
@@ -226,7 +242,8 @@ class ClusteringHead:
         seed = check_random_state(self.random_state).randint(np.iinfo(np.int32).max)
         self._placement = None
         if self.umap_params is not None:
-            self._placement = fit_umap(codes, self.n_clusters or 10, seed, self.umap_params)
+            width = self.n_clusters if isinstance(self.n_clusters, Integral) else 10
+            self._placement = fit_umap(codes, int(width), seed, self.umap_params)
         rows = self._place(codes)
         seen = self._subsample(len(rows), seed)
         clusterer = _fit(self._make_clusterer(rows[seen], seed), rows[seen], weights[seen])
@@ -268,20 +285,37 @@ class ClusteringHead:
         """
         return self._rule.predict_proba(self._place(_as_codes(codes)))
 
+    @available_if(_scores_outliers)
+    def outlier_scores(self, codes: ArrayLike) -> Array:
+        """Return how far codes lie outside of the clusters; with "hdbscan" alone.
+
+        Parameters
+        ----------
+        codes : array-like of shape (n_samples, latent_dim)
+            Codes.
+
+        Returns
+        -------
+        ndarray of shape (n_samples,)
+            Strengths in [0, 1], HDBSCAN's own for the codes that it saw and those of the nearest
+            such codes for others; higher is farther out.
+        """
+        return self._rule.outlier_scores(self._place(_as_codes(codes)))
+
     def _place(self, codes: Array) -> Array:
         """Return the coordinates in which the clusterer works."""
         return codes if self._placement is None else self._placement.predict(codes)
 
     def _make_clusterer(self, rows: Array, seed: int) -> Any:
         """Return the clusterer, not yet fitted."""
+        n_clusters = self.n_clusters
+        if n_clusters == "auto":
+            n_clusters = _count_clusters(rows, self.count_params)
         if isinstance(self.head, str):
-            clusterer = HEADS[self.head].build(rows, self.n_clusters, seed)
+            clusterer = HEADS[self.head].build(rows, n_clusters, seed)
         else:
-            clusterer = _filled_in(self.head, self.n_clusters, seed)
-        params = dict(self.head_params)
-        if isinstance(share := params.get("min_cluster_size"), float):
-            params["min_cluster_size"] = max(5, int(share * len(rows)))
-        return clusterer.set_params(**params)
+            clusterer = _filled_in(self.head, n_clusters, seed)
+        return clusterer.set_params(**_sized(self.head_params, len(rows)))
 
     def _subsample(self, n_rows: int, seed: int) -> NDArray[np.intp]:
         """Return the rows that the clusterer sees, in order."""
@@ -353,6 +387,21 @@ def _fit(clusterer: Any, rows: Array, weights: Array) -> Any:
         # k-means tells of its empty clusters, at each run; the head does so once.
         warnings.filterwarnings("ignore", "Number of distinct clusters", ConvergenceWarning)
         return clusterer.fit(rows, **({"sample_weight": weights} if weighted else {}))
+
+
+def _sized(params: Mapping[str, Any], n_rows: int) -> dict[str, Any]:
+    """Return parameters of a clusterer, a share of the rows as the number that it is."""
+    share = params.get("min_cluster_size")
+    size = {"min_cluster_size": max(5, int(share * n_rows))} if isinstance(share, float) else {}
+    return {**params, **size}
+
+
+def _count_clusters(rows: Array, params: Mapping[str, Any]) -> int:
+    """Return the number of clusters that HDBSCAN finds; one, with a warning, if it finds none."""
+    counter = _hdbscan(rows, None, 0).set_params(**_sized(params, len(rows))).fit(rows)
+    found = int(counter.labels_.max()) + 1
+    _warn_of_few_clusters(counter, found)
+    return max(found, 1)
 
 
 def _filled_in(instance: ClusterMixin, n_clusters: int | None, seed: int) -> ClusterMixin:

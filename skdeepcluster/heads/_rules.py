@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 from sklearn.metrics import pairwise_distances_argmin
-from sklearn.neighbors import KNeighborsClassifier
+from sklearn.neighbors import KNeighborsClassifier, KNeighborsRegressor
 
 from ._manifold import N_NEIGHBORS
 from ._spherical import Array, Labels, sum_by_label
@@ -53,7 +53,7 @@ def make_rule(clusterer: Any, rows: Array, weights: Array) -> OwnRule | Neighbor
             f"{type(clusterer).__name__} cannot be a head: after fit it has neither a predict "
             "method nor labels_. Pass a scikit-learn clusterer or mixture."
         )
-    return NeighborRule(rows, np.asarray(labels))
+    return NeighborRule(rows, np.asarray(labels), getattr(clusterer, "outlier_scores_", None))
 
 
 class OwnRule:
@@ -120,17 +120,31 @@ class NeighborRule:
         Training rows.
     labels : ndarray of shape (n_samples,)
         Their labels, integers; negative ones are noise.
+    scores : ndarray of shape (n_samples,), default=None
+        How far out each of them lies, if the clusterer says so; NaN, as of a row among copies of
+        itself, is nowhere near.
     """
 
-    def __init__(self, rows: Array, labels: NDArray[Any]) -> None:
+    def __init__(
+        self, rows: Array, labels: NDArray[Any], scores: NDArray[Any] | None = None
+    ) -> None:
         distinct, first = np.unique(rows, axis=0, return_index=True)
-        self._vote = KNeighborsClassifier(
-            min(N_NEIGHBORS, len(distinct)), weights="distance", algorithm="kd_tree"
-        ).fit(distinct, _consecutive(labels[first]))
+        settings = {"weights": "distance", "algorithm": "kd_tree"}
+        n_neighbors = min(N_NEIGHBORS, len(distinct))
+        self._vote = KNeighborsClassifier(n_neighbors, **settings).fit(
+            distinct, _consecutive(labels[first])
+        )
+        if scores is not None:
+            mean = KNeighborsRegressor(n_neighbors, **settings)
+            self._scores = mean.fit(distinct, np.nan_to_num(scores[first]))
 
     def predict(self, rows: Array) -> Labels:
         """Return the label that the nearest training rows vote for."""
         return self._vote.predict(rows)
+
+    def outlier_scores(self, rows: Array) -> Array:
+        """Return the mean score of the nearest training rows."""
+        return self._scores.predict(rows)
 
 
 def mean_by_label(rows: Array, labels: Labels, weights: Array, n_clusters: int) -> Array:

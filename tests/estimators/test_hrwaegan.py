@@ -1,0 +1,477 @@
+"""HRWAEGANClustering: what is its own."""
+
+from __future__ import annotations
+
+import warnings
+
+import numpy as np
+import pytest
+import torch
+from sklearn.exceptions import ConvergenceWarning
+from sklearn.metrics import adjusted_rand_score
+from skorch.callbacks import Callback
+from torch import nn
+
+from skdeepcluster import HRWAEGANClustering
+from skdeepcluster.datasets import load_digits
+from skdeepcluster.engine.schedule import Progress
+from skdeepcluster.metrics import clustering_accuracy
+
+REGULARIZERS = ["relativistic", "standard", "mmd", "kl"]
+SMALL = {
+    "latent_dim": 2,
+    "hidden_layer_sizes": (32, 16),
+    "batch_size": 32,
+    "lr": 1e-2,
+    "max_epochs": 40,
+    "manifold": None,
+    "min_cluster_size": 30,
+    "device": "cpu",
+    "random_state": 0,
+}
+THREE = {"n_groups": 3, "hidden_layer_sizes": (32, 16, 8)}
+BRIEF = {**SMALL, "max_epochs": 2, "head": "gmm", "n_clusters": 3}
+
+
+@pytest.fixture(scope="module")
+def hierarchy(blobs):
+    """Two groups, clustered by Gaussian mixtures; tests must not change it."""
+    return HRWAEGANClustering(3, **SMALL, n_groups=2, head="gmm").fit(blobs[0])
+
+
+@pytest.fixture(scope="module")
+def by_umap(blobs):
+    """One group, clustered by UMAP and HDBSCAN; tests must not change it."""
+    settings = {**SMALL, "manifold": "umap", "manifold_params": {"n_neighbors": 15}}
+    return HRWAEGANClustering(**settings, n_groups=1, noise_weight=0.0).fit(blobs[0])
+
+
+# -- the groups -------------------------------------------------------------------------------
+
+
+def test_every_group_is_clustered(hierarchy, blobs):
+    assert hierarchy.group_labels_.shape == (150, 2)
+    np.testing.assert_array_equal(hierarchy.labels_, hierarchy.group_labels_[:, 0])
+    assert adjusted_rand_score(blobs[1], hierarchy.labels_) > 0.8
+
+
+def test_groups_are_the_codes_of_transform(hierarchy, blobs):
+    groups = hierarchy.transform_groups(blobs[0])
+    assert groups.shape == (150, 2, 2)
+    np.testing.assert_array_equal(groups[:, 0], hierarchy.transform(blobs[0]))
+    np.testing.assert_array_equal(hierarchy.transform_groups(blobs[0][5:6]), groups[5:6])
+    assert hierarchy.transform_groups(blobs[0].astype(float)).dtype == np.float64
+
+
+def test_another_group_may_stand_for_the_rows(blobs):
+    model = HRWAEGANClustering(**BRIEF, n_groups=2, cluster_group=1).fit(blobs[0])
+    np.testing.assert_array_equal(model.labels_, model.group_labels_[:, 1])
+    codes = model.transform(blobs[0])
+    np.testing.assert_array_equal(codes, model.transform_groups(blobs[0])[:, 1])
+    means = [codes[model.labels_ == label].mean(0) for label in range(model.n_clusters_)]
+    np.testing.assert_allclose(model.cluster_centers_, means, rtol=1e-4, atol=1e-5)
+    assert model.inverse_transform(codes).shape == blobs[0].shape
+    assert model._members.shape[3] == 2  # samples of its clusters need both groups
+    assert model.sample(5, random_state=0)[0].shape == (5, 6)
+
+
+def test_groups_add_up_to_the_row(hierarchy, blobs):
+    """The first group alone tells less than all."""
+    rows = blobs[0]
+    scaled = hierarchy.module_.scaling(torch.from_numpy(rows)).numpy()
+    whole = hierarchy.module_.scaling(torch.from_numpy(hierarchy.reconstruct(rows))).numpy()
+    first = hierarchy.inverse_transform(hierarchy.transform(rows))
+    part = hierarchy.module_.scaling(torch.from_numpy(first)).numpy()
+    assert np.square(whole - scaled).mean() < np.square(part - scaled).mean()
+    errors = np.square(whole - scaled).mean(1)
+    np.testing.assert_allclose(hierarchy.score_samples(rows), -errors, rtol=1e-3, atol=1e-5)
+
+
+@pytest.mark.parametrize(
+    ("params", "message"),
+    [
+        ({"n_groups": 3}, "n_groups=3 is more than the 2 cells"),
+        ({"cluster_group": 2}, "from 0 to n_groups - 1 = 1"),
+        ({"decoder": lambda shape: nn.Linear(2, *shape)}, "n_groups=1 or decoder=None"),
+    ],
+)
+def test_groups_that_do_not_exist(blobs, params, message):
+    with pytest.raises(ValueError, match=message):
+        HRWAEGANClustering(**BRIEF).set_params(**params).fit(blobs[0])
+
+
+def test_networks_of_ones_own(blobs):
+    def encoder(shape):
+        return nn.Sequential(nn.Linear(*shape, 16), nn.ReLU(), nn.Linear(16, 4))
+
+    settings = {**SMALL, "n_clusters": 3, "head": "gmm", "encoder": encoder}
+    model = HRWAEGANClustering(**settings, n_groups=1, decoder=lambda shape: nn.Linear(2, *shape))
+    assert adjusted_rand_score(blobs[1], model.fit(blobs[0]).labels_) > 0.8
+    model = HRWAEGANClustering(**{**settings, "max_epochs": 2}, n_groups=2).fit(blobs[0])
+    assert model.transform_groups(blobs[0]).shape == (150, 2, 2)
+
+
+@pytest.mark.parametrize("shape", [(12, 12), (3, 9, 7)])
+def test_images(shape):
+    images = np.random.RandomState(0).uniform(size=(40, *shape)).astype(np.float32)
+    settings = {**BRIEF, "hidden_layer_sizes": (4, 8, 8), "n_groups": 3}
+    model = HRWAEGANClustering(**settings).fit(images)
+    assert model.module_.is_binary == (len(shape) == 2)  # colour has a squared error
+    assert model.reconstruct(images).shape == images.shape
+    assert model.sample_prior(4, random_state=0).shape == (4, *shape)
+
+
+# -- the loss ---------------------------------------------------------------------------------
+
+
+def batch_of(rows, **columns):
+    return {"X": torch.from_numpy(rows), "rows": torch.arange(len(rows)), **columns}
+
+
+def test_every_term_is_named_and_off_at_zero_weight(blobs):
+    names = {"reconstruction", "noise", "matching", "prior", "noise_share", "refresh_seconds"}
+    names |= {f"{term}_{i}" for term in ("regularization", "discrimination") for i in range(2)}
+    settings = {**BRIEF, "max_epochs": 4, "refresh_interval": 2}
+    recorded = set().union(*HRWAEGANClustering(**settings).fit(blobs[0]).history_)
+    assert names <= recorded
+    off = {"regularization_weight": 0.0, "matching_weight": 0.0, "noise_weight": 0.0}
+    history = HRWAEGANClustering(**settings, **off).fit(blobs[0]).history_
+    for record in history:
+        expected = record["reconstruction"] + record["prior"]  # the prior cells stand apart
+        assert record["autoencoder_loss"] == pytest.approx(expected, rel=1e-4)
+    assert not {"noise", "noise_share", "refresh_seconds"} & set().union(*history)
+
+
+def test_noise_weighs_more_in_the_reconstruction_alone():
+    """Equation 3.11 with beta = .15 is a weight of 1.15."""
+    noise = torch.tensor([0.0, 1.0, 1.0, 0.0])
+    terms = unfitted()._make_model()(batch_of(rows_of(4), noise=noise), "autoencoding")
+    torch.testing.assert_close(terms["noise"], noise * terms["reconstruction"])
+    weights = HRWAEGANClustering(noise_weight=0.15)._cycle().weights
+    assert weights["noise"] == 0.15 and "reconstruction" not in weights
+
+
+def test_reconstruction_is_a_cross_entropy_of_black_and_white_images_alone(blobs):
+    X, _ = load_digits(return_X_y=True)
+    model = HRWAEGANClustering(**BRIEF).fit(X[:200]).module_
+    output, rows = torch.randn(5, 64), torch.from_numpy(X[:5])
+    expected = nn.functional.binary_cross_entropy_with_logits(output, rows, reduction="none")
+    torch.testing.assert_close(model._error(output, rows), expected.mean(1))
+    model = HRWAEGANClustering(**BRIEF).fit(blobs[0]).module_
+    output, rows = torch.randn(2, 5, 6)
+    torch.testing.assert_close(model._error(output, rows), (output - rows).square().mean(1))
+
+
+def rows_of(n):
+    return np.random.RandomState(0).uniform(size=(n, 6)).astype(np.float32)
+
+
+def gradients(model, loss):
+    """Return the names of the parameters that a loss moves."""
+    model.zero_grad()
+    loss.sum().backward()
+    return {name for name, p in model.named_parameters() if p.grad is not None and p.grad.any()}
+
+
+def test_the_prior_term_moves_the_prior_cells_alone():
+    model = unfitted(**THREE)._make_model()
+    moved = gradients(model, model(batch_of(rows_of(8)), "autoencoding")["prior"])
+    assert moved and all(name.startswith("decoder.priors") for name in moved)
+
+
+@pytest.mark.parametrize("regularizer", REGULARIZERS)
+def test_what_regularizes_leaves_the_prior_cells_alone(regularizer):
+    estimator = unfitted(regularizer=regularizer, n_groups=2)
+    model, batch = estimator._make_model(), batch_of(rows_of(8))
+    for index in range(2):
+        moved = gradients(model, model(batch, "autoencoding")[f"regularization_{index}"])
+        assert any(name.startswith("encoder") for name in moved)
+        assert not any(name.startswith("decoder.priors") for name in moved)
+
+
+def unfitted(**params):
+    """An estimator that is ready to make its model."""
+    from skdeepcluster.base._clusterer import _Fit
+    from skdeepcluster.scaling import Scaling
+
+    estimator = HRWAEGANClustering(**{**BRIEF, **params})
+    estimator._input_shape = (6,)
+    estimator._fitting = _Fit(0, Scaling((6,)), None)
+    return estimator
+
+
+def test_discriminators_learn_from_detached_codes():
+    model = unfitted(**THREE)._make_model()
+    batch = batch_of(rows_of(8))
+    terms = model(batch, "discrimination")
+    assert list(terms) == ["discrimination_0", "discrimination_1", "discrimination_2"]
+    moved = gradients(model, sum(terms.values()))
+    assert moved and all(name.startswith("discriminators") for name in moved)
+
+
+class Witness(nn.Module):
+    """A discriminator that remembers what it was shown, and judges by the first coordinate."""
+
+    def forward(self, z, features=None):
+        self.z, self.features = z, features
+        return z[:, 0]
+
+
+@pytest.mark.parametrize("regularizer", ["relativistic", "standard"])
+def test_real_and_fake_codes_come_with_the_same_map(regularizer):
+    """D_l is conditional for l >= 1, and equations 3.3 to 3.6 hold group by group."""
+    model = unfitted(regularizer=regularizer, n_groups=2)._make_model()
+    model.discriminators = nn.ModuleList([Witness(), Witness()])
+    batch = batch_of(rows_of(8))
+    for loss, prefix in (("discrimination", "discrimination"), ("autoencoding", "regularization")):
+        terms = model(batch, loss)
+        first, second = model.discriminators
+        assert first.features is None
+        assert second.features[:8].equal(second.features[8:])
+        assert not second.features.requires_grad
+        for index, judge in enumerate((first, second)):
+            real, fake = judge.z[:8, 0], judge.z[8:, 0]
+            if regularizer == "relativistic":
+                expected = -torch.sigmoid(real - fake).log()
+                if loss == "autoencoding":
+                    expected = -torch.sigmoid(fake - real).log()
+            elif loss == "autoencoding":
+                expected = -torch.sigmoid(fake).log()
+            else:
+                expected = -torch.sigmoid(real).log() - (1 - torch.sigmoid(fake)).log()
+            torch.testing.assert_close(terms[f"{prefix}_{index}"], expected)
+
+
+def test_layer_matching_compares_the_maps_that_the_combiners_see():
+    """Equation 3.10, the encoder's side detached."""
+    model = unfitted(**THREE)._make_model().eval()
+    seen = []
+    for combiner in model.encoder.combiners:
+        combiner.register_forward_pre_hook(lambda module, inputs: seen.append(inputs[0]))
+    matching = model(batch_of(rows_of(8)), "autoencoding")["matching"]
+    halves = [maps.chunk(2, dim=1) for maps in seen]
+    expected = sum(1 - nn.functional.cosine_similarity(*pair) for pair in halves)
+    torch.testing.assert_close(matching, expected)
+    # The last map of the encoder feeds z_0 alone, and the others no gradient.
+    moved = gradients(model, matching)
+    assert any(name.startswith("decoder.cells") for name in moved)
+    detached = [name for name in moved if name.startswith("encoder.combiners.1")]
+    assert not detached  # z_2 enters below the last comparison
+
+
+# -- the cycle --------------------------------------------------------------------------------
+
+
+class Turns(Callback):
+    """Write down which player's gradients were computed."""
+
+    def __init__(self, seen):
+        self.seen = seen
+
+    def __deepcopy__(self, memo):
+        return self
+
+    def on_grad_computed(self, net, named_parameters, **kwargs):
+        norm = sum(p.grad.square().sum() for _, p in named_parameters if p.grad is not None)
+        player = named_parameters[0][0].partition(".")[0]
+        self.seen.append((player, float(norm) ** 0.5))
+
+
+def test_players_take_n_and_m_turns_on_batches_of_their_own(blobs):
+    seen = []
+    params = {"n_autoencoder": 2, "n_critic": 3, "callbacks": [Turns(seen)]}
+    HRWAEGANClustering(**BRIEF, **params).fit(blobs[0])  # two epochs of five batches
+    own, rival = ["encoder"] * 2, ["discriminators"] * 3
+    assert [player for player, _ in seen] == 2 * (own + rival)
+
+
+@pytest.mark.parametrize("regularizer", ["mmd", "kl"])
+def test_without_a_game_there_is_one_player(blobs, regularizer):
+    seen = []
+    params = {"regularizer": regularizer, "callbacks": [Turns(seen)], "critic_lr": 1.0}
+    model = HRWAEGANClustering(**BRIEF, **params).fit(blobs[0])
+    assert {player for player, _ in seen} == {"encoder"}
+    assert not any("critic_loss" in record for record in model.history_)
+
+
+def test_weights_warm_up_step_by_step_and_decrease_from_group_to_group():
+    settings = {"regularization_weight": 0.8, "group_decay": 0.5, "n_groups": 3}
+    weights = HRWAEGANClustering(**settings)._cycle().weights
+    early, late = Progress(0, 1, 0.25), Progress(9, 9, 0.9)
+    at = [weights[f"regularization_{group}"] for group in range(3)]
+    assert [ramp(Progress(0, 0, 0.0)) for ramp in at] == [0, 0, 0]
+    assert [ramp(early) for ramp in at] == pytest.approx([0.4, 0.2, 0.1])
+    assert [ramp(late) for ramp in at] == pytest.approx([0.8, 0.4, 0.2])
+    assert [weights[f"discrimination_{group}"] for group in range(3)] == [1, 0.5, 0.25]
+
+
+@pytest.mark.parametrize("refresh_size", [None, 60])
+def test_noise_is_detected_every_few_epochs(blobs, refresh_size):
+    far = np.random.RandomState(0).uniform(-30, 30, (12, 6)).astype(np.float32)
+    X = np.vstack([blobs[0], far])
+    settings = {**SMALL, "refresh_interval": 15, "refresh_size": refresh_size}
+    history = HRWAEGANClustering(**settings).fit(X).history_
+    found = [r["phase_epoch"] for r in history if "noise_share" in r]
+    assert found == [16, 31]  # before these epochs, and not before the first
+    assert all(0 <= r.get("noise_share", 0) <= 1 for r in history)
+    assert all(r["refresh_seconds"] > 0 for r in history if "noise_share" in r)
+    first = [r["noise"] for r in history[:15]]
+    assert first == [0.0] * 15
+    assert history[-1]["noise"] > 0 or history[-1]["noise_share"] == 0
+
+
+# -- stability --------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("n_groups", [1, 3])
+@pytest.mark.parametrize("regularizer", REGULARIZERS)
+def test_all_regularizers_train_all_depths(blobs, regularizer, n_groups):
+    settings = {**SMALL, **THREE, "n_clusters": 3, "head": "gmm", "max_epochs": 15}
+    settings |= {"regularizer": regularizer, "n_groups": n_groups, "noise_weight": 0.0}
+    with warnings.catch_warnings():
+        warnings.simplefilter("error", ConvergenceWarning)
+        model = HRWAEGANClustering(**settings).fit(blobs[0])
+    first, last = (model.history_[epoch]["reconstruction"] for epoch in (0, -1))
+    assert last < first / 2
+
+
+def test_posteriors_do_not_collapse_to_points(blobs):
+    settings = {**SMALL, "n_clusters": 3, "head": "gmm", "regularization_weight": 0.0}
+    model = HRWAEGANClustering(**settings).fit(blobs[0])
+    log_variance = model.module_(batch_of(blobs[0]), "posteriors")[:, 1]
+    assert log_variance.min() >= -5 and log_variance.max() <= 5
+
+
+# -- the priors -------------------------------------------------------------------------------
+
+
+def test_ancestral_samples_follow_the_posteriors_group_by_group():
+    """Draws of p(z_l | z_<l) against those of q(z_l | x, z_<l), for the same z_<l."""
+    X, _ = load_digits(return_X_y=True)
+    settings = {**SMALL, **THREE, "latent_dim": 4, "n_clusters": 10, "head": "gmm"}
+    model = HRWAEGANClustering(**settings, noise_weight=0.0).fit(X[:600]).module_
+    with torch.random.fork_rng(), torch.no_grad():
+        torch.manual_seed(0)
+        _, latents = model._pass(torch.from_numpy(X[:600]), lambda posterior: posterior.draw())
+        for latent in latents[1:]:
+            z, ancestral = latent.z, latent.prior.draw()
+            spread = z.std(0)
+            assert ((z.mean(0) - ancestral.mean(0)).abs() < 0.5 * spread).all()
+            assert (ancestral.std(0) / spread).log().abs().max() < 0.7
+            # The prior listens to the earlier groups: it is narrower than the marginal.
+            marginal = torch.distributions.Normal(z.mean(0), spread).log_prob(z).mean()
+            prior = torch.distributions.Normal(
+                latent.prior.mean, (latent.prior.log_variance / 2).exp()
+            )
+            assert prior.log_prob(z).mean() > marginal
+
+
+def test_samples_of_a_cluster_are_its_members_perturbed(hierarchy, blobs):
+    rows, labels = hierarchy.sample(60, cluster=1, random_state=0)
+    assert (labels == 1).all()
+    assert (hierarchy.predict(rows) == 1).mean() > 0.6
+    members = blobs[0][hierarchy.labels_ == 1]
+    spread = blobs[0].std(0)
+    assert (np.abs(rows.mean(0) - members.mean(0)) < 0.5 * spread).all()
+
+
+def test_temperature_scales_what_is_random(hierarchy):
+    def spread(temperature):
+        rows = hierarchy.sample_prior(200, random_state=0, temperature=temperature)
+        return rows.std(0).mean()
+
+    assert spread(0.0) < 1e-4 < spread(0.5) < spread(1.0)
+    cold, _ = hierarchy.sample(100, cluster=0, random_state=0, temperature=0.0)
+    warm, _ = hierarchy.sample(100, cluster=0, random_state=0)
+    assert cold.std(0).mean() < warm.std(0).mean()
+    with pytest.raises(ValueError, match="temperature"):
+        hierarchy.sample(2, temperature=-1.0)
+    with pytest.raises(ValueError, match="n_samples"):
+        hierarchy.sample_prior(0)
+
+
+# -- the heads --------------------------------------------------------------------------------
+
+
+def test_the_number_of_clusters_is_found(by_umap, blobs):
+    assert by_umap.n_clusters_ == 3
+    assert adjusted_rand_score(blobs[1], by_umap.labels_) > 0.8
+
+
+def test_labels_by_umap_and_hdbscan_are_predictions_row_by_row(by_umap, blobs):
+    """Laws 1 and 2, where a new row is placed by its nearest training rows."""
+    np.testing.assert_array_equal(by_umap.labels_, by_umap.predict(blobs[0]))
+    X = np.tile(blobs[0], (3, 1)) + np.linspace(0, 1, 450, dtype=np.float32)[:, None]
+    whole = by_umap.predict(X)
+    order = np.random.RandomState(0).permutation(len(X))
+    np.testing.assert_array_equal(by_umap.predict(X[order]), whole[order])
+    np.testing.assert_array_equal(by_umap.predict(X[:7]), whole[:7])
+    np.testing.assert_array_equal(by_umap.predict(X[99:100]), whole[99:100])
+
+
+def test_neighbours_of_umap_follow_the_number_of_rows():
+    """Equation 3.8, with 5 as a floor, and equation 4.3 for the clusters."""
+    for n_rows, expected in ((300, 5), (3000, 10), (10_000, 33), (70_000, 100)):
+        head = unfitted(manifold="umap")._make_head("hdbscan", n_rows)
+        assert head.umap_params["n_neighbors"] == expected
+    head = unfitted(min_cluster_size=60)._make_head("hdbscan", 500, share=0.1)
+    assert head.head_params == {"min_cluster_size": 6}  # of a sample of the rows
+    own = unfitted(manifold="umap", manifold_params={"n_neighbors": 7})._make_head("gmm", 900)
+    assert own.umap_params["n_neighbors"] == 7
+
+
+@pytest.mark.parametrize("head", ["gmm", "agglomerative"])
+@pytest.mark.parametrize("n_clusters", [None, 2])
+def test_other_heads_take_the_number_or_find_it(blobs, head, n_clusters):
+    settings = {**SMALL, "head": head, "n_clusters": n_clusters}
+    model = HRWAEGANClustering(**settings, n_groups=1).fit(blobs[0])
+    assert model.n_clusters_ == (n_clusters or 3)
+    assert hasattr(model, "predict_proba") == (head == "gmm")
+    assert not hasattr(model, "outlier_scores_")
+
+
+def test_outliers_have_high_scores(blobs):
+    far = 40 * np.eye(6, dtype=np.float32)[:3]
+    model = HRWAEGANClustering(**SMALL, n_groups=1).fit(np.vstack([blobs[0], far]))
+    scores = model.outlier_scores_
+    assert scores.shape == (153,)
+    assert scores.min() >= 0 and scores.max() <= 1
+    assert np.median(scores[-3:]) > np.median(scores[:-3])
+    assert not hasattr(model, "predict_proba")
+
+
+def test_rows_that_are_all_noise_are_still_of_use(blobs):
+    with pytest.warns(ConvergenceWarning, match="no cluster"):
+        model = HRWAEGANClustering(**{**SMALL, "min_cluster_size": 149}).fit(blobs[0])
+    assert model.n_clusters_ == 0
+    np.testing.assert_array_equal(model.predict(blobs[0]), -1)
+    assert model.cluster_centers_.shape == (0, 2)
+    assert model.transform(blobs[0]).shape == (150, 2)
+    assert np.isfinite(model.score(blobs[0]))
+    assert np.isfinite(model.sample_prior(3, random_state=0)).all()
+    with pytest.raises(ValueError, match="No cluster was found"):
+        model.sample(3)
+
+
+def test_one_cluster_for_a_head_that_was_told_no_number(blobs):
+    settings = {**SMALL, "min_cluster_size": 149, "head": "gmm"}
+    with pytest.warns(ConvergenceWarning, match="no cluster"):
+        model = HRWAEGANClustering(**settings).fit(blobs[0])
+    assert model.n_clusters_ == 1
+    assert model.sample(3, random_state=0)[0].shape == (3, 6)
+
+
+def test_a_fit_outlives_its_parameters(blobs):
+    model = HRWAEGANClustering(**BRIEF, n_groups=2).fit(blobs[0])
+    codes, rows = model.transform(blobs[0]), model.sample(5, random_state=0)[0]
+    model.set_params(n_clusters=7, latent_dim=4, n_groups=1, cluster_group=5)
+    np.testing.assert_array_equal(model.transform(blobs[0]), codes)
+    np.testing.assert_array_equal(model.sample(5, random_state=0)[0], rows)
+
+
+def test_digits():
+    """Well above chance, which is below .2."""
+    X, y = load_digits(return_X_y=True)
+    settings = {**SMALL, "latent_dim": 10, "hidden_layer_sizes": (128, 64), "lr": 2e-3}
+    model = HRWAEGANClustering(10, **settings, n_groups=1, head="gmm", noise_weight=0.0).fit(X)
+    assert clustering_accuracy(y, model.labels_) > 0.5

@@ -1,0 +1,50 @@
+"""The number of clusters that HDBSCAN finds for another head, and how far out rows lie."""
+
+import numpy as np
+import pytest
+from head_laws import N_CLUSTERS, assert_laws, assert_row_independent, fitted
+from sklearn.cluster import KMeans
+from sklearn.exceptions import ConvergenceWarning
+
+from skdeepcluster.heads import make_head
+
+
+@pytest.mark.parametrize("head", ["gmm", "agglomerative", "kmeans", KMeans()], ids=str)
+def test_a_head_takes_the_number_that_hdbscan_finds(head, blobs, new_codes):
+    model = fitted(head, blobs[0], "auto")
+    assert model.n_clusters_ == N_CLUSTERS
+    assert_laws(model, blobs[0], new_codes)
+
+
+def test_the_count_has_parameters_of_its_own(blobs):
+    with pytest.warns(ConvergenceWarning, match="HDBSCAN found no cluster"):
+        model = fitted("gmm", blobs[0], "auto", count_params={"min_cluster_size": 150})
+    assert model.n_clusters_ == 1  # a usable result
+
+
+def test_umap_comes_before_the_count(fake_umap, blobs):
+    model = fitted("gmm", blobs[0], "auto", manifold="umap")
+    assert fake_umap.settings["n_components"] == 10
+    assert model.n_clusters_ >= 1
+
+
+def test_outliers_are_told_from_members(blobs):
+    codes = np.vstack([blobs[0], [[60.0, 60, 60]], [[-60.0, 60, -60]]])
+    head = fitted("hdbscan", codes, None)
+    scores = head.outlier_scores(codes)
+    assert scores.shape == (len(codes),)
+    assert scores.min() >= 0 and scores.max() <= 1
+    assert scores[-2:].min() > np.quantile(scores[:-2], 0.95)
+    assert_row_independent(head.outlier_scores, codes)
+    np.testing.assert_allclose(head.outlier_scores(codes[-1:] + 1e-9), scores[-1:], atol=1e-6)
+
+
+def test_copies_of_one_row_are_no_outliers():
+    codes = np.repeat([[0.0, 0], [9, 9]], 30, axis=0)
+    scores = fitted("hdbscan", codes, None).outlier_scores(codes)
+    assert np.isfinite(scores).all()
+
+
+def test_other_heads_know_no_outliers(blobs):
+    assert not hasattr(make_head("gmm", 3), "outlier_scores")
+    assert not hasattr(fitted("kmeans", blobs[0]), "outlier_scores")
