@@ -1,6 +1,7 @@
 """Heads: from codes to labels, and from new codes to the labels they would have had."""
 
-from ._head import HEADS, ClusteringHead, fit_labels, make_head
+from ._clusterers import HEADS, fit_labels
+from ._head import ClusteringHead, make_head
 from ._spherical import SphericalKMeans, spherical_step
 
 __all__ = [

@@ -2,72 +2,27 @@
 
 from __future__ import annotations
 
-import inspect
-import warnings
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from numbers import Integral
-from typing import Any, Literal, NamedTuple
+from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
-from sklearn.base import ClusterMixin, clone
-from sklearn.cluster import AgglomerativeClustering, KMeans
-from sklearn.exceptions import ConvergenceWarning
-from sklearn.frozen import FrozenEstimator
-from sklearn.mixture import GaussianMixture
+from sklearn.base import ClusterMixin
 from sklearn.utils import check_array, check_consistent_length, check_random_state
 from sklearn.utils.metaestimators import available_if
-from sklearn.utils.validation import has_fit_parameter
 
+from ._clusterers import (
+    HEADS,
+    count_clusters,
+    filled_in,
+    fit_clusterer,
+    sized,
+    warn_of_few_clusters,
+)
 from ._manifold import fit_umap
 from ._rules import OwnRule, make_rule, mean_by_label
-from ._spherical import Array, Labels, SphericalKMeans
-
-
-class _Head(NamedTuple):
-    """How to make an unfitted clusterer, and what to know of it before."""
-
-    build: Callable[[Array, Any, int], Any]  # rows, n_clusters, seed
-    has_proba: bool = False
-    finds_n_clusters: bool = False
-    max_rows: int | None = None  # more rows than this: fitted on a random subsample
-
-
-def _kmeans(rows: Array, n_clusters: int, seed: int) -> KMeans:
-    return KMeans(n_clusters, n_init=10, random_state=seed)
-
-
-def _spherical(rows: Array, n_clusters: int, seed: int) -> SphericalKMeans:
-    return SphericalKMeans(n_clusters, n_init=10, random_state=seed)
-
-
-def _gmm(rows: Array, n_clusters: int, seed: int) -> GaussianMixture:
-    # A floor that follows the scale of the codes keeps components from collapsing onto few rows.
-    floor = max(1e-4 * rows.var(axis=0).mean(), np.finfo(float).eps)
-    return GaussianMixture(
-        n_clusters, covariance_type="full", n_init=5, reg_covar=floor, random_state=seed
-    )
-
-
-def _hdbscan(rows: Array, n_clusters: int | None, seed: int) -> Any:
-    from hdbscan import HDBSCAN
-
-    return HDBSCAN(min_cluster_size=max(5, len(rows) // 50), core_dist_n_jobs=1)
-
-
-def _agglomerative(rows: Array, n_clusters: int, seed: int) -> AgglomerativeClustering:
-    return AgglomerativeClustering(n_clusters)
-
-
-# Memory bounds the rows: HDBSCAN's table of n/50 neighbours a row takes 2.3 GB at 70 000 rows,
-# agglomerative clustering's distances .6 GB at 10 000.
-HEADS = {
-    "kmeans": _Head(_kmeans),
-    "spherical": _Head(_spherical),
-    "gmm": _Head(_gmm, has_proba=True),
-    "hdbscan": _Head(_hdbscan, finds_n_clusters=True, max_rows=100_000),
-    "agglomerative": _Head(_agglomerative, max_rows=10_000),
-}
+from ._spherical import Array, Labels
 
 
 def make_head(
@@ -246,12 +201,12 @@ class ClusteringHead:
             self._placement = fit_umap(codes, int(width), seed, self.umap_params)
         rows = self._place(codes)
         seen = self._subsample(len(rows), seed)
-        clusterer = _fit(self._make_clusterer(rows[seen], seed), rows[seen], weights[seen])
+        clusterer = fit_clusterer(self._make_clusterer(rows[seen], seed), rows[seen], weights[seen])
         self._rule: Any = make_rule(clusterer, rows[seen], weights[seen])
         self.labels_ = self._rule.predict(rows)
         self.n_clusters_ = int(self.labels_.max()) + 1
         self.cluster_centers_ = self._centers(codes, weights)
-        _warn_of_few_clusters(clusterer, self.n_clusters_)
+        warn_of_few_clusters(clusterer, self.n_clusters_)
         return self
 
     def predict(self, codes: ArrayLike) -> Labels:
@@ -310,12 +265,12 @@ class ClusteringHead:
         """Return the clusterer, not yet fitted."""
         n_clusters = self.n_clusters
         if n_clusters == "auto":
-            n_clusters = _count_clusters(rows, self.count_params)
+            n_clusters = count_clusters(rows, self.count_params)
         if isinstance(self.head, str):
             clusterer = HEADS[self.head].build(rows, n_clusters, seed)
         else:
-            clusterer = _filled_in(self.head, n_clusters, seed)
-        return clusterer.set_params(**_sized(self.head_params, len(rows)))
+            clusterer = filled_in(self.head, n_clusters, seed)
+        return clusterer.set_params(**sized(self.head_params, len(rows)))
 
     def _subsample(self, n_rows: int, seed: int) -> NDArray[np.intp]:
         """Return the rows that the clusterer sees, in order."""
@@ -334,106 +289,3 @@ class ClusteringHead:
 def _as_codes(codes: ArrayLike, min_rows: int = 1) -> Array:
     """Validate codes; in float64, so that one code has one result whatever type it comes in."""
     return check_array(codes, dtype=np.float64, ensure_min_samples=min_rows)
-
-
-def fit_labels(
-    clusterer: ClusterMixin,
-    rows: Any,
-    n_clusters: int | None = None,
-    *,
-    sample_weight: ArrayLike | None = None,
-    seed: int = 0,
-) -> NDArray[Any]:
-    """Fit a clone of a clusterer, and return what it says of the rows themselves.
-
-    Parameters
-    ----------
-    clusterer : clusterer
-        A scikit-learn clusterer or mixture. The clone's `n_clusters` (or `n_components`) and
-        `random_state` are set if the instance left them at their defaults. A `FrozenEstimator` is
-        fitted already, and only predicts.
-    rows : {array-like, sparse matrix} of shape (n_samples, n_features)
-        Rows.
-    n_clusters : int, default=None
-        Number of clusters; None leaves it to the clusterer.
-    sample_weight : array-like of shape (n_samples,), default=None
-        Weights, for clusterers that take them.
-    seed : int, default=0
-        Seed.
-
-    Returns
-    -------
-    labels : ndarray of shape (n_samples,)
-        The clone's prediction, or its `labels_` if it cannot predict.
-
-    Examples
-    --------
-    >>> import numpy as np
-    >>> from sklearn.cluster import AgglomerativeClustering
-    >>> fit_labels(AgglomerativeClustering(), np.array([[0.0], [1], [8], [9]]), 2)
-    array([1, 1, 0, 0])
-    """
-    weights = np.ones(rows.shape[0]) if sample_weight is None else np.asarray(sample_weight, float)
-    if isinstance(clusterer, FrozenEstimator):
-        return np.asarray(clusterer.predict(rows))
-    fitted = _fit(_filled_in(clusterer, n_clusters, seed), rows, weights)
-    return np.asarray(fitted.predict(rows) if hasattr(fitted, "predict") else fitted.labels_)
-
-
-def _fit(clusterer: Any, rows: Array, weights: Array) -> Any:
-    """Fit a clusterer, with weights if it takes them."""
-    weighted = has_fit_parameter(clusterer, "sample_weight")
-    with warnings.catch_warnings():
-        # k-means tells of its empty clusters, at each run; the head does so once.
-        warnings.filterwarnings("ignore", "Number of distinct clusters", ConvergenceWarning)
-        return clusterer.fit(rows, **({"sample_weight": weights} if weighted else {}))
-
-
-def _sized(params: Mapping[str, Any], n_rows: int) -> dict[str, Any]:
-    """Return parameters of a clusterer, a share of the rows as the number that it is."""
-    share = params.get("min_cluster_size")
-    size = {"min_cluster_size": max(5, int(share * n_rows))} if isinstance(share, float) else {}
-    return {**params, **size}
-
-
-def _count_clusters(rows: Array, params: Mapping[str, Any]) -> int:
-    """Return the number of clusters that HDBSCAN finds; one, with a warning, if it finds none."""
-    counter = _hdbscan(rows, None, 0).set_params(**_sized(params, len(rows))).fit(rows)
-    found = int(counter.labels_.max()) + 1
-    _warn_of_few_clusters(counter, found)
-    return max(found, 1)
-
-
-def _filled_in(instance: ClusterMixin, n_clusters: int | None, seed: int) -> ClusterMixin:
-    """Clone a clusterer and set what its owner left at the defaults."""
-    clusterer = clone(instance)
-    params = clusterer.get_params(deep=False)
-    size = "n_clusters" if "n_clusters" in params else "n_components"
-    defaults = inspect.signature(type(instance)).parameters
-    wanted = {size: n_clusters, "random_state": seed}
-    left = {
-        name: value
-        for name, value in wanted.items()
-        if value is not None and name in params and params[name] == defaults[name].default
-    }
-    return clusterer.set_params(**left)
-
-
-def _warn_of_few_clusters(clusterer: Any, found: int) -> None:
-    """Warn if clusters died, or if a clusterer that finds their number found none or one."""
-    params = clusterer.get_params(deep=False)
-    expected = params.get("n_clusters", params.get("n_components"))
-    if found >= (2 if expected is None else expected):
-        return
-    if expected is None:
-        what = "one cluster" if found else "no cluster: all rows are noise (-1)"
-        message = (
-            f"{type(clusterer).__name__} found {what}. Change what sets its scale (for HDBSCAN "
-            "lower min_cluster_size), or choose a head that takes n_clusters."
-        )
-    else:
-        message = (
-            f"Only {found} of {expected} clusters hold rows; the empty ones are dropped. Ask for "
-            "fewer clusters, or see whether the codes have collapsed onto each other."
-        )
-    warnings.warn(message, ConvergenceWarning, stacklevel=3)

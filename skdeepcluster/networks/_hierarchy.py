@@ -19,7 +19,7 @@ from typing import Any
 from torch import Tensor, nn
 from torch.nn.utils.parametrizations import spectral_norm
 
-from ._networks import _hidden_sizes, _initialised, make_mlp
+from ._networks import _hidden_sizes, initialised, make_mlp
 
 __all__ = ["Discriminator", "HierarchicalDecoder", "HierarchicalEncoder", "Levels"]
 
@@ -275,19 +275,19 @@ def _level(channels: int, shape: Sequence[int]) -> nn.Sequential:
 
 
 def _dense(before: int, after: int) -> nn.Sequential:
-    return _initialised([nn.Linear(before, after), nn.ReLU(), nn.BatchNorm1d(after)])
+    return initialised([nn.Linear(before, after), nn.ReLU(), nn.BatchNorm1d(after)])
 
 
 def _convolutional(convolution: nn.Conv2d | nn.ConvTranspose2d) -> nn.Sequential:
-    return _initialised([convolution, nn.ReLU(), nn.BatchNorm2d(convolution.out_channels)])
+    return initialised([convolution, nn.ReLU(), nn.BatchNorm2d(convolution.out_channels)])
 
 
 def _parameters(shape: Sequence[int], out_features: int) -> Any:
     """Return the linear map from a map to the parameters of a distribution."""
-    return nn.Sequential(nn.Flatten(), *_initialised([nn.Linear(prod(shape), out_features)]))
+    return nn.Sequential(nn.Flatten(), *initialised([nn.Linear(prod(shape), out_features)]))
 
 
 def _entry(latent_dim: int, shape: Sequence[int]) -> nn.Sequential:
     """Return the linear map from a code to what it adds to the decoder's map."""
-    linear = _initialised([nn.Linear(latent_dim, prod(shape))])
+    linear = initialised([nn.Linear(latent_dim, prod(shape))])
     return nn.Sequential(*linear, nn.Unflatten(1, tuple(shape)))
