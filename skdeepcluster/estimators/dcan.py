@@ -344,7 +344,8 @@ class DCANClustering(DeepClusterer):
         }
 
     def _trainer_kwargs(self) -> dict[str, Any]:
-        lr = {} if self.critic_lr is None else {"critic_optimizer__lr": self.critic_lr}
+        has_own = self.clustering_loss == "adversarial" and self.critic_lr is not None
+        lr = {"critic_optimizer__lr": self.critic_lr} if has_own else {}
         return {**lr, **super()._trainer_kwargs()}
 
     def _fit(self, table: Table) -> CodeMixture:
