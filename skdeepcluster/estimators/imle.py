@@ -24,7 +24,7 @@ from sklearn.exceptions import ConvergenceWarning
 from sklearn.utils._param_validation import Interval, StrOptions
 from torch import Tensor, nn
 
-from skdeepcluster.engine.schedule import Phase, Refresh, Turn, one_cycle
+from skdeepcluster.engine.schedule import Phase, Progress, Refresh, Turn
 from skdeepcluster.engine.table import Batch, Table
 from skdeepcluster.engine.trainer import Trainer
 from skdeepcluster.estimators.generative import GenerativeClusterer
@@ -104,7 +104,7 @@ class IMLEClustering(GenerativeClusterer):
     batch_size : int, default=64
         Rows per update, at least 2.
     lr : float, default=1e-3
-        Learning rate, the peak of one cycle.
+        Learning rate. It falls to 0 in the second half of the epochs.
     optimizer : {"adam", "adamw", "rmsprop", "sgd"} or callable, default="adam"
         A callable takes parameters and ``lr``. "adam" has betas of .5 and .99.
     device : str or torch.device, default="auto"
@@ -292,7 +292,7 @@ class IMLEClustering(GenerativeClusterer):
             "matching",
             turns,
             epochs=self.max_epochs,
-            lr={"model": one_cycle},
+            lr={"model": _late_fall},
             refresh=[Refresh(partial(_watch, n_balanced=n_balanced))],
             weights={
                 "features": self.feature_weight,
@@ -306,6 +306,11 @@ class IMLEClustering(GenerativeClusterer):
 
     def _log_memberships(self, batch: Batch) -> Tensor:
         return self.module_(batch, "log_memberships")
+
+
+def _late_fall(progress: Progress) -> float:
+    """Return a factor that is 1 in the first half of a phase and falls to 0 in the second."""
+    return min(1.0, 2 * (1 - progress.fraction))
 
 
 def _watch(trainer: Trainer, table: Table, n_balanced: int) -> Mapping[str, float]:
