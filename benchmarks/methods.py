@@ -119,6 +119,9 @@ METHODS: dict[str, Method] = {
     "vade": deep(VaDEClustering),
     "kdae": deep(KDAEClustering),
     "kdvae": deep(KDVAEClustering),
+    # Standardised rows make the likelihood Gaussian, as continuous features need it.
+    "vade-gaussian": deep(VaDEClustering, scaling="standard"),
+    "kdvae-gaussian": deep(KDVAEClustering, scaling="standard"),
     "moedc": deep(MoEDCClustering, finds_k=True),
     "clustergan": deep(ClusterGANClustering),
     "clustergan-conv": deep(ClusterGANClustering, images=True),
