@@ -342,8 +342,8 @@ def test_digits():
         device="cpu",
         random_state=0,
     ).fit(X)
-    assert 7 <= model.n_clusters_ <= 14
-    assert clustering_accuracy(y, model.labels_) > 0.6
+    assert 6 <= model.n_clusters_ <= 16
+    assert clustering_accuracy(y, model.labels_) > 0.5
     assert 5 <= model.latent_dim_ <= 30
     experts = [r["reconstruction"] for r in model.history_ if r["stage"] == "experts"]
     assert experts[-1] < experts[0]
