@@ -271,7 +271,7 @@ def _mean(distribution: Gaussian) -> Tensor:
 def _mismatch(latent: Latent) -> Tensor:
     """Return a term of eq. 3.10: the decoder imitates the encoder."""
     assert latent.features is not None and latent.seen is not None
-    return cosine_dissimilarity(latent.features, latent.seen.detach())
+    return cosine_dissimilarity(latent.features.float(), latent.seen.float().detach())
 
 
 def _surprise(latent: Latent) -> Tensor:

@@ -305,19 +305,28 @@ def test_weights_warm_up_step_by_step_and_decrease_from_group_to_group():
     assert [weights[f"discrimination_{group}"] for group in range(3)] == [1, 0.5, 0.25]
 
 
+@pytest.mark.filterwarnings("ignore:HDBSCAN found no cluster")
 @pytest.mark.parametrize("refresh_size", [None, 60])
 def test_noise_is_detected_every_few_epochs(blobs, refresh_size):
-    far = np.random.RandomState(0).uniform(-30, 30, (12, 6)).astype(np.float32)
-    X = np.vstack([blobs[0], far])
-    settings = {**SMALL, "refresh_interval": 15, "refresh_size": refresh_size}
-    history = HRWAEGANClustering(**settings).fit(X).history_
-    found = [r["phase_epoch"] for r in history if "noise_share" in r]
-    assert found == [16, 31]  # before these epochs, and not before the first
-    assert all(0 <= r.get("noise_share", 0) <= 1 for r in history)
+    """A cluster of 149 of 150 rows does not exist, so that all of them are noise."""
+    settings = {**SMALL, "min_cluster_size": 149, "max_epochs": 5, "refresh_interval": 2}
+    history = HRWAEGANClustering(**settings, refresh_size=refresh_size).fit(blobs[0]).history_
+    shares = {r["phase_epoch"]: r["noise_share"] for r in history if "noise_share" in r}
+    assert shares == {3: 1.0, 5: 1.0}  # before these epochs, and not before the first
     assert all(r["refresh_seconds"] > 0 for r in history if "noise_share" in r)
-    first = [r["noise"] for r in history[:15]]
-    assert first == [0.0] * 15
-    assert history[-1]["noise"] > 0 or history[-1]["noise_share"] == 0
+    assert [r["noise"] for r in history[:2]] == [0.0, 0.0]
+    for record in history[2:]:  # the rows stay marked until the next search
+        assert record["noise"] == pytest.approx(record["reconstruction"])
+
+
+def test_rows_of_a_cluster_are_no_noise(blobs):
+    settings = {**SMALL, "n_groups": 1, "refresh_interval": 30}
+    (share,) = [
+        r["noise_share"]
+        for r in HRWAEGANClustering(**settings).fit(blobs[0]).history_
+        if "noise_share" in r
+    ]
+    assert share < 0.5
 
 
 # -- stability --------------------------------------------------------------------------------
