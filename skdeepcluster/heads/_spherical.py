@@ -149,6 +149,16 @@ def spherical_step(rows: Array, centers: Array, weights: Array) -> tuple[Labels,
         from its own centre.
     empty : ndarray of int
         The clusters that did.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> rows = np.array([[1.0, 0.0], [0.6, 0.8], [0.0, 1.0]])
+    >>> labels, centers, empty = spherical_step(rows, np.eye(2), np.ones(3))
+    >>> labels
+    array([0, 1, 1])
+    >>> centers[0], empty
+    (array([1., 0.]), array([], dtype=int64))
     """
     cosines = rows @ centers.T
     labels = cosines.argmax(axis=1)
