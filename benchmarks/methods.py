@@ -129,6 +129,9 @@ METHODS: dict[str, Method] = {
     ),
     "ddls-stage1": deep(DiscriminativeClustering, images=True, **{**DDLS, "max_epochs": 0}),
     "ddls-large": deep(DiscriminativeClustering, images=True, hidden_layer_sizes="large", **DDLS),
+    # Standardised rows make the likelihood Gaussian, as continuous features need it.
+    "vade-gaussian": deep(VaDEClustering, scaling="standard"),
+    "kdvae-gaussian": deep(KDVAEClustering, scaling="standard"),
     "clustergan": deep(ClusterGANClustering),
     "clustergan-conv": deep(ClusterGANClustering, images=True),
     # As in the thesis of Vardakas (2021), section 6.2.
