@@ -122,7 +122,7 @@ def test_phases_pull_the_terms_the_right_way(blobs):
     fit = DiscriminativeClustering(3, **{**SMALL, "stage1_epochs": 10, "max_epochs": 10, "tol": 0})
     fit.fit(blobs[0])
     pretraining = phase(fit, "pretraining")
-    assert pretraining[-1]["discrimination"] < pretraining[0]["discrimination"] - 0.1
+    assert pretraining[-1]["discrimination"] < pretraining[0]["discrimination"] - 0.03
     assert pretraining[-1]["reconstruction"] < pretraining[0]["reconstruction"] / 2
     for name in ("stage1", "stage2"):
         records = phase(fit, name)
