@@ -130,6 +130,9 @@ METHODS: dict[str, Method] = {
     "vade": deep(VaDEClustering),
     "kdae": deep(KDAEClustering),
     "kdvae": deep(KDVAEClustering),
+    # Standardised rows make the likelihood Gaussian, as continuous features need it.
+    "vade-gaussian": deep(VaDEClustering, scaling="standard"),
+    "kdvae-gaussian": deep(KDVAEClustering, scaling="standard"),
     "clustergan": deep(ClusterGANClustering),
     "clustergan-conv": deep(ClusterGANClustering, images=True),
     # As in the thesis of Vardakas (2021), section 6.2.
