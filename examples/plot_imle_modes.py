@@ -62,7 +62,8 @@ plt.show()
 # The clustering error
 # --------------------
 # The mean squared distance from a row to its sample. In the first half of the epochs no two rows
-# of a batch share a sample; in the second a row takes the nearest, which is nearer.
+# of a batch share a sample; in the second a row takes the nearest, which is nearer. Where the curve
+# jumps back up, a component had lost all its rows, and an epoch matches as at first.
 
 figure, ax = plt.subplots(layout="constrained")
 ax.plot([record["matching"] for record in model.history_])

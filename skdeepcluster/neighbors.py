@@ -151,8 +151,8 @@ def distinct_nearest(rows: Tensor, samples: Tensor) -> Tensor:
     >>> distinct_nearest(torch.tensor([[0.0], [1.0]]), torch.tensor([[0.0], [9.0]]))
     tensor([0, 1])
     """
-    distances = _distances(rows, samples).double().nan_to_num(nan=FAR, posinf=FAR)
-    _, index = linear_sum_assignment(distances.square().cpu().numpy())
+    distances = _distances(rows, samples).cpu().double().nan_to_num(nan=FAR, posinf=FAR)
+    _, index = linear_sum_assignment(distances.square().numpy())
     return torch.from_numpy(index).to(rows.device)
 
 
