@@ -8,7 +8,7 @@ from collections.abc import Callable
 import torch
 from torch import Tensor, nn
 
-from skdeepcluster.estimators.kautoencoders import KAutoencoders
+from skdeepcluster.estimators._k_autoencoders import KAutoencoders
 from skdeepcluster.estimators.vade import Observation
 from skdeepcluster.networks import make_decoder, make_encoder, make_grouped
 from skdeepcluster.objectives import gaussian_kl_divergence

@@ -21,7 +21,7 @@ from torch import Tensor, nn
 
 from skdeepcluster.engine.schedule import Phase, Turn
 from skdeepcluster.engine.table import Batch, Table
-from skdeepcluster.estimators.generative import CodeGenerator, GenerativeClusterer
+from skdeepcluster.estimators._generative import CodeGenerator, GenerativeClusterer
 from skdeepcluster.objectives import (
     gradient_penalty,
     vanilla_adversarial_loss,

@@ -28,7 +28,7 @@ from skdeepcluster.base import DeepClusterer
 from skdeepcluster.engine.schedule import Phase, Refresh, Start, Turn
 from skdeepcluster.engine.table import Batch, Table
 from skdeepcluster.engine.trainer import Trainer
-from skdeepcluster.estimators.spherical import (
+from skdeepcluster.estimators._unit_centroids import (
     SphericalAutoencoder,
     place_centers,
     update_clusters,

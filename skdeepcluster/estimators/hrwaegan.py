@@ -25,8 +25,8 @@ from torch import nn
 from skdeepcluster.engine.schedule import Phase, Refresh, Turn, one_cycle, warm_up
 from skdeepcluster.engine.table import Table
 from skdeepcluster.engine.trainer import Trainer
-from skdeepcluster.estimators.hierarchy import GAMES, HierarchicalAutoencoder
-from skdeepcluster.estimators.latent_groups import HierarchicalClusterer
+from skdeepcluster.estimators._hierarchy import GAMES, HierarchicalAutoencoder
+from skdeepcluster.estimators._latent_groups import HierarchicalClusterer
 from skdeepcluster.networks import Discriminator, HierarchicalDecoder, HierarchicalEncoder, Levels
 from skdeepcluster.scaling import Mode
 from skdeepcluster.validation import check_network

@@ -27,8 +27,8 @@ from torch import Tensor, nn
 from skdeepcluster.engine.schedule import Phase, Progress, Refresh, Turn
 from skdeepcluster.engine.table import Batch, Table
 from skdeepcluster.engine.trainer import Trainer
-from skdeepcluster.estimators.generative import GenerativeClusterer
-from skdeepcluster.estimators.matching import MatchedGenerator
+from skdeepcluster.estimators._generative import GenerativeClusterer
+from skdeepcluster.estimators._matching import MatchedGenerator
 from skdeepcluster.priors import DiscreteContinuousPrior, SeparatedGaussiansPrior
 from skdeepcluster.scaling import Mode
 

@@ -28,7 +28,7 @@ from skdeepcluster.base import DeepClusterer
 from skdeepcluster.engine.callbacks import HoldIdle
 from skdeepcluster.engine.schedule import Phase, Refresh, Turn
 from skdeepcluster.engine.table import Batch, Table, tiled
-from skdeepcluster.estimators.kautoencoders import KAutoencoders, hold, release
+from skdeepcluster.estimators._k_autoencoders import KAutoencoders, hold, release
 from skdeepcluster.estimators.vade import VaDE, vade_phases
 from skdeepcluster.heads import fit_labels
 from skdeepcluster.networks import make_decoder, make_encoder, make_grouped

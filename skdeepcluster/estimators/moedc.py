@@ -27,7 +27,7 @@ from skdeepcluster.base import DeepClusterer
 from skdeepcluster.engine.callbacks import HoldIdle
 from skdeepcluster.engine.schedule import Phase, Turn, one_cycle
 from skdeepcluster.engine.table import Batch, Table, tiled
-from skdeepcluster.estimators.experts import (
+from skdeepcluster.estimators._experts import (
     ManagedAutoencoder,
     MixtureOfExperts,
     VariationalAutoencoder,

@@ -15,7 +15,7 @@ from skdeepcluster import DCANClustering
 from skdeepcluster.datasets import load_digits
 from skdeepcluster.engine.table import Table
 from skdeepcluster.engine.trainer import Trainer
-from skdeepcluster.estimators.codemixture import (
+from skdeepcluster.estimators._code_mixture import (
     LEAST_VARIANCE,
     SETTLING_STEPS,
     _reseed_dead,
@@ -211,7 +211,7 @@ def test_the_mixture_moves_at_its_interval(blobs, loss, monkeypatch):
     steps = []
     em_step = _ABC.em_step
     monkeypatch.setattr(
-        "skdeepcluster.estimators.codemixture.CodeMixture.em_step",
+        "skdeepcluster.estimators._code_mixture.CodeMixture.em_step",
         lambda model: steps.append(1) or em_step(model),
     )
     DCANClustering(3, clustering_loss=loss, em_interval=2, **SMALL).fit(blobs[0])

@@ -15,12 +15,12 @@ from skdeepcluster import DiscriminativeClustering
 from skdeepcluster.datasets import load_digits
 from skdeepcluster.engine.table import Table
 from skdeepcluster.engine.trainer import Trainer
+from skdeepcluster.estimators._unit_centroids import place_centers, update_clusters
 from skdeepcluster.estimators.discriminative import (
     _anchors,
     _Discriminative,
     _list_neighbors,
 )
-from skdeepcluster.estimators.spherical import place_centers, update_clusters
 from skdeepcluster.metrics import clustering_accuracy
 from skdeepcluster.objectives import closest_pairs, mutual_neighbors
 from skdeepcluster.scaling import Scaling

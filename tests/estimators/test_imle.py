@@ -16,8 +16,8 @@ from torch.nn import functional as F
 from skdeepcluster import ClusterGANClustering, IMLEClustering
 from skdeepcluster.datasets import load_digits
 from skdeepcluster.engine.schedule import Progress
+from skdeepcluster.estimators._matching import MatchedGenerator
 from skdeepcluster.estimators.imle import _late_fall, _watch
-from skdeepcluster.estimators.matching import MatchedGenerator
 from skdeepcluster.metrics import clustering_accuracy
 from skdeepcluster.networks import make_mlp
 from skdeepcluster.priors import DiscreteContinuousPrior

@@ -22,7 +22,7 @@ from skdeepcluster.engine.callbacks import HoldIdle
 from skdeepcluster.engine.schedule import Phase, Turn
 from skdeepcluster.engine.table import Table
 from skdeepcluster.engine.trainer import Trainer
-from skdeepcluster.estimators.kautoencoders import KAutoencoders, hold, release
+from skdeepcluster.estimators._k_autoencoders import KAutoencoders, hold, release
 from skdeepcluster.metrics import clustering_accuracy
 from skdeepcluster.networks import make_decoder, make_encoder, make_grouped
 from skdeepcluster.scaling import Scaling

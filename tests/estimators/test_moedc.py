@@ -14,7 +14,7 @@ from torch.distributions import Bernoulli, Categorical, Normal, kl_divergence
 from skdeepcluster import MoEDCClustering
 from skdeepcluster.datasets import load_digits
 from skdeepcluster.estimators import moedc
-from skdeepcluster.estimators.experts import (
+from skdeepcluster.estimators._experts import (
     ManagedAutoencoder,
     MixtureOfExperts,
     VariationalAutoencoder,

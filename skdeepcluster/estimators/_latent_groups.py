@@ -14,7 +14,7 @@ from torch import Tensor
 
 from skdeepcluster.base import DeepClusterer
 from skdeepcluster.engine.table import Batch, Table, tiled
-from skdeepcluster.estimators.hierarchy import HierarchicalAutoencoder
+from skdeepcluster.estimators._hierarchy import HierarchicalAutoencoder
 from skdeepcluster.heads import ClusteringHead, make_head
 from skdeepcluster.objectives import squared_error
 

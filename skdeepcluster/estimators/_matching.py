@@ -12,7 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from skdeepcluster.engine.table import Batch
-from skdeepcluster.estimators.generative import CodeGenerator
+from skdeepcluster.estimators._generative import CodeGenerator
 from skdeepcluster.neighbors import distinct_nearest, nearest, two_stage_nearest
 from skdeepcluster.objectives import squared_error
 from skdeepcluster.priors import DiscreteContinuousPrior
