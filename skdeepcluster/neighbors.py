@@ -11,7 +11,7 @@ import torch
 from scipy.optimize import linear_sum_assignment
 from torch import Tensor
 
-__all__ = ["centroids", "distinct_nearest", "nearest", "two_stage_nearest"]
+__all__ = ["centroids", "distances", "distinct_nearest", "nearest", "two_stage_nearest"]
 
 FAR = 1e100  # in place of a distance that is not finite, which an assignment cannot weigh
 PAIRS = 2**22  # of a row and a sample, whose distances are held at once: 16 MB
@@ -53,10 +53,10 @@ def nearest(
     """
     found = []
     for part in torch.arange(len(rows), device=rows.device).split(max(1, PAIRS // len(samples))):
-        distances = _distances(rows[part], samples)
+        apart = distances(rows[part], samples)
         if components is not None and chosen is not None:
-            distances.masked_fill_(components != chosen[part, None], torch.inf)
-        found.append(distances.argmin(1))
+            apart.masked_fill_(components != chosen[part, None], torch.inf)
+        found.append(apart.argmin(1))
     return torch.cat(found)
 
 
@@ -151,12 +151,29 @@ def distinct_nearest(rows: Tensor, samples: Tensor) -> Tensor:
     >>> distinct_nearest(torch.tensor([[0.0], [1.0]]), torch.tensor([[0.0], [9.0]]))
     tensor([0, 1])
     """
-    distances = _distances(rows, samples).cpu().double().nan_to_num(nan=FAR, posinf=FAR)
-    _, index = linear_sum_assignment(distances.square().numpy())
+    apart = distances(rows, samples).cpu().double().nan_to_num(nan=FAR, posinf=FAR)
+    _, index = linear_sum_assignment(apart.square().numpy())
     return torch.from_numpy(index).to(rows.device)
 
 
-def _distances(rows: Tensor, others: Tensor) -> Tensor:
-    """Return the distance of every pair, shape (n, m)."""
+def distances(rows: Tensor, others: Tensor) -> Tensor:
+    """Return the distance of every pair.
+
+    Parameters
+    ----------
+    rows, others : Tensor of shape (n, ...) and (m, ...)
+        Rows of one shape.
+
+    Returns
+    -------
+    distances : Tensor of shape (n, m)
+        At least 0; the same for equal pairs, wherever they stand.
+
+    Examples
+    --------
+    >>> import torch
+    >>> distances(torch.zeros(1, 2), torch.tensor([[3.0, 4.0]]))
+    tensor([[5.]])
+    """
     flat = rows.flatten(1), others.flatten(1).to(rows.dtype)
     return torch.cdist(*flat, compute_mode="donot_use_mm_for_euclid_dist")

@@ -13,7 +13,7 @@ from torch import Tensor, nn
 
 from skdeepcluster.engine.table import Batch
 from skdeepcluster.estimators._generative import CodeGenerator
-from skdeepcluster.neighbors import distinct_nearest, nearest, two_stage_nearest
+from skdeepcluster.neighbors import distances, distinct_nearest, nearest, two_stage_nearest
 from skdeepcluster.objectives import squared_error
 from skdeepcluster.priors import DiscreteContinuousPrior
 from skdeepcluster.scaling import Scaling
@@ -152,8 +152,8 @@ class MatchedGenerator(CodeGenerator):
 
     def proximity(self, batch: Batch) -> Tensor:
         """Return log-densities of round Gaussians at the centroids, up to a constant."""
-        distances = (batch["X"].flatten(1)[:, None] - self.centroids.flatten(1)).square().sum(2)
-        return -distances / (2 * self.variance.clamp_min(LEAST_VARIANCE))
+        squared = distances(batch["X"], self.centroids).square()
+        return -squared / (2 * self.variance.clamp_min(LEAST_VARIANCE))
 
     def log_memberships(self, batch: Batch) -> Tensor:
         """Return log-memberships by the source of the labels, up to a constant per row."""
