@@ -7,6 +7,7 @@ import warnings
 import numpy as np
 import pytest
 import torch
+from hierarchies import BRIEF, REGULARIZERS, SMALL, THREE, batch_of, unfitted
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.metrics import adjusted_rand_score
 from skorch.callbacks import Callback
@@ -16,21 +17,6 @@ from skdeepcluster import HRWAEGANClustering
 from skdeepcluster.datasets import load_digits
 from skdeepcluster.engine.schedule import Progress
 from skdeepcluster.metrics import clustering_accuracy
-
-REGULARIZERS = ["relativistic", "standard", "mmd", "kl"]
-SMALL = {
-    "latent_dim": 2,
-    "hidden_layer_sizes": (32, 16),
-    "batch_size": 32,
-    "lr": 1e-2,
-    "max_epochs": 40,
-    "manifold": None,
-    "min_cluster_size": 30,
-    "device": "cpu",
-    "random_state": 0,
-}
-THREE = {"n_groups": 3, "hidden_layer_sizes": (32, 16, 8)}
-BRIEF = {**SMALL, "max_epochs": 2, "head": "gmm", "n_clusters": 3}
 
 
 @pytest.fixture(scope="module")
@@ -119,144 +105,6 @@ def test_images(shape):
     assert model.module_.is_binary == (len(shape) == 2)  # colour has a squared error
     assert model.reconstruct(images).shape == images.shape
     assert model.sample_prior(4, random_state=0).shape == (4, *shape)
-
-
-# -- the loss ---------------------------------------------------------------------------------
-
-
-def batch_of(rows, **columns):
-    return {"X": torch.from_numpy(rows), "rows": torch.arange(len(rows)), **columns}
-
-
-def test_every_term_is_named_and_off_at_zero_weight(blobs):
-    names = {"reconstruction", "noise", "matching", "prior", "noise_share", "refresh_seconds"}
-    names |= {f"{term}_{i}" for term in ("regularization", "discrimination") for i in range(2)}
-    settings = {**BRIEF, "max_epochs": 4, "refresh_interval": 2}
-    recorded = set().union(*HRWAEGANClustering(**settings).fit(blobs[0]).history_)
-    assert names <= recorded
-    off = {"regularization_weight": 0.0, "matching_weight": 0.0, "noise_weight": 0.0}
-    history = HRWAEGANClustering(**settings, **off).fit(blobs[0]).history_
-    for record in history:
-        expected = record["reconstruction"] + record["prior"]  # the prior cells stand apart
-        assert record["autoencoder_loss"] == pytest.approx(expected, rel=1e-4)
-    assert not {"noise", "noise_share", "refresh_seconds"} & set().union(*history)
-
-
-def test_noise_weighs_more_in_the_reconstruction_alone():
-    """Equation 3.11 with beta = .15 is a weight of 1.15."""
-    noise = torch.tensor([0.0, 1.0, 1.0, 0.0])
-    terms = unfitted()._make_model()(batch_of(rows_of(4), noise=noise), "autoencoding")
-    torch.testing.assert_close(terms["noise"], noise * terms["reconstruction"])
-    weights = HRWAEGANClustering(noise_weight=0.15)._cycle().weights
-    assert weights["noise"] == 0.15 and "reconstruction" not in weights
-
-
-def test_reconstruction_is_a_cross_entropy_of_black_and_white_images_alone(blobs):
-    X, _ = load_digits(return_X_y=True)
-    model = HRWAEGANClustering(**BRIEF).fit(X[:200]).module_
-    output, rows = torch.randn(5, 64), torch.from_numpy(X[:5])
-    expected = nn.functional.binary_cross_entropy_with_logits(output, rows, reduction="none")
-    torch.testing.assert_close(model._error(output, rows), expected.mean(1))
-    model = HRWAEGANClustering(**BRIEF).fit(blobs[0]).module_
-    output, rows = torch.randn(2, 5, 6)
-    torch.testing.assert_close(model._error(output, rows), (output - rows).square().mean(1))
-
-
-def rows_of(n):
-    return np.random.RandomState(0).uniform(size=(n, 6)).astype(np.float32)
-
-
-def gradients(model, loss):
-    """Return the names of the parameters that a loss moves."""
-    model.zero_grad()
-    loss.sum().backward()
-    return {name for name, p in model.named_parameters() if p.grad is not None and p.grad.any()}
-
-
-def test_the_prior_term_moves_the_prior_cells_alone():
-    model = unfitted(**THREE)._make_model()
-    moved = gradients(model, model(batch_of(rows_of(8)), "autoencoding")["prior"])
-    assert moved and all(name.startswith("decoder.priors") for name in moved)
-
-
-@pytest.mark.parametrize("regularizer", REGULARIZERS)
-def test_what_regularizes_leaves_the_prior_cells_alone(regularizer):
-    estimator = unfitted(regularizer=regularizer, n_groups=2)
-    model, batch = estimator._make_model(), batch_of(rows_of(8))
-    for index in range(2):
-        moved = gradients(model, model(batch, "autoencoding")[f"regularization_{index}"])
-        assert any(name.startswith("encoder") for name in moved)
-        assert not any(name.startswith("decoder.priors") for name in moved)
-
-
-def unfitted(**params):
-    """An estimator that is ready to make its model."""
-    from skdeepcluster.base._clusterer import _Fit
-    from skdeepcluster.scaling import Scaling
-
-    estimator = HRWAEGANClustering(**{**BRIEF, **params})
-    estimator._input_shape = (6,)
-    estimator._fitting = _Fit(0, Scaling((6,)), None)
-    return estimator
-
-
-def test_discriminators_learn_from_detached_codes():
-    model = unfitted(**THREE)._make_model()
-    batch = batch_of(rows_of(8))
-    terms = model(batch, "discrimination")
-    assert list(terms) == ["discrimination_0", "discrimination_1", "discrimination_2"]
-    moved = gradients(model, sum(terms.values()))
-    assert moved and all(name.startswith("discriminators") for name in moved)
-
-
-class Witness(nn.Module):
-    """A discriminator that remembers what it was shown, and judges by the first coordinate."""
-
-    def forward(self, z, features=None):
-        self.z, self.features = z, features
-        return z[:, 0]
-
-
-@pytest.mark.parametrize("regularizer", ["relativistic", "standard"])
-def test_real_and_fake_codes_come_with_the_same_map(regularizer):
-    """D_l is conditional for l >= 1, and equations 3.3 to 3.6 hold group by group."""
-    model = unfitted(regularizer=regularizer, n_groups=2)._make_model()
-    model.discriminators = nn.ModuleList([Witness(), Witness()])
-    batch = batch_of(rows_of(8))
-    for loss, prefix in (("discrimination", "discrimination"), ("autoencoding", "regularization")):
-        terms = model(batch, loss)
-        first, second = model.discriminators
-        assert first.features is None
-        assert second.features[:8].equal(second.features[8:])
-        assert not second.features.requires_grad
-        for index, judge in enumerate((first, second)):
-            real, fake = judge.z[:8, 0], judge.z[8:, 0]
-            if regularizer == "relativistic":
-                expected = -torch.sigmoid(real - fake).log()
-                if loss == "autoencoding":
-                    expected = -torch.sigmoid(fake - real).log()
-            elif loss == "autoencoding":
-                expected = -torch.sigmoid(fake).log()
-            else:
-                expected = -torch.sigmoid(real).log() - (1 - torch.sigmoid(fake)).log()
-            torch.testing.assert_close(terms[f"{prefix}_{index}"], expected)
-
-
-def test_layer_matching_compares_the_maps_that_the_combiners_see():
-    """Equation 3.10, the encoder's side detached."""
-    model = unfitted(**THREE)._make_model().eval()
-    seen = []
-    for combiner in model.encoder.combiners:
-        combiner.register_forward_pre_hook(lambda module, inputs: seen.append(inputs[0]))
-    matching = model(batch_of(rows_of(8)), "autoencoding")["matching"]
-    halves = [maps.chunk(2, dim=1) for maps in seen]
-    expected = sum(1 - nn.functional.cosine_similarity(*pair) for pair in halves)
-    torch.testing.assert_close(matching, expected)
-    # The last map of the encoder feeds z_0 alone, and the others no gradient.
-    moved = gradients(model, matching)
-    assert any(name.startswith("decoder.cells") for name in moved)
-    detached = [name for name in moved if name.startswith("encoder.combiners.1")]
-    assert not detached  # z_2 enters below the last comparison
 
 
 # -- the cycle --------------------------------------------------------------------------------
