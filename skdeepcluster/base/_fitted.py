@@ -233,6 +233,23 @@ class FittedClusterer(
         check_scalar(cluster, "cluster", Integral, min_val=0, max_val=self.n_clusters_ - 1)
         return np.full(n_samples, cluster, dtype=np.intp)
 
+    def _components(self, labels: NDArray[np.intp]) -> Tensor:
+        """Return the component that each label stands for, where those that died count as well."""
+        components = torch.from_numpy(labels)
+        return components if self._live is None else self._live.cpu()[components]
+
+    def _prior_codes(
+        self,
+        labels: NDArray[np.intp],
+        rng: np.random.RandomState,
+        device: str | torch.device = "cpu",
+    ) -> NDArray[Any]:
+        """Draw a code for each label from the model's prior, which draws on a device."""
+        prior = self.module_.prior  # of the fit, whatever the parameters are now
+        generator = torch.Generator(device).manual_seed(int(rng.randint(2**31)))
+        z, _ = prior.sample(len(labels), self._components(labels), generator=generator)
+        return z.cpu().numpy()
+
     # -- inference ------------------------------------------------------------------------------
 
     def _memberships(self, batch: Batch) -> Tensor:

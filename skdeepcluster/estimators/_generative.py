@@ -10,7 +10,6 @@ from numbers import Integral, Real
 from typing import Any, ClassVar
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
 from sklearn.utils import check_random_state, check_scalar
 from sklearn.utils._param_validation import Interval
@@ -168,8 +167,4 @@ class GenerativeClusterer(DeepClusterer):
 
     def _sample_codes(self, labels: NDArray[np.intp], rng: np.random.RandomState) -> NDArray[Any]:
         """Draw codes from the prior, given their components."""
-        prior = self.module_.prior  # of the fit, whatever the parameters are now
-        components = self._alive(torch.arange(prior.n_clusters), 0)[torch.from_numpy(labels)]
-        generator = torch.Generator().manual_seed(int(rng.randint(2**31)))
-        z, _ = prior.sample(len(labels), components, generator=generator)
-        return z.numpy()
+        return self._prior_codes(labels, rng)

@@ -270,9 +270,8 @@ class KDVAEClustering(DeepClusterer):
     def _sample_codes(self, labels: NDArray[np.intp], rng: np.random.RandomState) -> NDArray[Any]:
         """Draw codes from N(0, I), for the networks of the clusters."""
         model = self.module_  # of the fit, whatever the parameters are now
-        networks = self._alive(torch.arange(model.n_networks), 0)[torch.from_numpy(labels)]
         noise = rng.standard_normal((len(labels), model.latent_dim))
-        return np.hstack([noise, F.one_hot(networks, model.n_networks).numpy()])
+        return np.hstack([noise, F.one_hot(self._components(labels), model.n_networks).numpy()])
 
 
 def _scaled_rows(scaling: Scaling) -> Callable[[Batch], Tensor]:

@@ -339,10 +339,7 @@ class VaDEClustering(DeepClusterer):
 
     def _sample_codes(self, labels: NDArray[np.intp], rng: np.random.RandomState) -> NDArray[Any]:
         """Draw codes from the components."""
-        prior = self.module_.prior  # of the fit, whatever the parameters are now
-        components = self._alive(torch.arange(len(prior.means)), 0)[torch.from_numpy(labels)]
-        generator = torch.Generator(prior.means.device).manual_seed(int(rng.randint(2**31)))
-        return prior.sample(len(labels), components, generator=generator)[0].cpu().numpy()
+        return self._prior_codes(labels, rng, self.module_.prior.means.device)
 
 
 def vade_phases(pretrain_epochs: int, epochs: int, seed: int) -> list[Phase]:
