@@ -92,6 +92,7 @@ def _add_run(run: argparse.ArgumentParser) -> None:
 def _add_table(table: argparse.ArgumentParser) -> None:
     table.set_defaults(command=_table)
     table.add_argument("files", nargs="*", type=Path, default=[RESULTS], help=f"default: {RESULTS}")
+    table.add_argument("--extremes", action="store_true", help="add median, minimum and maximum")
     _add_output(table)
 
 
@@ -142,7 +143,7 @@ def _run(args: argparse.Namespace) -> int:
 
 def _table(args: argparse.Namespace) -> int:
     records = [record for file in args.files for record in read(file)]
-    show(tabulate(records), args.format, args.output)
+    show(tabulate(records, args.extremes), args.format, args.output)
     return 0
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -12,28 +12,16 @@ from benchmarks.methods import METHODS
 from benchmarks.published import published
 from benchmarks.runs import SCORES, Record, identity
 
-HEADER = [
-    "data",
-    "rows",
-    "method",
-    "seeds",
-    "ACC",
-    "NMI",
-    "ARI",
-    "clusters",
-    "labelled",
-    "ACC of labelled",
-    "ACC, noise to nearest",
-    "epochs",
-    "CPU s",
-    "published ACC",
-]
+def tabulate(records: Iterable[Record], extremes: bool = False) -> list[list[str]]:
+    """Return a row for every data set, method and settings, under a header.
 
-
-def tabulate(records: Iterable[Record]) -> list[list[str]]:
-    """Return a row for every data set, method and settings, under a header."""
+    Columns that no row fills are left out. `extremes` adds median, minimum and maximum.
+    """
     groups = _grouped(records)
-    return [HEADER, *(_row(group, _label(group, groups)) for group in groups)]
+    rows = [_row(group, _label(group, groups), extremes) for group in groups]
+    filled = {name for row in rows for name, cell in row.items() if cell}
+    header = [name for name in rows[0] if name in filled] if rows else []
+    return [header, *([row[name] for name in header] for row in rows)]
 
 
 def _grouped(records: Iterable[Record]) -> list[list[Record]]:
@@ -64,7 +52,7 @@ def _label(group: list[Record], groups: list[list[Record]]) -> str:
     return " ".join([first["method"], *differing])
 
 
-def _row(group: list[Record], label: str) -> list[str]:
+def _row(group: list[Record], label: str, extremes: bool) -> dict[str, str]:
     first = group[0]
     names = [*SCORES, "n_clusters", "labeled_fraction", "labeled_acc"]
     of = {name: [record["figures"][name] for record in group] for name in names}
@@ -72,26 +60,43 @@ def _row(group: list[Record], label: str) -> list[str]:
     noisy = min(of["labeled_fraction"]) < 1
     epochs = [record["epochs"] for record in group if record["epochs"] is not None]
     seconds = [record["cpu_seconds"] for record in group if not record["resumed"]]
-    return [
-        first["data"],
-        str(first["n_samples"]),
-        label,
-        str(len(group)),
-        *(_spread(of[name]) for name in SCORES),
-        _spread(of["n_clusters"], 1),
-        _spread(of["labeled_fraction"]) if noisy else "",
-        _spread(of["labeled_acc"]) if noisy else "",
-        _spread(nearest) if nearest else "",
-        _mean(epochs),
-        _mean(seconds),
-        published(first["method"], first["data"]),
-    ]
+    return {
+        "data": first["data"],
+        "rows": str(first["n_samples"]),
+        "method": label,
+        "seeds": str(len(group)),
+        **_scores(of, extremes),
+        "clusters": _spread(of["n_clusters"], 1),
+        "labelled": _spread(of["labeled_fraction"]) if noisy else "",
+        "ACC of labelled": _spread(of["labeled_acc"]) if noisy else "",
+        "ACC, noise to nearest": _spread(nearest) if nearest else "",
+        "epochs": _mean(epochs),
+        "CPU s": _mean(seconds),
+        "published ACC": published(first["method"], first["data"]),
+    }
+
+
+def _scores(of: Mapping[str, list[float]], extremes: bool) -> dict[str, str]:
+    """Return the columns of the scores."""
+    cells: dict[str, str] = {}
+    for name in SCORES:
+        cells[name.upper()] = _spread(of[name])
+        if extremes:
+            cells[f"{name.upper()} median (min-max)"] = _range(of[name])
+    return cells
 
 
 def _spread(values: Sequence[float], digits: int = 3) -> str:
     """Return mean and standard deviation; one value has none."""
     mean = f"{np.mean(values):.{digits}f}"
     return mean if len(values) < 2 else f"{mean} ± {np.std(values, ddof=1):.{digits}f}"
+
+
+def _range(values: Sequence[float]) -> str:
+    """Return median, minimum and maximum; one value has none."""
+    if len(values) < 2:
+        return ""
+    return f"{np.median(values):.3f} ({min(values):.3f}-{max(values):.3f})"
 
 
 def _mean(values: Sequence[Any]) -> str:
