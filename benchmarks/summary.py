@@ -12,6 +12,7 @@ from benchmarks.methods import METHODS
 from benchmarks.published import published
 from benchmarks.runs import SCORES, Record, identity
 
+
 def tabulate(records: Iterable[Record], extremes: bool = False) -> list[list[str]]:
     """Return a row for every data set, method and settings, under a header.
 

@@ -11,7 +11,14 @@ import torch
 from scipy.optimize import linear_sum_assignment
 from torch import Tensor
 
-__all__ = ["centroids", "distances", "distinct_nearest", "nearest", "two_stage_nearest"]
+__all__ = [
+    "centroids",
+    "distances",
+    "distinct_nearest",
+    "nearest",
+    "two_stage_distinct",
+    "two_stage_nearest",
+]
 
 FAR = 1e100  # in place of a distance that is not finite, which an assignment cannot weigh
 PAIRS = 2**22  # of a row and a sample, whose distances are held at once: 16 MB
@@ -151,9 +158,52 @@ def distinct_nearest(rows: Tensor, samples: Tensor) -> Tensor:
     >>> distinct_nearest(torch.tensor([[0.0], [1.0]]), torch.tensor([[0.0], [9.0]]))
     tensor([0, 1])
     """
-    apart = distances(rows, samples).cpu().double().nan_to_num(nan=FAR, posinf=FAR)
-    _, index = linear_sum_assignment(apart.square().numpy())
-    return torch.from_numpy(index).to(rows.device)
+    return _assigned(distances(rows, samples))
+
+
+def two_stage_distinct(
+    rows: Tensor, samples: Tensor, components: Tensor, n_components: int
+) -> Tensor:
+    """Assign to every row a component, as often as this has samples, then a sample of its own.
+
+    Both are assignments of least total squared distance: to the centroids, and within components.
+
+    Parameters
+    ----------
+    rows : Tensor of shape (n, ...)
+        What to find samples for.
+    samples : Tensor of shape (m, ...)
+        Where to look; at least as many as rows.
+    components : Tensor of shape (m,)
+        Component of every sample, in 0..n_components-1. Some may have no samples.
+    n_components : int
+        Number of components.
+
+    Returns
+    -------
+    index : Tensor of shape (n,)
+        Of a sample for every row, no two alike.
+
+    Examples
+    --------
+    One row more would have the nearest sample at 3, but component 0 has two samples only.
+
+    >>> import torch
+    >>> samples, components = torch.tensor([[0.0], [3.0], [20.0]]), torch.tensor([0, 0, 1])
+    >>> two_stage_distinct(torch.tensor([[2.0], [1.0], [4.0]]), samples, components, 2)
+    tensor([1, 0, 2])
+    """
+    to_centroids = distances(rows, centroids(samples, components, n_components))
+    chosen = components[_assigned(to_centroids[:, components])]
+    apart = distances(rows, samples).masked_fill_(components != chosen[:, None], torch.inf)
+    return _assigned(apart)
+
+
+def _assigned(apart: Tensor) -> Tensor:
+    """Return a column for every row, no two alike, at the least sum of squared distances."""
+    finite = apart.cpu().double().nan_to_num(nan=FAR, posinf=FAR)
+    _, column = linear_sum_assignment(finite.square().numpy())
+    return torch.from_numpy(column).to(apart.device)
 
 
 def distances(rows: Tensor, others: Tensor) -> Tensor:

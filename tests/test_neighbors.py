@@ -7,7 +7,13 @@ import pytest
 import torch
 
 from skdeepcluster import neighbors
-from skdeepcluster.neighbors import centroids, distinct_nearest, nearest, two_stage_nearest
+from skdeepcluster.neighbors import (
+    centroids,
+    distinct_nearest,
+    nearest,
+    two_stage_distinct,
+    two_stage_nearest,
+)
 
 
 def brute_force(rows, samples, components, n_components):
@@ -97,6 +103,21 @@ def test_distinct_samples_cost_least():
         found = distinct_nearest(torch.from_numpy(rows), torch.from_numpy(samples)).tolist()
         ways = [list(way) for way in permutations(range(6), 4)]
         assert found == min(ways, key=lambda way: np.square(samples[way] - rows).sum())
+
+
+def test_two_stages_of_distinct_samples_cost_least():
+    """First the distances to centroids count, then those to samples."""
+    rng = np.random.RandomState(0)
+    components = np.array([0, 1, 1, 0, 1, 0])
+    for _ in range(5):
+        rows, samples = rng.normal(size=(4, 2, 1)), rng.normal(size=(6, 2, 1))
+        means = np.stack([samples[components == j].mean(0) for j in range(2)])[components]
+
+        def cost(way, rows=rows, samples=samples, means=means):
+            return [round(np.square(of[way] - rows).sum(), 9) for of in (means, samples)]
+
+        found = two_stage_distinct(*map(torch.from_numpy, (rows, samples, components)), 2)
+        assert found.tolist() == min((list(way) for way in permutations(range(6), 4)), key=cost)
 
 
 def test_samples_that_are_not_finite_are_the_last_to_be_taken():

@@ -13,7 +13,13 @@ from torch import Tensor, nn
 
 from skdeepcluster.engine.table import Batch
 from skdeepcluster.estimators._generative import CodeGenerator
-from skdeepcluster.neighbors import distances, distinct_nearest, nearest, two_stage_nearest
+from skdeepcluster.neighbors import (
+    distances,
+    distinct_nearest,
+    nearest,
+    two_stage_distinct,
+    two_stage_nearest,
+)
 from skdeepcluster.objectives import squared_error
 from skdeepcluster.priors import DiscreteContinuousPrior
 from skdeepcluster.scaling import Scaling
@@ -98,11 +104,10 @@ class MatchedGenerator(CodeGenerator):
 
     def _search(self, rows: Tensor, samples: Tensor, components: Tensor) -> Tensor:
         """Return the index of the sample that each row is matched with."""
-        if self.balanced:
-            return distinct_nearest(rows, samples)
         if self.search == "global":
-            return nearest(rows, samples)
-        return two_stage_nearest(rows, samples, components, self.prior.n_clusters)
+            return distinct_nearest(rows, samples) if self.balanced else nearest(rows, samples)
+        find = two_stage_distinct if self.balanced else two_stage_nearest
+        return find(rows, samples, components, self.prior.n_clusters)
 
     def _terms(self, rows: Tensor, samples: Tensor, matching: Matching) -> dict[str, Tensor]:
         """Return the terms of eq. 5.1, alpha's first."""

@@ -67,9 +67,9 @@ class IMLEClustering(GenerativeClusterer):
     updates_per_matching : int, default=1
         Updates on a batch before its rows are matched anew.
     balanced_share : float, default=0.5
-        Share of the epochs, from the first on, in which every row gets a sample of its own, by
-        the assignment of least total distance. Rows are then spread over all components, and no
-        sample is left behind. 1 never uses `search`.
+        Share of the epochs, from the first on, in which every row gets a sample of its own: the
+        stages of `search` are then assignments of least total distance. Rows are spread over all
+        components, and no sample is left behind. With 1 it stays so to the end.
     encoded_samples : {"matched", "all"}, default="matched"
         The samples whose codes the encoder learns to find.
     component_weight : float, default=0.5
