@@ -113,7 +113,9 @@ class Run:
             "n_samples": self.data.X.shape[0],
             "n_features": self.data.X.shape[1],
             "n_classes": self.data.n_classes,
-            "figures": figures(self.data.y, labels) | self._without_noise(labels),
+            "figures": figures(self.data.y, labels)
+            | self._without_noise(labels)
+            | self._labeled_by_group(),
             "epochs": self.model.n_iter_ if trained else None,
             "wall_seconds": round(wall, 3),
             "cpu_seconds": round(cpu, 3),
@@ -135,6 +137,12 @@ class Run:
         assigned = labels.copy()
         assigned[noise] = nearest
         return {"nearest_acc": clustering_accuracy(self.data.y, assigned)}
+
+    def _labeled_by_group(self) -> dict[str, list[float]]:
+        """Return the share of rows that are no noise, for every latent group of a hierarchy."""
+        if not hasattr(self.model, "group_labels_"):
+            return {}
+        return {"labeled_by_group": (self.model.group_labels_ >= 0).mean(0).tolist()}
 
     def _prepare(self, out: Path, verbose: int) -> bool:
         """Give an estimator its checkpoint; tell whether a run is continued."""

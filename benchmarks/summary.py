@@ -69,6 +69,7 @@ def _row(group: list[Record], label: str, extremes: bool) -> dict[str, str]:
         **_scores(of, extremes),
         "clusters": _spread(of["n_clusters"], 1),
         "labelled": _spread(of["labeled_fraction"]) if noisy else "",
+        "labelled by group": _by_group(group),
         "ACC of labelled": _spread(of["labeled_acc"]) if noisy else "",
         "ACC, noise to nearest": _spread(nearest) if nearest else "",
         "epochs": _mean(epochs),
@@ -87,6 +88,12 @@ def _scores(of: Mapping[str, list[float]], extremes: bool) -> dict[str, str]:
     return cells
 
 
+def _by_group(group: list[Record]) -> str:
+    """Return the means of the shares of every latent group, where there are several."""
+    shares = [r["figures"].get("labeled_by_group", []) for r in group]
+    return " ".join(_mean(of, 3) for of in zip(*shares, strict=False)) if len(shares[0]) > 1 else ""
+
+
 def _spread(values: Sequence[float], digits: int = 3) -> str:
     """Return mean and standard deviation; one value has none."""
     mean = f"{np.mean(values):.{digits}f}"
@@ -100,5 +107,5 @@ def _range(values: Sequence[float]) -> str:
     return f"{np.median(values):.3f} ({min(values):.3f}-{max(values):.3f})"
 
 
-def _mean(values: Sequence[Any]) -> str:
-    return f"{np.mean(values):.0f}" if values else ""
+def _mean(values: Sequence[Any], digits: int = 0) -> str:
+    return f"{np.mean(values):.{digits}f}" if values else ""

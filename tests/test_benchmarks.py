@@ -79,6 +79,12 @@ class TestRun:
         assert one._without_noise(labels) == {"nearest_acc": pytest.approx(expected)}
         assert runs.Run("kmeans", one.data, 0, "cpu", {})._without_noise(labels) == {}
 
+    def test_the_groups_of_a_hierarchy_have_noise_of_their_own(self):
+        one = runs.Run("hrwaegan-2", load(DATA), 0, "cpu", {})
+        assert one._labeled_by_group() == {}  # not fitted yet
+        one.model.group_labels_ = np.array([[0, -1], [1, 0], [-1, -1], [-1, -1]])
+        assert one._labeled_by_group() == {"labeled_by_group": [0.5, 0.25]}
+
     def test_skips_what_is_done_and_nothing_else(self, out, capsys):
         run(out, methods="kmeans", seeds="0")
         before = out.read_text()
@@ -254,6 +260,12 @@ class TestTable:
         known["figures"]["nearest_acc"] = 0.8
         (row,) = cells([known, record(1, 0.7, labeled=0.5)])
         assert row["ACC, noise to nearest"] == "0.800"
+
+    def test_shows_the_share_that_each_group_of_a_hierarchy_labels(self):
+        records = [record(seed, 0.7) for seed in range(2)]
+        for found, shares in zip(records, [[0.5, 0.75], [1.0, 0.25]], strict=True):
+            found["figures"]["labeled_by_group"] = shares
+        assert cells(records)[0]["labelled by group"] == "0.750 0.500"
 
     def test_a_figure_of_all_rows_is_marked_beside_the_test_part(self):
         assert "all rows" not in published("n2d", "mnist")
