@@ -22,14 +22,13 @@ import numpy as np
 import torch
 from sklearn.utils._param_validation import Interval, StrOptions
 from torch import Tensor, nn
-from torch.nn import functional as F
 
 from skdeepcluster.base import DeepClusterer
-from skdeepcluster.engine.schedule import Phase, Refresh, Start, Turn
+from skdeepcluster.engine.schedule import Phase, Ramp, Refresh, Start, Turn
 from skdeepcluster.engine.table import Batch, Table
 from skdeepcluster.engine.trainer import Trainer
-from skdeepcluster.estimators._unit_centroids import (
-    SphericalAutoencoder,
+from skdeepcluster.estimators._discriminative import (
+    DiscriminativeAutoencoder,
     place_centers,
     update_clusters,
 )
@@ -41,15 +40,11 @@ from skdeepcluster.networks import (
 )
 from skdeepcluster.objectives import (
     anchors_among,
-    between_similarity,
     closest_pairs,
     mutual_neighbor_lists,
     mutual_neighbors,
-    pairwise_discrimination,
-    squared_error,
-    within_similarity,
 )
-from skdeepcluster.scaling import Mode, Scaling
+from skdeepcluster.scaling import Mode
 
 __all__ = ["DiscriminativeClustering"]
 
@@ -63,61 +58,6 @@ PRESETS: dict[str, dict[int, tuple[int, ...]]] = {
     "tiny": {1: (128, 64), 3: (6, 8)},
     "large": {1: (500, 500, 2000), 3: (16, 32)},
 }
-
-
-class _Discriminative(SphericalAutoencoder):
-    """An autoencoder with unit centroids, and the losses of the three phases."""
-
-    def __init__(
-        self,
-        scaling: Scaling,
-        encoder: nn.Module,
-        decoder: nn.Module,
-        shape: tuple[int, int],
-        anchors: Callable[[Batch], Tensor],
-        alpha: float,
-    ):
-        super().__init__(scaling, encoder, decoder, shape)
-        self.anchors = anchors
-        self.alpha = alpha
-
-    def inputs(self, batch: Batch) -> Tensor:
-        """Return the scaled rows as vectors."""
-        return batch["X"].flatten(1)
-
-    def pretraining(self, batch: Batch) -> dict[str, Tensor]:
-        """Return the terms of eq. 6."""
-        return self._unsupervised(self.codes(batch), batch)
-
-    def stage1(self, batch: Batch) -> dict[str, Tensor]:
-        """Return the terms of eq. 8."""
-        codes = self.codes(batch)
-        return {"alignment": self._alignment(codes, batch), **self._unsupervised(codes, batch)}
-
-    def stage2(self, batch: Batch) -> dict[str, Tensor]:
-        """Return the terms of eq. 11."""
-        codes = self.codes(batch)
-        clusters = batch["label"], len(self.centers), batch.get("weight")
-        return {
-            "alignment": self._alignment(codes, batch),
-            "between": between_similarity(codes, *clusters),
-            "within": within_similarity(codes, *clusters),
-            "reconstruction": squared_error(self.decode(codes), batch["X"]),
-        }
-
-    def _alignment(self, codes: Tensor, batch: Batch) -> Tensor:
-        """Return the cosine of every code to its centroid: the terms of the sum in eq. 7."""
-        return F.cosine_similarity(codes, self.centers[batch["label"]])
-
-    def _unsupervised(self, codes: Tensor, batch: Batch) -> dict[str, Tensor]:
-        """Return the terms that need no clusters."""
-        weight = batch.get("weight")
-        return {
-            "discrimination": pairwise_discrimination(
-                codes, self.anchors(batch), alpha=self.alpha, sample_weight=weight
-            ),
-            "reconstruction": squared_error(self.decode(codes), batch["X"]),
-        }
 
 
 class DiscriminativeClustering(DeepClusterer):
@@ -143,8 +83,9 @@ class DiscriminativeClustering(DeepClusterer):
         Nearest neighbours of a row in that graph.
     alpha : float, default=0.0
         Doubt about the anchors, below 1: they weigh 1 - alpha.
-    discrimination_weight : float, default=1.0
-        Weight of L_d in the first stage; it weighs 1 in the pre-training.
+    discrimination_weight : float or pair of float, default=1.0
+        Weight of L_d in the first stage; it weighs 1 in the pre-training. Of a pair, the first one
+        at the beginning and the second one at the end, such as ``(4.0, 1.0)``.
     between_weight, within_weight : float, default=1.0, 0.3
         Weights of L_b and L_w in the second stage.
     reconstruction_weight : float, default=1.0
@@ -243,7 +184,7 @@ class DiscriminativeClustering(DeepClusterer):
         "anchors": [StrOptions({"mutual", "global"}), Interval(Real, 0, 1, closed="right")],
         "n_neighbors": [Interval(Integral, 1, None, closed="left")],
         "alpha": [Interval(Real, None, 1, closed="left")],
-        "discrimination_weight": [Interval(Real, 0, None, closed="left")],
+        "discrimination_weight": [Interval(Real, 0, None, closed="left"), "array-like"],
         "between_weight": [Interval(Real, 0, None, closed="left")],
         "within_weight": [Interval(Real, 0, None, closed="left")],
         "reconstruction_weight": [Interval(Real, 0, None, closed="left")],
@@ -263,7 +204,7 @@ class DiscriminativeClustering(DeepClusterer):
         anchors: str | float = "mutual",
         n_neighbors: int = 3,
         alpha: float = 0.0,
-        discrimination_weight: float = 1.0,
+        discrimination_weight: float | tuple[float, float] = 1.0,
         between_weight: float = 1.0,
         within_weight: float = 0.3,
         reconstruction_weight: float = 1.0,
@@ -321,12 +262,12 @@ class DiscriminativeClustering(DeepClusterer):
         self.pretrain_epochs = pretrain_epochs
         self.stage1_epochs = stage1_epochs
 
-    def _make_model(self) -> _Discriminative:
+    def _make_model(self) -> DiscriminativeAutoencoder:
         sizes, n_dimensions = self.hidden_layer_sizes, len(self._input_shape)
         if isinstance(sizes, str):
             sizes = PRESETS[sizes][n_dimensions]
         encoder, decoder = NETWORKS[n_dimensions]
-        return _Discriminative(
+        return DiscriminativeAutoencoder(
             self._fitting.scaling,
             self._make_encoder(self.latent_dim, encoder, hidden_layer_sizes=sizes),
             self._make_decoder(self.latent_dim, decoder, hidden_layer_sizes=sizes),
@@ -335,10 +276,10 @@ class DiscriminativeClustering(DeepClusterer):
             self.alpha,
         )
 
-    def _fit(self, table: Table) -> _Discriminative:
+    def _fit(self, table: Table) -> DiscriminativeAutoencoder:
         listing = partial(_list_neighbors, n_neighbors=self.n_neighbors)
         placing = partial(place_centers, seed=self._fitting.seed)
-        apart, between = self.discrimination_weight, self.between_weight
+        apart, between = _ramp(self.discrimination_weight), self.between_weight
         phases = [
             Phase(
                 "pretraining",
@@ -354,7 +295,9 @@ class DiscriminativeClustering(DeepClusterer):
         ]
         return self._train("discriminative", self._make_model, phases, table)
 
-    def _stage(self, name: str, epochs: int, start: Start | None = None, **weights: float) -> Phase:
+    def _stage(
+        self, name: str, epochs: int, start: Start | None = None, **weights: float | Ramp
+    ) -> Phase:
         """Return a phase that alternates as algorithm 2 does; what is maximised weighs below 0."""
         shared = {"alignment": -1.0, "reconstruction": self.reconstruction_weight}
         return Phase(
@@ -389,6 +332,17 @@ def _list_neighbors(trainer: Trainer, table: Table, n_neighbors: int) -> None:
     rows = trainer.encode(table, "inputs").cpu().numpy()
     neighbors = torch.from_numpy(mutual_neighbor_lists(rows, n_neighbors))
     table.columns["neighbors"] = neighbors.to(table.device)
+
+
+def _ramp(weight: float | Sequence[float]) -> Ramp:
+    """Return the way from the first to the last of the weights, which may be one."""
+    ends = np.atleast_1d(np.asarray(weight, dtype=float))
+    if len(ends) not in (1, 2) or not (ends >= 0).all():
+        raise ValueError(
+            f"discrimination_weight must be a number or a pair of numbers, not negative; got "
+            f"{weight!r}."
+        )
+    return lambda progress: float(ends[0] + progress.fraction * (ends[-1] - ends[0]))
 
 
 def _is_settled(record: Mapping[str, Any], tol: float) -> bool:

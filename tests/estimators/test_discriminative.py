@@ -15,12 +15,12 @@ from skdeepcluster import DiscriminativeClustering
 from skdeepcluster.datasets import load_digits
 from skdeepcluster.engine.table import Table
 from skdeepcluster.engine.trainer import Trainer
-from skdeepcluster.estimators._unit_centroids import place_centers, update_clusters
-from skdeepcluster.estimators.discriminative import (
-    _anchors,
-    _Discriminative,
-    _list_neighbors,
+from skdeepcluster.estimators._discriminative import (
+    DiscriminativeAutoencoder,
+    place_centers,
+    update_clusters,
 )
+from skdeepcluster.estimators.discriminative import _anchors, _list_neighbors
 from skdeepcluster.metrics import clustering_accuracy
 from skdeepcluster.objectives import closest_pairs, mutual_neighbors
 from skdeepcluster.scaling import Scaling
@@ -49,10 +49,10 @@ def no_anchors(batch):
 
 
 @pytest.fixture
-def model() -> _Discriminative:
+def model() -> DiscriminativeAutoencoder:
     """Identity networks and two centroids in the plane."""
     identity = torch.nn.Identity()
-    model = _Discriminative(Scaling((2,)), identity, identity, (2, 2), no_anchors, 0.0)
+    model = DiscriminativeAutoencoder(Scaling((2,)), identity, identity, (2, 2), no_anchors, 0.0)
     model.centers.copy_(torch.eye(2))
     return model
 
@@ -129,6 +129,23 @@ def test_phases_pull_the_terms_the_right_way(blobs):
         assert records[-1]["alignment"] > records[0]["alignment"]
     second = phase(fit, "stage2")
     assert second[-1]["within"] > second[0]["within"]
+
+
+def test_a_pair_of_weights_is_a_way_from_one_to_the_other(blobs):
+    """With one update per epoch, the weight of each is told by the loss."""
+    settings = {**SMALL, "stage1_epochs": 3, "max_epochs": 0, "tol": 0, "batch_size": 150}
+    fit = DiscriminativeClustering(3, **settings, discrimination_weight=(4.0, 1.0)).fit(blobs[0])
+    found = [
+        (r["train_loss"] + r["alignment"] - r["reconstruction"]) / r["discrimination"]
+        for r in phase(fit, "stage1")
+    ]
+    assert found == pytest.approx([4.0, 3.0, 2.0], rel=1e-3)
+
+
+@pytest.mark.parametrize("weight", [(1.0, -1.0), (1.0, 2.0, 3.0), ()])
+def test_other_weights_are_refused(blobs, weight):
+    with pytest.raises(ValueError, match="must be a number or a pair"):
+        DiscriminativeClustering(3, **SMALL, discrimination_weight=weight).fit(blobs[0])
 
 
 # -- clusters -----------------------------------------------------------------------------------
