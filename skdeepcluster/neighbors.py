@@ -7,6 +7,8 @@ No more than `PAIRS` of them are in memory at a time.
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import torch
 from scipy.optimize import linear_sum_assignment
 from torch import Tensor
@@ -24,14 +26,8 @@ FAR = 1e100  # in place of a distance that is not finite, which an assignment ca
 PAIRS = 2**22  # of a row and a sample, whose distances are held at once: 16 MB
 
 
-def nearest(
-    rows: Tensor,
-    samples: Tensor,
-    *,
-    components: Tensor | None = None,
-    chosen: Tensor | None = None,
-) -> Tensor:
-    """Find the nearest sample of every row, among all samples or those of one component.
+def nearest(rows: Tensor, samples: Tensor) -> Tensor:
+    """Find the nearest sample of every row.
 
     Parameters
     ----------
@@ -39,10 +35,6 @@ def nearest(
         What to find samples for.
     samples : Tensor of shape (m, ...)
         Where to look.
-    components : Tensor of shape (m,), default=None
-        Component of every sample. None: every sample will do.
-    chosen : Tensor of shape (n,), default=None
-        The component in which each row looks, not empty; given together with `components`.
 
     Returns
     -------
@@ -52,19 +44,11 @@ def nearest(
     Examples
     --------
     >>> import torch
-    >>> rows, samples = torch.tensor([[0.0], [5.0]]), torch.tensor([[1.0], [4.0], [9.0]])
-    >>> nearest(rows, samples)
+    >>> nearest(torch.tensor([[0.0], [5.0]]), torch.tensor([[1.0], [4.0], [9.0]]))
     tensor([0, 1])
-    >>> nearest(rows, samples, components=torch.tensor([0, 0, 1]), chosen=torch.tensor([1, 1]))
-    tensor([2, 2])
     """
-    found = []
-    for part in torch.arange(len(rows), device=rows.device).split(max(1, PAIRS // len(samples))):
-        apart = distances(rows[part], samples)
-        if components is not None and chosen is not None:
-            apart.masked_fill_(components != chosen[part, None], torch.inf)
-        found.append(apart.argmin(1))
-    return torch.cat(found)
+    parts = rows.split(max(1, PAIRS // len(samples)))
+    return torch.cat([distances(part, samples).argmin(1) for part in parts])
 
 
 def centroids(samples: Tensor, components: Tensor, n_components: int) -> Tensor:
@@ -134,7 +118,7 @@ def two_stage_nearest(
     tensor([0])
     """
     chosen = nearest(rows, centroids(samples, components, n_components))
-    return nearest(rows, samples, components=components, chosen=chosen)
+    return _within(nearest, rows, samples, components, chosen)
 
 
 def distinct_nearest(rows: Tensor, samples: Tensor) -> Tensor:
@@ -195,8 +179,22 @@ def two_stage_distinct(
     """
     to_centroids = distances(rows, centroids(samples, components, n_components))
     chosen = components[_assigned(to_centroids[:, components])]
-    apart = distances(rows, samples).masked_fill_(components != chosen[:, None], torch.inf)
-    return _assigned(apart)
+    return _within(distinct_nearest, rows, samples, components, chosen)
+
+
+def _within(
+    search: Callable[[Tensor, Tensor], Tensor],
+    rows: Tensor,
+    samples: Tensor,
+    components: Tensor,
+    chosen: Tensor,
+) -> Tensor:
+    """Let every row search among the samples of the component that was chosen for it."""
+    index = torch.empty_like(chosen)
+    for component in chosen.unique():
+        here, there = ((of == component).nonzero().flatten() for of in (chosen, components))
+        index[here] = there[search(rows[here], samples[there])]
+    return index
 
 
 def _assigned(apart: Tensor) -> Tensor:
