@@ -6,6 +6,8 @@ import copy
 import inspect
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
+from numbers import Integral
+from types import CodeType, FunctionType
 from typing import Any
 
 import joblib
@@ -135,8 +137,9 @@ def check_image_shape(
     own = None if row_shape is None else (1, *row_shape)[-3:]
     if image_shape is None:
         return own or (n_features,)
-    shape = tuple(int(size) for size in image_shape)
-    fits = len(shape) == 3 and min(shape) > 0 and int(np.prod(shape)) == n_features
+    sizes: Sequence[Any] = image_shape
+    shape = tuple(int(size) for size in sizes if isinstance(size, Integral))
+    fits = len(image_shape) == len(shape) == 3 and min(shape) > 0 and np.prod(shape) == n_features
     if not fits or own not in (None, shape):
         expected = own or f"three sizes whose product is {n_features}"
         raise ValueError(
@@ -282,7 +285,8 @@ def check_callbacks(callbacks: Sequence[Any] | None) -> list[Any]:
         if issubclass(kind, EarlyStopping) and _monitor(callback).startswith("valid"):
             raise ValueError(
                 f"EarlyStopping monitors {_monitor(callback)!r}, but there is no validation set. "
-                'Use EarlyStopping(monitor="train_loss"), or any other key of history_.'
+                'Use EarlyStopping(monitor="train_loss"), or a key that all records of history_ '
+                "have."
             )
         if not issubclass(kind, Callback):
             raise ValueError(f"callbacks must be skorch callbacks, got {callback!r}.")
@@ -352,8 +356,36 @@ def _hashable(value: Any) -> Any:
         return {name: _hashable(inner) for name, inner in value.items()}
     if isinstance(value, partial):
         return [_hashable(part) for part in (value.func, value.args, value.keywords)]
+    if inspect.ismethod(value):
+        return [_hashable(value.__func__), _hashable(value.__self__)]
+    if inspect.isfunction(value):
+        return _hashable_function(value)
     if callable(value) and hasattr(value, "__qualname__"):
         return f"{value.__module__}.{value.__qualname__}"
-    if hasattr(value, "get_params"):
-        return [type(value).__qualname__, _hashable(value.get_params())]
+    if hasattr(value, "get_params") and not inspect.isclass(value):
+        return [type(value).__qualname__, _hashable(vars(value))]  # with what it learned, if it did
     return np.asarray(value) if isinstance(value, np.ndarray) else value
+
+
+def _hashable_function(function: FunctionType) -> Any:
+    """Replace a function by its name, what it does, and what it closes over.
+
+    A name alone would not tell two closures apart that one function made.
+    """
+    inner = [cell.cell_contents for cell in function.__closure__ or ()]
+    return [
+        f"{function.__module__}.{function.__qualname__}",
+        _instructions(function.__code__),
+        [_hashable(value) for value in (function.__defaults__, function.__kwdefaults__)],
+        [_hashable(value) for value in inner if value is not function],
+    ]
+
+
+def _instructions(code: CodeType) -> Any:
+    return [code.co_code, code.co_names, [_hashable_constant(c) for c in code.co_consts]]
+
+
+def _hashable_constant(value: Any) -> Any:
+    if isinstance(value, CodeType):
+        return _instructions(value)
+    return sorted(map(repr, value)) if isinstance(value, frozenset) else value

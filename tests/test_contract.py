@@ -156,6 +156,18 @@ def test_fit_takes_the_gradients_that_it_needs(estimator, blobs, context):
     assert_same(results(expected, blobs[0]), results(model, blobs[0]))
 
 
+def test_another_default_type_of_torch_changes_nothing(estimator, blobs):
+    expected = brief(estimator).fit(blobs[0])
+    before = torch.get_default_dtype()
+    torch.set_default_dtype(torch.float64)
+    try:
+        model = brief(estimator).fit(blobs[0])
+        assert torch.get_default_dtype() == torch.float64
+        assert_same(results(expected, blobs[0]), results(model, blobs[0]))
+    finally:
+        torch.set_default_dtype(before)
+
+
 @pytest.mark.parametrize("backend", ["threading", "loky"])
 def test_parallel_fits_equal_serial_ones(estimator, blobs, backend):
     models = [brief(estimator, random_state=seed) for seed in (0, 1)]
@@ -318,6 +330,18 @@ def test_few_clusters(estimator, blobs, n_clusters):
     assert 1 <= model.n_clusters_ <= n_clusters
 
 
+@pytest.mark.parametrize("far", [1e20, -9e36])
+def test_a_row_of_nowhere_has_probabilities(fitted, blobs, far):
+    """Its squares overflow, and an overflow divided by another one would be no number."""
+    if not hasattr(fitted, "predict_proba") or hasattr(fitted, "head"):
+        pytest.skip("other clusterers have their own limits")
+    rows = blobs[0][:3].copy()
+    rows[0, 0] = far
+    proba = fitted.predict_proba(rows)
+    np.testing.assert_allclose(proba.sum(1), 1, rtol=1e-5)
+    np.testing.assert_array_equal(proba[1:], fitted.predict_proba(blobs[0][:3])[1:])
+
+
 def test_wrong_width_is_explained(fitted, blobs):
     with pytest.raises(ValueError, match="expecting 6 features"):
         fitted.predict(blobs[0][:, :4])
@@ -444,6 +468,11 @@ def test_a_fit_that_fails_leaves_nothing_half_fitted(estimator, blobs):
     assert len(model.predict(blobs[0])) == len(blobs[0])  # nothing was touched
     with pytest.raises(RuntimeError, match="crash"):
         model.set_params(callbacks=[Crash(after=1)]).fit(blobs[0][:, :4])
+    with pytest.raises(NotFittedError):
+        model.predict(blobs[0])
+    model.set_params(callbacks=None).fit(blobs[0])
+    with pytest.raises(ValueError, match="does not fit the data"):
+        model.set_params(image_shape=(1, 2, 2)).fit(blobs[0][:, :3])
     with pytest.raises(NotFittedError):
         model.predict(blobs[0])
 

@@ -3,12 +3,21 @@
 import copy
 import pickle
 
+import numpy as np
 import pytest
 import torch
 from sklearn.datasets import load_digits
 from torch import nn
 
-from skdeepcluster.networks import make_critic, make_decoder, make_encoder, make_mlp
+from skdeepcluster.networks import (
+    make_critic,
+    make_decoder,
+    make_encoder,
+    make_mlp,
+    make_pooled_decoder,
+    make_pooled_encoder,
+)
+from skdeepcluster.networks._hierarchy import Levels
 
 VECTORS = [(1,), (16,)]
 IMAGES = [(1, 1, 1), (6, 1, 1), (1, 1, 9), (2, 3, 2), (3, 5, 7), (1, 8, 8), (1, 28, 28)]
@@ -250,6 +259,27 @@ def test_unknown_kind_of_row(make, shape):
 def test_empty_rows(shape):
     with pytest.raises(ValueError, match="shape of a row must hold positive"):
         make_encoder(shape, 2)
+
+
+@pytest.mark.parametrize("size", [1.5, "a", [3], None])
+def test_sizes_must_be_integers(size):
+    with pytest.raises(ValueError, match="hidden_layer_sizes must hold positive integers only"):
+        make_encoder((5,), 2, (size,))
+
+
+def test_sizes_may_be_integers_of_numpy():
+    """As a grid over np.arange has them; some layers of torch refuse them."""
+    sizes, width = np.array([4, 8]), np.int64(8)
+    rows, codes = torch.rand(2, 1, 8, 8), torch.rand(2, 8)
+    for encoder, decoder in (
+        (make_encoder, make_decoder),
+        (make_pooled_encoder, make_pooled_decoder),
+    ):
+        assert encoder((1, 8, 8), width, sizes)(rows).shape == (2, 8)
+        assert decoder(width, (1, 8, 8), sizes)(codes).shape == (2, 1, 8, 8)
+    for shape in ((6,), (1, 8, 8)):
+        levels = Levels(shape, sizes)
+        assert all(type(size) is int for shape in levels.shapes for size in shape)
 
 
 @pytest.mark.parametrize("shape", SMALL, ids=str)

@@ -11,6 +11,7 @@ import pytest
 import torch
 from scipy import sparse
 from sklearn.cluster import KMeans
+from sklearn.frozen import FrozenEstimator
 from skorch.callbacks import (
     BatchScoring,
     Checkpoint,
@@ -282,6 +283,38 @@ def test_a_fingerprint_takes_what_constructors_take():
     prints = [fingerprint({"value": value}) for value in values]
     assert prints == [fingerprint({"value": value}) for value in values]
     assert len(set(prints)) == len(values)
+
+
+def make(value):
+    """Make functions of one name."""
+    return lambda shape: (shape, value)
+
+
+def test_a_fingerprint_looks_into_functions():
+    def counting(n):
+        return counting(n - 1) if n else 0  # closes over itself
+
+    class Maker:
+        def __init__(self, width):
+            self.params = {"width": width}
+
+        def get_params(self):
+            return self.params
+
+        def build(self, shape):
+            return shape
+
+    assert fingerprint(make(1)) == fingerprint(make(1)) != fingerprint(make(2))
+    assert fingerprint(make(make(1))) != fingerprint(make(make(2)))
+    assert fingerprint(Maker(1).build) == fingerprint(Maker(1).build) != fingerprint(Maker(2).build)
+    one, other = (lambda shape: shape in {"a", "b"}), (lambda shape: shape in {"a", "c"})
+    assert fingerprint(one) != fingerprint(other)
+    assert fingerprint(counting) == fingerprint(counting)
+
+
+def test_a_fingerprint_tells_what_a_clusterer_learned():
+    fits = [FrozenEstimator(KMeans(2, random_state=0).fit(rows)) for rows in (X, X, X + 1)]
+    assert fingerprint(fits[0]) == fingerprint(fits[1]) != fingerprint(fits[2])
 
 
 def test_a_fingerprint_is_the_same_in_another_process():

@@ -55,6 +55,7 @@ class _Fit:
     """What the stages of one fit share."""
 
     rows: Any  # those of positive weight, in the user's units
+    counted: NDArray[np.bool_]  # which of all rows these are
     seed: int
     scaling: Scaling
     checkpoint: Checkpoint | None
@@ -176,11 +177,11 @@ class DeepClusterer(FittedClusterer):
             estimator is fitted all the same.
         """
         X = self._check_rows(X, reset=True)
-        self.__dict__.pop("labels_", None)  # not fitted until this fit is complete
         weight = check_weight(sample_weight, X)
-        rows, positive = X, weight
+        rows, positive, counted = X, weight, np.ones(X.shape[0], dtype=bool)
         if weight is not None and not weight.all():
-            rows, positive = X[weight > 0], weight[weight > 0]
+            counted = weight > 0
+            rows, positive = X[counted], weight[counted]
         self._check_enough(rows)
         device = resolve_device(self.device)
         self.device_ = str(device)
@@ -188,7 +189,7 @@ class DeepClusterer(FittedClusterer):
         checkpoint = self._open_checkpoint(rows, positive)
         seed = checkpoint.seed if checkpoint else self._draw_seed()
         scaling = fit_scaling(rows, self.scaling, self._input_shape, positive)
-        self._fitting = _Fit(rows, seed, scaling, checkpoint)
+        self._fitting = _Fit(rows, counted, seed, scaling, checkpoint)
         try:
             with seeded(seed, device), torch.inference_mode(False):
                 self.module_ = self._fit(self._table(rows, positive))

@@ -254,7 +254,10 @@ class FittedClusterer(
 
     def _memberships(self, batch: Batch) -> Tensor:
         """Return the probabilities of the clusters that live."""
-        return self._alive(self._log_memberships(batch).float(), 1).softmax(1)
+        logits = self._alive(self._log_memberships(batch).float(), 1)
+        # Of a row so far away that its squares overflow, nothing is known: -inf alone would be NaN.
+        least = torch.finfo(logits.dtype).min
+        return logits.nan_to_num(nan=least, posinf=-least, neginf=least).softmax(1)
 
     def _alive(self, values: Tensor, axis: int) -> Tensor:
         """Keep the clusters that have members."""
@@ -294,6 +297,7 @@ class FittedClusterer(
             self, X, reset=reset, accept_sparse="csr", dtype=DTYPES, ensure_min_samples=1 + reset
         )
         if reset:
+            self.__dict__.pop("labels_", None)  # not fitted until this fit is complete
             self._input_shape = check_image_shape(self.image_shape, row_shape, X.shape[1])
             self._row_shape = row_shape or (X.shape[1],)
             self._row_dtype = np.float64 if X.dtype == np.float64 else np.float32

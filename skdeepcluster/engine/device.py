@@ -56,15 +56,26 @@ def resolve_device(device: str | torch.device) -> torch.device:
 def seeded(seed: int, device: torch.device) -> Iterator[None]:
     """Seed torch's generators inside the block and leave them untouched outside.
 
-    Only one thread at a time may be inside: the generators are global.
+    Only one thread at a time may be inside: the generators are global. So is the default type of
+    what torch makes, which is float32 inside.
     """
     cuda = device.type == "cuda"
-    with _TRAINING, torch.random.fork_rng(devices=[device] if cuda else []):
+    with _TRAINING, torch.random.fork_rng(devices=[device] if cuda else []), _float32():
         torch.default_generator.manual_seed(seed)
         if cuda:
             with torch.cuda.device(device):
                 torch.cuda.manual_seed(seed)
         yield
+
+
+@contextlib.contextmanager
+def _float32() -> Iterator[None]:
+    before = torch.get_default_dtype()
+    torch.set_default_dtype(torch.float32)
+    try:
+        yield
+    finally:
+        torch.set_default_dtype(before)
 
 
 def precision_on(device: torch.device, precision: str) -> str:

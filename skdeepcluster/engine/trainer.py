@@ -18,7 +18,7 @@ from skdeepcluster.engine.ledger import Ledger
 from skdeepcluster.engine.model import Model
 from skdeepcluster.engine.net import PlayersNet
 from skdeepcluster.engine.schedule import Phase, Progress, Ramp, Turn
-from skdeepcluster.engine.table import Batch, Table
+from skdeepcluster.engine.table import TILE, Batch, Table
 
 __all__ = ["Trainer"]
 
@@ -126,7 +126,7 @@ class Trainer(PlayersNet):
                 self.in_epoch_ = True
                 self.place_.stopped = self._run_epoch(table)
                 self.in_epoch_ = False
-                if not self._is_finite():
+                if not self._is_finite(table):
                     self._roll_back(safe, table)
                     break
                 safe = copied(self._learned(table))
@@ -134,7 +134,7 @@ class Trainer(PlayersNet):
                     checkpoint.save_if_due(self.stage, lambda: self._state(table))
         except KeyboardInterrupt:
             self.in_epoch_, self.interrupted_ = False, True
-            if not self._is_finite():
+            if not self._is_finite(table):
                 self._relearn(safe, table)
         self.notify("on_train_end", X=table)
         if self.history and "phase" not in self.history[-1]:
@@ -229,13 +229,23 @@ class Trainer(PlayersNet):
 
     # -- when things go wrong -------------------------------------------------------------------
 
-    def _is_finite(self) -> bool:
-        """Tell whether the last epoch's losses and what it left in the model are finite."""
+    def _is_finite(self, table: Table) -> bool:
+        """Tell whether the last epoch's losses are finite, and what it left in the model.
+
+        Huge parameters are finite, and what they make of rows need not be.
+        """
         means = self.losses_.means()
         losses = [means.get(f"{group}_loss", 0.0) for group in self.groups_]
         learned = [t for t in self.model.state_dict().values() if t.is_floating_point()]
         total = sum(t.sum() for t in learned)  # one value to wait for
-        return bool(torch.isfinite(torch.as_tensor(total))) and all(map(math.isfinite, losses))
+        if not torch.isfinite(torch.as_tensor(total)) or not all(map(math.isfinite, losses)):
+            return False
+        return self._has_finite_codes(table)
+
+    def _has_finite_codes(self, table: Table) -> bool:
+        """Tell whether the codes of the first rows are finite."""
+        some = table.subset(torch.arange(min(len(table), TILE)))
+        return bool(torch.isfinite(self.encode(some)).all())
 
     def _roll_back(self, safe: dict[str, Any], table: Table) -> None:
         self._relearn(safe, table)

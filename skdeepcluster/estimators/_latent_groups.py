@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from numbers import Integral, Real
 from typing import Any
 
@@ -55,7 +56,7 @@ class HierarchicalClusterer(DeepClusterer):
         n_neighbors = max(5, min(n_rows // 300, 100))  # eq. 3.8
         return make_head(
             head,
-            self.n_clusters or ("auto" if head != "hdbscan" else None),
+            None if head == "hdbscan" else self.n_clusters or "auto",
             manifold=self.manifold,
             manifold_params={"n_neighbors": n_neighbors, **(self.manifold_params or {})},
             head_params=size if head == "hdbscan" else None,
@@ -66,6 +67,7 @@ class HierarchicalClusterer(DeepClusterer):
     # -- what is kept -----------------------------------------------------------------------------
 
     def _complete(self, X: Any, weight: NDArray[np.float64]) -> None:
+        self.__dict__.pop("outlier_scores_", None)  # of an earlier fit with another head
         super()._complete(X, weight)
         group = self.module_.group
         found = self._apply(X, lambda batch: self.module_(batch, "posteriors")).cpu().numpy()
@@ -200,6 +202,7 @@ class HierarchicalClusterer(DeepClusterer):
         sample_prior : Rows from the priors alone, of no known cluster.
         """
         check_is_fitted(self)
+        _check_temperature(temperature)
         rng = check_random_state(random_state)
         labels = self._sample_labels(n_samples, cluster, rng)
         mean, log_variance = self._members[labels, rng.randint(MEMBERS, size=n_samples)].swapaxes(
@@ -240,6 +243,7 @@ class HierarchicalClusterer(DeepClusterer):
             If a parameter is of the wrong type.
         """
         check_is_fitted(self)
+        _check_temperature(temperature)
         check_scalar(n_samples, "n_samples", Integral, min_val=1)
         given = np.empty((n_samples, 0, self.module_.latent_dim))
         return self._ancestral(given, temperature, check_random_state(random_state))
@@ -248,11 +252,16 @@ class HierarchicalClusterer(DeepClusterer):
         self, given: NDArray[Any], temperature: float, rng: np.random.RandomState
     ) -> NDArray[Any]:
         """Return the rows of codes of the first groups, the rest drawn from the priors."""
-        check_scalar(temperature, "temperature", Real, min_val=0)
         n_samples, _, width = given.shape
         noise = temperature * rng.standard_normal((n_samples, self.module_.n_groups, width))
         codes = np.concatenate([given, noise], 1).reshape(n_samples, -1)
         return self._as_rows(codes, self.module_.ancestral)
+
+
+def _check_temperature(temperature: float) -> None:
+    check_scalar(temperature, "temperature", Real, min_val=0)
+    if not math.isfinite(temperature):
+        raise ValueError(f"temperature == {temperature}, must be a finite number.")
 
 
 def _memberships_of(head: ClusteringHead, codes: NDArray[Any]) -> NDArray[np.float32]:

@@ -334,10 +334,11 @@ def _list_neighbors(trainer: Trainer, table: Table, n_neighbors: int) -> None:
     table.columns["neighbors"] = neighbors.to(table.device)
 
 
-def _ramp(weight: float | Sequence[float]) -> Ramp:
+def _ramp(weight: Any) -> Ramp:
     """Return the way from the first to the last of the weights, which may be one."""
-    ends = np.atleast_1d(np.asarray(weight, dtype=float))
-    if len(ends) not in (1, 2) or not (ends >= 0).all():
+    ends = np.atleast_1d(weight)
+    valid = ends.shape in ((1,), (2,)) and ends.dtype.kind in "iuf" and (ends >= 0).all()
+    if not valid:
         raise ValueError(
             f"discrimination_weight must be a number or a pair of numbers, not negative; got "
             f"{weight!r}."

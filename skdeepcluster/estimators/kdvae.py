@@ -250,7 +250,8 @@ class KDVAEClustering(DeepClusterer):
             labels = fit_labels(self.init, rows, self.n_clusters, sample_weight=weight, seed=seed)
             return _checked_labels(labels, len(table), self.n_clusters)
         if not isinstance(self.init, str):
-            return _checked_labels(self.init, len(table), self.n_clusters)
+            counted = self._fitting.counted
+            return _checked_labels(self.init, len(counted), self.n_clusters)[counted]
         if self.init == "vade":
             phases = vade_phases(self.vade_pretrain_epochs, self.vade_epochs, seed)
             model: Any = self._train("vade", self._make_vade, phases, table)
@@ -283,8 +284,8 @@ def _checked_labels(labels: ArrayLike, n_rows: int, n_clusters: int) -> NDArray[
     found = np.asarray(labels)
     if found.shape != (n_rows,) or found.dtype.kind not in "iu":
         raise ValueError(
-            f"init must hold an integer for each of the {n_rows} rows of positive weight, got "
-            f"shape {found.shape} and type {found.dtype}."
+            f"init must hold an integer for each of the {n_rows} rows, got shape {found.shape} and "
+            f"type {found.dtype}."
         )
     if found.min() < -1 or found.max() >= n_clusters:
         raise ValueError(

@@ -363,12 +363,14 @@ def _place_mixture(trainer: Trainer, table: Table, seed: int) -> None:
     """Start the prior by a Gaussian mixture of the codes, the posteriors just inside it."""
     model = trainer.model
     codes = trainer.encode(table).cpu().double().numpy()
+    center = codes.mean(axis=0)  # without it, rounding could swallow the variances of close codes
+    codes -= center
     # A floor that follows the scale of the codes keeps components from collapsing onto few rows.
     floor = max(1e-3 * codes.var(axis=0).mean(), np.finfo(float).eps)
     mixture = GaussianMixture(
         len(model.prior.means), covariance_type="diag", n_init=5, reg_covar=floor, random_state=seed
     ).fit(codes)
-    found = mixture.weights_, mixture.means_, mixture.covariances_
+    found = mixture.weights_, mixture.means_ + center, mixture.covariances_
     model.prior.place(*map(torch.from_numpy, found))
     # A posterior wider than its component costs without bound, a narrower one only its logarithm.
     narrowest = 0.9 * torch.from_numpy(mixture.covariances_).amin(0)

@@ -62,6 +62,9 @@ class Levels:
     """
 
     def __init__(self, row_shape: Sequence[int], hidden_layer_sizes: Sequence[int] | None = None):
+        checked = _hidden_sizes(row_shape, hidden_layer_sizes)  # or other networks' defaults
+        if hidden_layer_sizes is not None:
+            hidden_layer_sizes = checked
         if len(row_shape) == 1:
             sizes = _VECTOR_WIDTHS if hidden_layer_sizes is None else hidden_layer_sizes
             self.padding: tuple[int, ...] = ()
@@ -77,7 +80,6 @@ class Levels:
                 (size, side >> n, side >> n)
                 for n, size in enumerate((channels, *hidden_layer_sizes))
             ]
-        _hidden_sizes(row_shape, hidden_layer_sizes)  # raises where a size is not positive
 
     @property
     def n_cells(self) -> int:

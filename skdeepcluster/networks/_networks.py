@@ -33,6 +33,7 @@ import math
 from collections.abc import Callable, Sequence
 from functools import partial
 from itertools import pairwise
+from operator import index
 from typing import Literal
 
 from torch import nn
@@ -85,7 +86,7 @@ def make_mlp(
     """
     if len(sizes) < 2:
         raise ValueError(f"sizes must hold at least an input and an output width, got {sizes!r}.")
-    check_positive("sizes", sizes)
+    sizes = check_positive("sizes", sizes)
     *hidden, last = (nn.Linear(*widths) for widths in pairwise(sizes))
     layers: list[nn.Module] = []
     for linear in hidden:
@@ -300,7 +301,7 @@ def make_critic(
     return scores.append(nn.Flatten(0))
 
 
-def _hidden_sizes(shape: Sequence[int], sizes: Sequence[int] | None) -> Sequence[int]:
+def _hidden_sizes(shape: Sequence[int], sizes: Sequence[int] | None) -> tuple[int, ...]:
     """Hidden layer sizes for rows of this shape, checked, or the defaults."""
     if len(shape) not in (1, 3):
         raise ValueError(
@@ -309,17 +310,22 @@ def _hidden_sizes(shape: Sequence[int], sizes: Sequence[int] | None) -> Sequence
         )
     check_positive("The shape of a row", shape)
     if sizes is not None:
-        check_positive("hidden_layer_sizes", sizes)
-        return sizes
+        return check_positive("hidden_layer_sizes", sizes)
     if len(shape) == 1:
         return _VECTOR_WIDTHS
     halvings_to_two_pixels = int(math.log2(min(shape[1:]))) - 1
     return _IMAGE_CHANNELS[: max(halvings_to_two_pixels, 1)]
 
 
-def check_positive(name: str, sizes: Sequence[int]) -> None:
-    if any(size < 1 for size in sizes):
+def check_positive(name: str, sizes: Sequence[int]) -> tuple[int, ...]:
+    """Return sizes as plain integers, which some layers insist on."""
+    try:
+        found = tuple(index(size) for size in sizes)
+    except TypeError:  # no integer of any library
+        found = (0,)
+    if any(size < 1 for size in found):
         raise ValueError(f"{name} must hold positive integers only, got {tuple(sizes)}.")
+    return found
 
 
 def _after(activation: str, norm: nn.Module | None) -> list[nn.Module]:

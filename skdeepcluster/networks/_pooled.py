@@ -122,7 +122,8 @@ def _plan(
 ) -> tuple[tuple[int, ...], list[Size]]:
     """Return the channels and the sizes of all maps, from the image to the code."""
     check_positive("The shape of a row", shape)
-    check_positive("hidden_layer_sizes", hidden)
+    hidden = check_positive("hidden_layer_sizes", hidden)
+    (code,) = check_positive("The width of the code", [code])
     maps = map_sizes(shape[1:], len(hidden))
     height, width = (min(side, 2) for side in maps[-1])
     if code % (height * width):

@@ -104,6 +104,24 @@ def test_everything_goes_back_to_the_end_of_the_last_finite_epoch(how):
     assert not trainer.interrupted_
 
 
+def test_codes_that_are_not_finite_are_a_failure_of_their_own():
+    """The last update may leave parameters that are finite, and make nothing of rows."""
+
+    class Blind(Toy):
+        n_calls = 0
+
+        def codes(self, batch):
+            if self.training:
+                return super().codes(batch)
+            self.n_calls += 1
+            return super().codes(batch) / (self.n_calls < 3)
+
+    trainer = make_trainer(model := Blind())
+    with pytest.warns(ConvergenceWarning, match="phase 'a' was not finite in epoch 3"):
+        trainer.run(Table(make_rows()), [Phase("a", [PLAY], epochs=5)])
+    assert model.n_calls == 3
+
+
 def test_a_loss_that_is_never_finite_leaves_the_model_of_the_start():
     model = Explosive(1, infinite_loss)
     start = weights(model)

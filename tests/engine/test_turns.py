@@ -324,6 +324,6 @@ class Typed(Toy):
 )
 def test_precision_concerns_the_updates_only(precision, dtype):
     trainer = train([Phase("p", [PLAY], epochs=1)], model=Typed(), precision=precision)
-    assert set(trainer.model.types) == {(True, dtype)}
+    assert set(trainer.model.types) == {(True, dtype), (False, torch.float32)}
     assert {p.dtype for p in trainer.model.parameters()} == {torch.float32}
     assert trainer.encode(Table(make_rows())).dtype == torch.float32

@@ -142,7 +142,7 @@ def test_a_pair_of_weights_is_a_way_from_one_to_the_other(blobs):
     assert found == pytest.approx([4.0, 3.0, 2.0], rel=1e-3)
 
 
-@pytest.mark.parametrize("weight", [(1.0, -1.0), (1.0, 2.0, 3.0), ()])
+@pytest.mark.parametrize("weight", [(1.0, -1.0), (1.0, 2.0, 3.0), (), ("a", 1)])
 def test_other_weights_are_refused(blobs, weight):
     with pytest.raises(ValueError, match="must be a number or a pair"):
         DiscriminativeClustering(3, **SMALL, discrimination_weight=weight).fit(blobs[0])

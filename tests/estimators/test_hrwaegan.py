@@ -241,8 +241,12 @@ def test_temperature_scales_what_is_random(hierarchy):
     cold, _ = hierarchy.sample(100, cluster=0, random_state=0, temperature=0.0)
     warm, _ = hierarchy.sample(100, cluster=0, random_state=0)
     assert cold.std(0).mean() < warm.std(0).mean()
-    with pytest.raises(ValueError, match="temperature"):
-        hierarchy.sample(2, temperature=-1.0)
+    for draw in (hierarchy.sample, hierarchy.sample_prior):
+        for temperature in (-1.0, np.nan, np.inf):
+            with pytest.raises(ValueError, match="temperature"):
+                draw(2, temperature=temperature)
+        with pytest.raises(TypeError, match="temperature"):
+            draw(2, temperature="hot")
     with pytest.raises(ValueError, match="n_samples"):
         hierarchy.sample_prior(0)
 
@@ -284,6 +288,19 @@ def test_other_heads_take_the_number_or_find_it(blobs, head, n_clusters):
     model = HRWAEGANClustering(**settings, n_groups=1).fit(blobs[0])
     assert model.n_clusters_ == (n_clusters or 3)
     assert hasattr(model, "predict_proba") == (head == "gmm")
+    assert not hasattr(model, "outlier_scores_")
+
+
+def test_hdbscan_heeds_no_number(blobs):
+    settings = {**SMALL, "max_epochs": 2, "n_groups": 1}
+    free, told = (HRWAEGANClustering(k, **settings).fit(blobs[0]) for k in (None, 2))
+    np.testing.assert_array_equal(free.labels_, told.labels_)
+
+
+def test_outliers_are_those_of_the_last_fit(blobs):
+    model = HRWAEGANClustering(**SMALL, n_groups=1).set_params(max_epochs=1).fit(blobs[0])
+    assert model.outlier_scores_.shape == (150,)
+    model.set_params(head="gmm", n_clusters=3).fit(blobs[0][:50])
     assert not hasattr(model, "outlier_scores_")
 
 

@@ -205,6 +205,18 @@ def test_labels_are_taken_as_a_start(blobs):
     assert {r["stage"] for r in model.history_} == {"networks"}
 
 
+def test_labels_are_given_for_rows_without_weight_as_well(blobs):
+    weight = np.ones(150)
+    weight[::4] = 0
+    labels = np.where(weight > 0, blobs[1], 2 - blobs[1])  # nonsense where it does not count
+    model = KDVAEClustering(3, **{**SMALL, "init": labels}).fit(blobs[0], sample_weight=weight)
+    assert adjusted_rand_score(blobs[1], model.labels_) == 1
+    with pytest.raises(ValueError, match="each of the 150 rows"):
+        KDVAEClustering(3, **{**SMALL, "init": labels[weight > 0]}).fit(
+            blobs[0], sample_weight=weight
+        )
+
+
 @pytest.mark.parametrize("init", [KMeans(), AgglomerativeClustering()], ids=str)
 def test_a_clusterer_is_cloned_fitted_and_given_the_number_of_clusters(blobs, init):
     """One that predicts, and one that has labels alone; dense and sparse."""

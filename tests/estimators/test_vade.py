@@ -172,3 +172,21 @@ def test_digits():
     assert clustering_accuracy(y, model.labels_) > 0.6
     bounds = [r["train_loss"] for r in model.history_ if r["phase"] == "elbo"]
     assert bounds[-1] < bounds[0] - 2
+
+
+@pytest.mark.parametrize("noise", [0.0, 1e-7])
+def test_codes_that_are_all_alike_are_one_cluster(noise):
+    """Far from 0, where rounding would swallow what is left of their variance."""
+    rows = 5 + noise * np.random.RandomState(0).standard_normal((60, 4))
+    for seed in range(5):
+        model = VaDEClustering(
+            3,
+            hidden_layer_sizes=(8,),
+            latent_dim=3,
+            pretrain_epochs=2,
+            max_epochs=1,
+            scaling=None,
+            device="cpu",
+            random_state=seed,
+        )
+        assert np.isfinite(model.fit(rows).score(rows))
