@@ -245,11 +245,11 @@ class DeepClusterer(FittedClusterer):
         self.module_.eval().zero_grad(set_to_none=True)
         self.n_iter_ = len(self.history_)
         self._live = None
-        codes = self._apply(X, self.module_).cpu().numpy()
-        self._n_features_out = codes.shape[1]
         labels = self._labels(X)
         if self._drop_dead(labels[weight > 0]):
             labels = self._labels(X)
+        codes = self._apply(X, self.module_).cpu().numpy()
+        self._n_features_out = codes.shape[1]
         self.n_clusters_ = int(labels.max(initial=-1)) + 1
         self._gaussians = CodeGaussians.fit(codes, labels, weight, self.n_clusters_)
         self.cluster_centers_ = self._centers()
@@ -263,7 +263,7 @@ class DeepClusterer(FittedClusterer):
         live, n_clusters = np.unique(labels[labels >= 0]), self._n_candidates()
         if len(live) == n_clusters:
             return False
-        self._live = torch.from_numpy(live).to(self.device_)
+        self._live = self.module_.live = torch.from_numpy(live).to(self.device_)
         warnings.warn(
             f"Only {len(live)} of {n_clusters} clusters have members; the others are dropped. "
             "More epochs, another random_state or fewer clusters may help.",

@@ -25,10 +25,12 @@ class Model(nn.Module):
     """
 
     scaling: Any
+    live: Tensor | None  # numbers of the components that have members; None is all
 
     def __init__(self, scaling: nn.Module):
         super().__init__()
         self.scaling = scaling
+        self.register_buffer("live", None, persistent=False)
 
     def groups(self) -> dict[str, list[nn.Parameter]]:
         """Return who owns which parameters; every group has an optimizer. The main one is first."""
@@ -45,6 +47,18 @@ class Model(nn.Module):
     def decode(self, codes: Tensor) -> Tensor:
         """Return the rows, still scaled, that belong to codes."""
         raise NotImplementedError
+
+    def winner(self, scores: Tensor) -> Tensor:
+        """Return the component with the best score, of those that have members.
+
+        Parameters
+        ----------
+        scores : Tensor of shape (n, n_components)
+            One for every component.
+        """
+        if self.live is None:
+            return scores.argmax(1)
+        return self.live[scores.index_select(1, self.live).argmax(1)]
 
     def generate(self, batch: Batch) -> Tensor:
         """Return the rows in the user's units that belong to the codes in ``batch["X"]``."""

@@ -123,7 +123,7 @@ class MixtureOfExperts(VariationalAutoencoder):
     def codes(self, batch: Batch) -> Tensor:
         """Return the posterior's mean and who the expert is."""
         mean, _ = self.posterior(batch)
-        return torch.cat([mean, F.one_hot(self.manager(mean).argmax(1), self.n_experts)], 1)
+        return torch.cat([mean, F.one_hot(self.winner(self.manager(mean)), self.n_experts)], 1)
 
     def decode(self, codes: Tensor) -> Tensor:
         """Return the expected rows of codes, each by its own expert."""

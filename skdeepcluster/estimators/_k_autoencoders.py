@@ -62,7 +62,7 @@ class KAutoencoders(Model):
     def codes(self, batch: Batch) -> Tensor:
         """Return the winner's mean and who it is."""
         mean, _ = self.posterior(self._repeated(batch["X"]))
-        winner = self.scores(batch).argmax(1)
+        winner = self.winner(self.scores(batch))
         own = mean[winner, torch.arange(len(winner), device=winner.device)]
         return torch.cat([own, F.one_hot(winner, self.n_networks)], 1)
 

@@ -10,6 +10,7 @@ import torch
 from scipy import sparse
 from sklearn.base import clone
 from sklearn.cluster import AgglomerativeClustering, KMeans
+from sklearn.datasets import make_blobs
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.frozen import FrozenEstimator
 from sklearn.metrics import adjusted_rand_score
@@ -178,6 +179,17 @@ def test_dead_networks_are_started_anew(blobs):
     assert not any(r["reseeded"] for r in winners[1:])
     assert model.n_clusters_ == 3
     assert adjusted_rand_score(blobs[1], model.labels_) > 0.9
+
+
+def test_networks_without_members_win_no_new_rows():
+    """Of 20 untrained networks few explain any of 40 rows best, and others some of 500 more."""
+    X, _ = make_blobs(540, n_features=6, centers=3, random_state=0)
+    settings = {**SMALL, "init": "kmeans", "pretrain_epochs": 0, "max_epochs": 0}
+    with pytest.warns(ConvergenceWarning, match="of 20 clusters have members"):
+        model = KDVAEClustering(20, **settings).fit(X[:40])
+    winner = model.transform(X[40:])[:, -20:].argmax(1)
+    np.testing.assert_array_equal(model._live.numpy()[model.predict(X[40:])], winner)
+    np.testing.assert_array_equal(model.module_.live, model._live)
 
 
 def test_a_new_start_takes_a_copy_and_the_worst_rows():
