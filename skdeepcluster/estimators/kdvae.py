@@ -26,6 +26,7 @@ from torch.nn import functional as F
 
 from skdeepcluster.base import DeepClusterer
 from skdeepcluster.engine.callbacks import HoldIdle
+from skdeepcluster.engine.interruption import on_ctrl_c
 from skdeepcluster.engine.schedule import Phase, Refresh, Turn
 from skdeepcluster.engine.table import Batch, Table, tiled
 from skdeepcluster.estimators._k_autoencoders import KAutoencoders, hold, release
@@ -247,7 +248,10 @@ class KDVAEClustering(DeepClusterer):
         seed, weight = self._fitting.seed, table.array("weight")
         if hasattr(self.init, "fit"):
             rows = self._fitting.rows
-            labels = fit_labels(self.init, rows, self.n_clusters, sample_weight=weight, seed=seed)
+            with on_ctrl_c(self._note_ctrl_c):
+                labels = fit_labels(
+                    self.init, rows, self.n_clusters, sample_weight=weight, seed=seed
+                )
             return _checked_labels(labels, len(table), self.n_clusters)
         if not isinstance(self.init, str):
             counted = self._fitting.counted
@@ -260,6 +264,11 @@ class KDVAEClustering(DeepClusterer):
         kmeans = KMeans(self.n_clusters, n_init=10, random_state=seed)
         codes = tiled(model, table).cpu().numpy()
         return kmeans.fit(codes, sample_weight=weight).labels_
+
+    def _note_ctrl_c(self) -> bool:
+        """Remember Ctrl-C: a clusterer of this package would end its own fit alone."""
+        self._fitting.interrupted = True
+        return True
 
     def _log_memberships(self, batch: Batch) -> Tensor:
         return self.module_(batch, "scores")

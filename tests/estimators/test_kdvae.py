@@ -7,6 +7,7 @@ import math
 import numpy as np
 import pytest
 import torch
+from interruption import CtrlC
 from scipy import sparse
 from sklearn.base import clone
 from sklearn.cluster import AgglomerativeClustering, KMeans
@@ -17,7 +18,12 @@ from sklearn.metrics import adjusted_rand_score
 from torch import nn
 from torch.distributions import Bernoulli, Normal, kl_divergence
 
-from skdeepcluster import AutoencoderClustering, KDAEClustering, KDVAEClustering
+from skdeepcluster import (
+    AutoencoderClustering,
+    KDAEClustering,
+    KDVAEClustering,
+    VaDEClustering,
+)
 from skdeepcluster.datasets import load_digits
 from skdeepcluster.engine.callbacks import HoldIdle
 from skdeepcluster.engine.schedule import Phase, Turn
@@ -215,6 +221,15 @@ def test_labels_are_taken_as_a_start(blobs):
     assert adjusted_rand_score(labels, model.labels_) == 1
     np.testing.assert_array_equal(model.labels_, labels)  # numbered alike
     assert {r["stage"] for r in model.history_} == {"networks"}
+
+
+def test_ctrl_c_in_the_first_clusterer_ends_the_whole_fit(blobs):
+    init = VaDEClustering(
+        3, hidden_layer_sizes=(8,), latent_dim=2, pretrain_epochs=6, callbacks=[CtrlC(after=2)]
+    )
+    with pytest.warns(ConvergenceWarning, match="interrupted after 0 epochs"):
+        model = KDVAEClustering(3, **{**SMALL, "init": init}).fit(blobs[0])
+    assert len(model.predict(blobs[0])) == 150
 
 
 def test_labels_are_given_for_rows_without_weight_as_well(blobs):
