@@ -244,7 +244,6 @@ class DeepClusterer(FittedClusterer):
         """Derive everything that follows from the trained model."""
         self.module_.eval().zero_grad(set_to_none=True)
         self.n_iter_ = len(self.history_)
-        self._live = None
         labels = self._labels(X)
         if self._drop_dead(labels[weight > 0]):
             labels = self._labels(X)
@@ -263,7 +262,7 @@ class DeepClusterer(FittedClusterer):
         live, n_clusters = np.unique(labels[labels >= 0]), self._n_candidates()
         if len(live) == n_clusters:
             return False
-        self._live = self.module_.live = torch.from_numpy(live).to(self.device_)
+        self.module_.live = torch.from_numpy(live).to(self.device_)
         warnings.warn(
             f"Only {len(live)} of {n_clusters} clusters have members; the others are dropped. "
             "More epochs, another random_state or fewer clusters may help.",

@@ -48,7 +48,6 @@ class FittedClusterer(
     device_: str
     n_clusters_: int
     image_shape: tuple[int, int, int] | None
-    _live: Tensor | None  # the clusters that have members, if some have none
     _gaussians: CodeGaussians
 
     _decodes = True  # whether codes can be turned into rows
@@ -235,8 +234,8 @@ class FittedClusterer(
 
     def _components(self, labels: NDArray[np.intp]) -> Tensor:
         """Return the component that each label stands for, where those that died count as well."""
-        components = torch.from_numpy(labels)
-        return components if self._live is None else self._live.cpu()[components]
+        components, live = torch.from_numpy(labels), self.module_.live
+        return components if live is None else live.cpu()[components]
 
     def _prior_codes(
         self,
@@ -261,9 +260,8 @@ class FittedClusterer(
 
     def _alive(self, values: Tensor, axis: int) -> Tensor:
         """Keep the clusters that have members."""
-        if self._live is None:
-            return values
-        return values.index_select(axis, self._live.to(values.device))
+        live = self.module_.live
+        return values if live is None else values.index_select(axis, live.to(values.device))
 
     def _infer(self, X: Any, function: Callable[[Batch], Tensor]) -> tuple[NDArray[Any], Any]:
         """Apply a function to rows, tile by tile; return the results and the rows' type."""
