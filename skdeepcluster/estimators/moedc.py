@@ -151,8 +151,8 @@ class MoEDCClustering(DeepClusterer):
 
     References
     ----------
-    Toscano Morais, *Hierarchical relativistic Wasserstein autoencoder-GAN for deep clustering*, MSc
-    thesis, 2021, end of section 2.3.
+    Toscano Morais, *Generative deep clustering with the hierarchical and relativistic Wasserstein
+    autoencoder GAN*, MSc thesis, 2021, end of section 2.3.
     Jacobs, Jordan, Nowlan & Hinton, *Adaptive mixtures of local experts*, Neural Computation 1991.
 
     Examples
