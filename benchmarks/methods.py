@@ -107,6 +107,7 @@ def deep(
     return make
 
 
+_N2D = AutoencoderClustering(manifold="umap", head="gmm")
 # Batches of half the default size make twice the updates of a data set of ten thousand rows. The
 # epochs are what a shared processor has time for.
 DDLS = {"batch_size": 500, "pretrain_epochs": 30, "stage1_epochs": 8, "max_epochs": 8}
@@ -143,6 +144,9 @@ METHODS: dict[str, Method] = {
     "vade": deep(VaDEClustering),
     "kdae": deep(KDAEClustering),
     "kdvae": deep(KDVAEClustering),
+    # From the clusters of N2D in place of a mixture of the codes.
+    "vade-n2d": deep(VaDEClustering, init=_N2D),
+    "kdvae-n2d": deep(KDVAEClustering, init=_N2D),
     # Standardised rows make the likelihood Gaussian, as continuous features need it.
     "vade-gaussian": deep(VaDEClustering, scaling="standard"),
     "kdvae-gaussian": deep(KDVAEClustering, scaling="standard"),

@@ -26,19 +26,18 @@ from torch.nn import functional as F
 
 from skdeepcluster.base import DeepClusterer
 from skdeepcluster.engine.callbacks import HoldIdle
-from skdeepcluster.engine.interruption import on_ctrl_c
 from skdeepcluster.engine.schedule import Phase, Refresh, Turn
 from skdeepcluster.engine.table import Batch, Table, tiled
+from skdeepcluster.estimators._first_clusters import InitializedClusterer
 from skdeepcluster.estimators._k_autoencoders import KAutoencoders, hold, release
-from skdeepcluster.estimators.vade import VaDE, vade_phases
-from skdeepcluster.heads import fit_labels
+from skdeepcluster.estimators.vade import VaDE, place_mixture, vade_phases
 from skdeepcluster.networks import make_decoder, make_encoder, make_grouped
 from skdeepcluster.scaling import Mode, Scaling
 
 __all__ = ["KDVAEClustering"]
 
 
-class KDVAEClustering(DeepClusterer):
+class KDVAEClustering(InitializedClusterer):
     r"""k deep variational autoencoders (k-DVAE).
 
     Every cluster has an encoder and a decoder of its own, and a row belongs to the pair that gives
@@ -245,30 +244,18 @@ class KDVAEClustering(DeepClusterer):
 
     def _first_labels(self, table: Table) -> NDArray[np.integer[Any]]:
         """Return the clusters that training starts from."""
-        seed, weight = self._fitting.seed, table.array("weight")
-        if hasattr(self.init, "fit"):
-            rows = self._fitting.rows
-            with on_ctrl_c(self._note_ctrl_c):
-                labels = fit_labels(
-                    self.init, rows, self.n_clusters, sample_weight=weight, seed=seed
-                )
-            return _checked_labels(labels, len(table), self.n_clusters)
         if not isinstance(self.init, str):
-            counted = self._fitting.counted
-            return _checked_labels(self.init, len(counted), self.n_clusters)[counted]
+            return self._given_labels(table)
+        seed = self._fitting.seed
         if self.init == "vade":
-            phases = vade_phases(self.vade_pretrain_epochs, self.vade_epochs, seed)
+            start = partial(place_mixture, seed=seed)
+            phases = vade_phases(self.vade_pretrain_epochs, self.vade_epochs, start)
             model: Any = self._train("vade", self._make_vade, phases, table)
         else:
             model = _scaled_rows(self._fitting.scaling)
         kmeans = KMeans(self.n_clusters, n_init=10, random_state=seed)
         codes = tiled(model, table).cpu().numpy()
-        return kmeans.fit(codes, sample_weight=weight).labels_
-
-    def _note_ctrl_c(self) -> bool:
-        """Remember Ctrl-C: a clusterer of this package would end its own fit alone."""
-        self._fitting.interrupted = True
-        return True
+        return kmeans.fit(codes, sample_weight=table.array("weight")).labels_
 
     def _log_memberships(self, batch: Batch) -> Tensor:
         return self.module_(batch, "scores")
@@ -286,19 +273,3 @@ class KDVAEClustering(DeepClusterer):
 
 def _scaled_rows(scaling: Scaling) -> Callable[[Batch], Tensor]:
     return lambda batch: scaling(batch["X"]).flatten(1)
-
-
-def _checked_labels(labels: ArrayLike, n_rows: int, n_clusters: int) -> NDArray[np.integer[Any]]:
-    """Return labels given as a start, if they can be one."""
-    found = np.asarray(labels)
-    if found.shape != (n_rows,) or found.dtype.kind not in "iu":
-        raise ValueError(
-            f"init must hold an integer for each of the {n_rows} rows, got shape {found.shape} and "
-            f"type {found.dtype}."
-        )
-    if found.min() < -1 or found.max() >= n_clusters:
-        raise ValueError(
-            f"init must hold labels in 0..{n_clusters - 1}, or -1 for none, got "
-            f"{found.min()}..{found.max()}. Number them from 0, or ask for more clusters."
-        )
-    return found

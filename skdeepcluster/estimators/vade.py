@@ -20,16 +20,19 @@ from typing import Any, ClassVar
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
+from sklearn.base import ClusterMixin
 from sklearn.mixture import GaussianMixture
-from sklearn.utils._param_validation import Interval
+from sklearn.utils._param_validation import HasMethods, Interval, StrOptions
 from torch import Tensor, nn
+from torch.nn import functional as F
 
 from skdeepcluster.base import DeepClusterer
 from skdeepcluster.engine.model import Model
 from skdeepcluster.engine.schedule import Phase, Progress, Turn
 from skdeepcluster.engine.table import Batch, Table
 from skdeepcluster.engine.trainer import Trainer
+from skdeepcluster.estimators._first_clusters import InitializedClusterer
 from skdeepcluster.estimators.autoencoder import reconstruction_phase
 from skdeepcluster.objectives import (
     bernoulli_log_likelihood,
@@ -39,7 +42,9 @@ from skdeepcluster.objectives import (
 from skdeepcluster.priors import GaussianMixturePrior
 from skdeepcluster.scaling import Mode, Scaling
 
-__all__ = ["Observation", "VaDE", "VaDEClustering"]
+__all__ = ["Observation", "VaDE", "VaDEClustering", "place_mixture", "vade_phases"]
+
+Start = Callable[[Trainer, Table], None]  # what places the mixture
 
 LEAST_VARIANCE = 0.01  # of a feature given its code; a constant column would drown all others
 LOG_VARIANCES = (-12.0, 12.0)  # of a posterior
@@ -165,7 +170,7 @@ class VaDE(Model):
         }
 
 
-class VaDEClustering(DeepClusterer):
+class VaDEClustering(InitializedClusterer):
     r"""Variational deep embedding (VaDE).
 
     A variational autoencoder whose latent prior is a mixture of Gaussians, a component per cluster.
@@ -176,9 +181,16 @@ class VaDEClustering(DeepClusterer):
     ----------
     n_clusters : int, default=8
         Number of components.
+    init : {"gmm"}, clusterer or array-like of shape (n_samples,), default="gmm"
+        First components. "gmm" fits a Gaussian mixture to the pretrained codes, as the paper does.
+        Otherwise each component starts as the Gaussian of the codes that have its label. A
+        scikit-learn clusterer, or one of this package, is cloned and fitted to the rows as they
+        are; its `n_clusters` and `random_state` are set if it left them at their defaults, and
+        ``FrozenEstimator(clusterer)`` is one that is fitted already and predicts. Labels in
+        0..n_clusters-1, such as another clusterer's ``labels_``, are taken as they are, and -1
+        leaves a row out.
     pretrain_epochs : int, default=50
-        Epochs of reconstruction alone, after which a Gaussian mixture of the codes starts the
-        prior.
+        Epochs of reconstruction alone, before the components are placed.
     max_epochs : int, default=100
         Epochs on the evidence lower bound.
     latent_dim : int, default=10
@@ -269,6 +281,7 @@ class VaDEClustering(DeepClusterer):
 
     _parameter_constraints: ClassVar[dict[str, list[Any]]] = {
         **DeepClusterer._parameter_constraints,
+        "init": [StrOptions({"gmm"}), HasMethods(["fit"]), "array-like"],
         "pretrain_epochs": [Interval(Integral, 0, None, closed="left")],
     }
     _adam: ClassVar[dict[str, Any]] = {"optimizer__eps": 1e-4}
@@ -277,6 +290,7 @@ class VaDEClustering(DeepClusterer):
         self,
         n_clusters: int = 8,
         *,
+        init: str | ClusterMixin | ArrayLike = "gmm",
         pretrain_epochs: int = 50,
         max_epochs: int = 100,
         latent_dim: int = 10,
@@ -316,6 +330,7 @@ class VaDEClustering(DeepClusterer):
             random_state=random_state,
             verbose=verbose,
         )
+        self.init = init
         self.pretrain_epochs = pretrain_epochs
 
     def _make_model(self) -> VaDE:
@@ -325,7 +340,11 @@ class VaDEClustering(DeepClusterer):
         return VaDE(scaling, encoder, decoder, self.n_clusters, self.latent_dim)
 
     def _fit(self, table: Table) -> VaDE:
-        phases = vade_phases(self.pretrain_epochs, self.max_epochs, self._fitting.seed)
+        if isinstance(self.init, str):
+            start: Start = partial(place_mixture, seed=self._fitting.seed)
+        else:
+            start = partial(_place_on_labels, labels=self._given_labels(table))
+        phases = vade_phases(self.pretrain_epochs, self.max_epochs, start)
         return self._train("vade", self._make_model, phases, table)
 
     def _log_memberships(self, batch: Batch) -> Tensor:
@@ -342,13 +361,13 @@ class VaDEClustering(DeepClusterer):
         return self._prior_codes(labels, rng, self.module_.prior.means.device)
 
 
-def vade_phases(pretrain_epochs: int, epochs: int, seed: int) -> list[Phase]:
+def vade_phases(pretrain_epochs: int, epochs: int, start: Start) -> list[Phase]:
     """Return the two phases of VaDE: reconstruction, then the evidence lower bound."""
     bound = Phase(
         "elbo",
         [Turn("model", "negative_elbo")],
         epochs=epochs,
-        start=partial(_place_mixture, seed=seed),
+        start=start,
         lr={"model": _step_decay},
     )
     return [reconstruction_phase(pretrain_epochs), bound]
@@ -359,20 +378,45 @@ def _step_decay(progress: Progress) -> float:
     return max(0.9 ** (progress.epoch // 10), 0.1)
 
 
-def _place_mixture(trainer: Trainer, table: Table, seed: int) -> None:
+def place_mixture(trainer: Trainer, table: Table, seed: int) -> None:
     """Start the prior by a Gaussian mixture of the codes, the posteriors just inside it."""
     model = trainer.model
     codes = trainer.encode(table).cpu().double().numpy()
     center = codes.mean(axis=0)  # without it, rounding could swallow the variances of close codes
     codes -= center
-    # A floor that follows the scale of the codes keeps components from collapsing onto few rows.
-    floor = max(1e-3 * codes.var(axis=0).mean(), np.finfo(float).eps)
     mixture = GaussianMixture(
-        len(model.prior.means), covariance_type="diag", n_init=5, reg_covar=floor, random_state=seed
+        len(model.prior.means),
+        covariance_type="diag",
+        n_init=5,
+        reg_covar=_least_variance(codes),
+        random_state=seed,
     ).fit(codes)
     found = mixture.weights_, mixture.means_ + center, mixture.covariances_
     model.prior.place(*map(torch.from_numpy, found))
-    # A posterior wider than its component costs without bound, a narrower one only its logarithm.
-    narrowest = 0.9 * torch.from_numpy(mixture.covariances_).amin(0)
-    model.log_variance_bias.data.copy_(narrowest.log())
+    _narrow(model, torch.from_numpy(mixture.covariances_))
+
+
+def _place_on_labels(trainer: Trainer, table: Table, labels: NDArray[np.integer[Any]]) -> None:
+    """Start the prior by the moments of the codes with each label; a row without one has no say."""
+    model = trainer.model
+    codes = trainer.encode(table)
+    component = torch.from_numpy(labels.astype(np.int64) + 1)  # 0 is none
+    members = F.one_hot(component, len(model.prior.means) + 1)[:, 1:].to(codes)
+    if "weight" in table.columns:
+        members *= table.columns["weight"][:, None]
+    model.prior.maximize(codes, members, _least_variance(codes.cpu().double().numpy()))
+    _narrow(model, model.prior.log_variances.detach().exp()[members.any(0)])
+
+
+def _least_variance(codes: NDArray[np.float64]) -> float:
+    """Return a floor that follows the scale of codes, lest a component collapse onto few rows."""
+    return float(max(1e-3 * codes.var(axis=0).mean(), np.finfo(float).eps))
+
+
+def _narrow(model: VaDE, variances: Tensor) -> None:
+    """Start all posteriors a little narrower than the narrowest component.
+
+    A wider one costs without bound, a narrower one only its logarithm.
+    """
+    model.log_variance_bias.data.copy_((0.9 * variances.amin(0)).log())
     model.log_variance_gain.data.zero_()

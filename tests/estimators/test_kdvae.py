@@ -7,22 +7,15 @@ import math
 import numpy as np
 import pytest
 import torch
-from interruption import CtrlC
-from scipy import sparse
-from sklearn.base import clone
-from sklearn.cluster import AgglomerativeClustering, KMeans
 from sklearn.datasets import make_blobs
 from sklearn.exceptions import ConvergenceWarning
-from sklearn.frozen import FrozenEstimator
 from sklearn.metrics import adjusted_rand_score
 from torch import nn
 from torch.distributions import Bernoulli, Normal, kl_divergence
 
 from skdeepcluster import (
-    AutoencoderClustering,
     KDAEClustering,
     KDVAEClustering,
-    VaDEClustering,
 )
 from skdeepcluster.datasets import load_digits
 from skdeepcluster.engine.callbacks import HoldIdle
@@ -214,93 +207,6 @@ def test_a_new_start_takes_a_copy_and_the_worst_rows():
     assert table.columns["label"].tolist() == [-1] * 8 + [1] * 4
     torch.testing.assert_close(model.decoder[-1].bias[1], torch.full((6,), 2.0))
     assert not model.wins.any()
-
-
-def test_labels_are_taken_as_a_start(blobs):
-    labels = KMeans(3, n_init=1, random_state=5).fit(blobs[0]).labels_
-    model = KDVAEClustering(3, **{**SMALL, "init": labels}).fit(blobs[0])
-    assert adjusted_rand_score(labels, model.labels_) == 1
-    np.testing.assert_array_equal(model.labels_, labels)  # numbered alike
-    assert {r["stage"] for r in model.history_} == {"networks"}
-
-
-def test_ctrl_c_in_the_first_clusterer_ends_the_whole_fit(blobs):
-    init = VaDEClustering(
-        3, hidden_layer_sizes=(8,), latent_dim=2, pretrain_epochs=6, callbacks=[CtrlC(after=2)]
-    )
-    with pytest.warns(ConvergenceWarning, match="interrupted after 0 epochs"):
-        model = KDVAEClustering(3, **{**SMALL, "init": init}).fit(blobs[0])
-    assert len(model.predict(blobs[0])) == 150
-
-
-def test_labels_are_given_for_rows_without_weight_as_well(blobs):
-    weight = np.ones(150)
-    weight[::4] = 0
-    labels = np.where(weight > 0, blobs[1], 2 - blobs[1])  # nonsense where it does not count
-    model = KDVAEClustering(3, **{**SMALL, "init": labels}).fit(blobs[0], sample_weight=weight)
-    assert adjusted_rand_score(blobs[1], model.labels_) == 1
-    with pytest.raises(ValueError, match="each of the 150 rows"):
-        KDVAEClustering(3, **{**SMALL, "init": labels[weight > 0]}).fit(
-            blobs[0], sample_weight=weight
-        )
-
-
-@pytest.mark.parametrize("init", [KMeans(), AgglomerativeClustering()], ids=str)
-def test_a_clusterer_is_cloned_fitted_and_given_the_number_of_clusters(blobs, init):
-    """One that predicts, and one that has labels alone; dense and sparse."""
-    model = KDVAEClustering(3, **{**SMALL, "init": init})
-    assert adjusted_rand_score(blobs[1], clone(model).fit(blobs[0]).labels_) > 0.9
-    assert not hasattr(init, "labels_")
-    if isinstance(init, KMeans):
-        sparse_rows = sparse.csr_array(blobs[0])
-        model.set_params(init__n_init=2, scaling="standard").fit(sparse_rows)
-        assert adjusted_rand_score(blobs[1], model.labels_) > 0.9
-
-
-def test_a_clusterer_of_the_package_starts_with_the_weights_of_the_rows(blobs):
-    seen = []
-
-    class Weighted(AutoencoderClustering):
-        def fit(self, X, y=None, sample_weight=None):
-            seen.append((X, sample_weight))
-            return super().fit(X, y, sample_weight)
-
-    keep = np.arange(150) % 3 > 0
-    init = Weighted(
-        3, latent_dim=2, hidden_layer_sizes=(32,), max_epochs=20, lr=1e-2, batch_size=32
-    )
-    model = KDVAEClustering(3, **{**SMALL, "init": init})
-    model.fit(blobs[0], sample_weight=keep * 5.0)
-    (found,) = seen
-    np.testing.assert_array_equal(found[0], blobs[0][keep])
-    np.testing.assert_allclose(found[1], 1)
-    assert adjusted_rand_score(blobs[1], model.labels_) > 0.9
-
-
-def test_a_frozen_clusterer_predicts(blobs):
-    fitted = KMeans(3, n_init=1, random_state=5).fit(blobs[0][:50])
-    model = KDVAEClustering(3, **{**SMALL, "init": FrozenEstimator(fitted)}).fit(blobs[0])
-    np.testing.assert_array_equal(model.labels_, fitted.predict(blobs[0]))
-
-
-def test_a_clusterer_that_finds_too_many_is_refused(blobs):
-    with pytest.raises(ValueError, match=r"labels in 0\.\.2.*got 0\.\.4"):
-        KDVAEClustering(3, **{**SMALL, "init": KMeans(5)}).fit(blobs[0])
-
-
-@pytest.mark.parametrize(
-    ("labels", "message"),
-    [
-        (np.zeros(7, dtype=int), r"each of the 150 rows.*got shape \(7,\)"),
-        (np.zeros(150), "type float64"),
-        (np.full(150, 3), r"labels in 0\.\.2.*got 3\.\.3"),
-        (np.full(150, -2), r"or -1 for none"),
-    ],
-    ids=["too few", "not integers", "too large", "too small"],
-)
-def test_labels_that_cannot_be_a_start_are_refused(blobs, labels, message):
-    with pytest.raises(ValueError, match=message):
-        KDVAEClustering(3, **{**SMALL, "init": labels}).fit(blobs[0])
 
 
 def test_phases_have_their_lengths(blobs):

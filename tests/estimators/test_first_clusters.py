@@ -1,0 +1,122 @@
+"""A start from clusters found elsewhere: what VaDEClustering and KDVAEClustering share."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from interruption import CtrlC
+from scipy import sparse
+from sklearn.base import clone
+from sklearn.cluster import AgglomerativeClustering, KMeans
+from sklearn.exceptions import ConvergenceWarning
+from sklearn.frozen import FrozenEstimator
+from sklearn.metrics import adjusted_rand_score
+
+from skdeepcluster import AutoencoderClustering, KDVAEClustering, VaDEClustering
+
+SMALL = {
+    "n_clusters": 3,
+    "latent_dim": 2,
+    "hidden_layer_sizes": (16,),
+    "batch_size": 32,
+    "lr": 1e-2,
+    "pretrain_epochs": 30,
+    "max_epochs": 5,
+    "device": "cpu",
+    "random_state": 0,
+}
+
+
+@pytest.fixture(params=[VaDEClustering, KDVAEClustering], ids=lambda kind: kind.__name__)
+def start(request):
+    """Make the estimator with a start."""
+    return lambda init: request.param(**SMALL, init=init)
+
+
+def test_labels_are_taken_as_a_start(blobs, start):
+    labels = KMeans(3, n_init=1, random_state=5).fit(blobs[0]).labels_
+    model = start(labels).fit(blobs[0])
+    np.testing.assert_array_equal(model.labels_, labels)  # numbered alike
+    assert len({r["stage"] for r in model.history_}) == 1
+
+
+def test_rows_without_a_label_find_their_cluster(blobs, start):
+    labels = np.where(np.arange(150) % 3 > 0, blobs[1], -1)
+    np.testing.assert_array_equal(start(labels).fit(blobs[0]).labels_, blobs[1])
+
+
+def test_ctrl_c_in_the_first_clusterer_ends_the_whole_fit(blobs, start):
+    init = VaDEClustering(
+        3, hidden_layer_sizes=(8,), latent_dim=2, pretrain_epochs=6, callbacks=[CtrlC(after=2)]
+    )
+    with pytest.warns(ConvergenceWarning, match="interrupted after 0 epochs"):
+        model = start(init).fit(blobs[0])
+    assert len(model.predict(blobs[0])) == 150
+
+
+def test_labels_are_given_for_rows_without_weight_as_well(blobs, start):
+    weight = np.ones(150)
+    weight[::4] = 0
+    labels = np.where(weight > 0, blobs[1], 2 - blobs[1])  # nonsense where it does not count
+    model = start(labels).fit(blobs[0], sample_weight=weight)
+    assert adjusted_rand_score(blobs[1], model.labels_) == 1
+    with pytest.raises(ValueError, match="each of the 150 rows"):
+        start(labels[weight > 0]).fit(blobs[0], sample_weight=weight)
+
+
+@pytest.mark.parametrize("init", [KMeans(), AgglomerativeClustering()], ids=str)
+def test_a_clusterer_is_cloned_fitted_and_given_the_number_of_clusters(blobs, start, init):
+    """One that predicts, and one that has labels alone; dense and sparse."""
+    model = start(init)
+    assert adjusted_rand_score(blobs[1], clone(model).fit(blobs[0]).labels_) > 0.9
+    assert not hasattr(init, "labels_")
+    if isinstance(init, KMeans):
+        sparse_rows = sparse.csr_array(blobs[0])
+        model.set_params(init__n_init=2, scaling="standard").fit(sparse_rows)
+        assert adjusted_rand_score(blobs[1], model.labels_) > 0.9
+
+
+def test_a_clusterer_of_the_package_starts_with_the_weights_of_the_rows(blobs, start):
+    seen = []
+
+    class Weighted(AutoencoderClustering):
+        def fit(self, X, y=None, sample_weight=None):
+            seen.append((X, sample_weight))
+            return super().fit(X, y, sample_weight)
+
+    keep = np.arange(150) % 3 > 0
+    init = Weighted(
+        3, latent_dim=2, hidden_layer_sizes=(32,), max_epochs=20, lr=1e-2, batch_size=32
+    )
+    model = start(init).fit(blobs[0], sample_weight=keep * 5.0)
+    (found,) = seen
+    np.testing.assert_array_equal(found[0], blobs[0][keep])
+    np.testing.assert_allclose(found[1], 1)
+    assert adjusted_rand_score(blobs[1], model.labels_) > 0.9
+
+
+def test_a_frozen_clusterer_predicts(blobs, start):
+    fitted = KMeans(3, n_init=1, random_state=5).fit(blobs[0][:50])
+    model = start(FrozenEstimator(fitted)).fit(blobs[0])
+    np.testing.assert_array_equal(model.labels_, fitted.predict(blobs[0]))
+
+
+def test_a_clusterer_that_finds_too_many_is_refused(blobs, start):
+    with pytest.raises(ValueError, match=r"labels in 0\.\.2.*got 0\.\.4"):
+        start(KMeans(5)).fit(blobs[0])
+
+
+@pytest.mark.parametrize(
+    ("labels", "message"),
+    [
+        (np.zeros(7, dtype=int), r"each of the 150 rows.*got shape \(7,\)"),
+        (np.zeros(150), "type float64"),
+        (np.full(150, 3), r"labels in 0\.\.2.*got 3\.\.3"),
+        (np.full(150, -2), "or -1 for none"),
+        (np.full(150, -1), "no row a label"),
+    ],
+    ids=["too few", "not integers", "too large", "too small", "none at all"],
+)
+def test_labels_that_cannot_be_a_start_are_refused(blobs, start, labels, message):
+    with pytest.raises(ValueError, match=message):
+        start(labels).fit(blobs[0])
