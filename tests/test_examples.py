@@ -6,10 +6,12 @@ import subprocess
 import sys
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 ROOT = Path(__file__).parents[1]
-EXAMPLES = sorted((ROOT / "examples").glob("*.py"))
+SCRIPTS = {"quickstart", "fashion_modes"}
+GALLERY = sorted(path for path in (ROOT / "examples").glob("*.py") if path.stem not in SCRIPTS)
 
 
 def run(arguments, folder):
@@ -36,14 +38,25 @@ def accuracies(output):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("example", EXAMPLES, ids=lambda path: path.name)
+@pytest.mark.parametrize("example", GALLERY, ids=lambda path: path.name)
 def test_the_example_runs(example, tmp_path):
-    if example.stem != "quickstart":
-        run([example], tmp_path)
-        return
-    accuracy = accuracies(run([example], tmp_path))
+    run([example], tmp_path)
+
+
+@pytest.mark.slow
+def test_the_quickstart_beats_kmeans_and_draws(tmp_path):
+    accuracy = accuracies(run([ROOT / "examples/quickstart.py"], tmp_path))
     assert accuracy["AutoencoderClustering"] > accuracy["k-means"]
     assert (tmp_path / "quickstart.png").stat().st_size > 10_000
+
+
+def test_the_fashion_script_draws_what_clusters_generate(tmp_path, monkeypatch):
+    pixels = np.random.RandomState(0).randint(256, size=(120, 28, 28), dtype=np.uint8)
+    np.savez(tmp_path / "fashion_mnist.npz", X=pixels, y=np.arange(120) % 10, n_train=60)
+    monkeypatch.setenv("SKDEEPCLUSTER_DATA", str(tmp_path))
+    output = run([ROOT / "examples/fashion_modes.py", "--epochs", "4", "--clusters", "2"], tmp_path)
+    assert output.count("accuracy") == 3
+    assert (tmp_path / "fashion_modes.png").stat().st_size > 10_000
 
 
 @pytest.mark.slow

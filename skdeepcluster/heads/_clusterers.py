@@ -104,7 +104,9 @@ def fit_labels(
     """
     weights = np.ones(rows.shape[0]) if sample_weight is None else np.asarray(sample_weight, float)
     if isinstance(clusterer, FrozenEstimator):
-        return np.asarray(clusterer.predict(rows))
+        with warnings.catch_warnings():  # rows come as arrays, whatever the user has
+            warnings.filterwarnings("ignore", "X does not have valid feature names")
+            return np.asarray(clusterer.predict(rows))
     fitted = fit_clusterer(filled_in(clusterer, n_clusters, seed), rows, weights)
     return np.asarray(fitted.predict(rows) if hasattr(fitted, "predict") else fitted.labels_)
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import warnings
+
 import numpy as np
 import pytest
 from interruption import CtrlC
@@ -99,6 +101,15 @@ def test_a_frozen_clusterer_predicts(blobs, start):
     fitted = KMeans(3, n_init=1, random_state=5).fit(blobs[0][:50])
     model = start(FrozenEstimator(fitted)).fit(blobs[0])
     np.testing.assert_array_equal(model.labels_, fitted.predict(blobs[0]))
+
+
+def test_a_frozen_clusterer_does_not_miss_the_names_of_columns(blobs, start):
+    pandas = pytest.importorskip("pandas")
+    frame = pandas.DataFrame(blobs[0], columns=list("abcdef"))
+    init = FrozenEstimator(KMeans(3, n_init=1, random_state=5).fit(frame))
+    with warnings.catch_warnings():
+        warnings.filterwarnings("error", message=".*feature names")
+        start(init).fit(frame)
 
 
 def test_a_clusterer_that_finds_too_many_is_refused(blobs, start):
