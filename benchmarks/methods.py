@@ -186,10 +186,9 @@ METHODS: dict[str, Method] = {
     "wae-gan": hierarchy(n_groups=1, regularizer="standard"),
     "wae-mmd": hierarchy(n_groups=1, regularizer="mmd"),
     "beta-vae": hierarchy(n_groups=1, regularizer="kl"),
-    # As in the thesis of Vardakas (2021), section 6.2.
+    # As in the thesis of Vardakas (2021), section 6.2, but for its convolutional networks.
     "clustergan-vanilla": deep(
         ClusterGANClustering,
-        images=True,
         adversarial_loss="vanilla",
         max_epochs=500,
         trainer_params={

@@ -116,6 +116,8 @@ class Run:
             "figures": figures(self.data.y, labels)
             | self._without_noise(labels)
             | self._labeled_by_group(),
+            # What a fit says of itself, without labels; in nats for the variational methods.
+            "score": float(self.model.score(self.data.X)) if trained else None,
             "epochs": self.model.n_iter_ if trained else None,
             "wall_seconds": round(wall, 3),
             "cpu_seconds": round(cpu, 3),

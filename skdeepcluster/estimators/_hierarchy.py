@@ -135,7 +135,7 @@ class HierarchicalAutoencoder(Model):
         self.n_groups = n_groups
         self.latent_dim = latent_dim
         self.group = group
-        # Black-and-white images, flattened or not: a pixel is a Bernoulli variable.
+        # Black-and-white images, or vectors, which may be such: a pixel is a Bernoulli variable.
         self.is_binary = scaling.bounded and (len(scaling.shape) == 1 or scaling.shape[0] == 1)
 
     def groups(self) -> dict[str, list[nn.Parameter]]:

@@ -63,7 +63,8 @@ class IMLEClustering(GenerativeClusterer):
         Who says the cluster of a row: the encoder, or the nearest centroid of what the components
         generate. None: the encoder if there is one.
     n_samples_per_point : int, default=1
-        Samples that `search` has for every row of a batch, spread evenly over the components.
+        Samples that `search` has for every row of a batch, spread evenly over the components. One
+        in the epochs of `balanced_share`.
     updates_per_matching : int, default=1
         Updates on a batch before its rows are matched anew.
     balanced_share : float, default=0.5
@@ -102,7 +103,8 @@ class IMLEClustering(GenerativeClusterer):
     max_epochs : int, default=100
         Passes over the data.
     batch_size : int, default=64
-        Rows per update, at least 2.
+        Rows per update, at least 2. The memory and the time of matching in the epochs of
+        `balanced_share` grow with its square and its cube.
     lr : float, default=1e-3
         Learning rate. It falls to 0 in the second half of the epochs.
     optimizer : {"adam", "adamw", "rmsprop", "sgd"} or callable, default="adam"

@@ -56,7 +56,7 @@ class KDAEClustering(KDVAEClustering):
         Return an ``nn.Module``, given the shape of one input; called once for every cluster. The
         encoder maps (n, \*input_shape) to (n, latent_dim), the decoder back, to logits where
         scaled data lies in [0, 1]. Each is a layer or an ``nn.Sequential`` of linear,
-        convolutional and elementwise layers.
+        convolutional and elementwise layers. VaDE has its default networks all the same.
     image_shape : tuple of int, default=None
         (channels, height, width) of flattened rows. 3-d and 4-d arrays say it themselves.
     scaling : {"auto", "minmax", "standard"} or None, default="auto"

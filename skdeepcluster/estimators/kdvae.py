@@ -74,7 +74,8 @@ class KDVAEClustering(InitializedClusterer):
         Return an ``nn.Module``, given the shape of one input; called once for every cluster. The
         encoder maps (n, \*input_shape) to (n, 2 * latent_dim), mean and log-variance; the decoder
         maps (n, latent_dim) back, to logits where scaled data lies in [0, 1]. Each is a layer or
-        an ``nn.Sequential`` of linear, convolutional and elementwise layers.
+        an ``nn.Sequential`` of linear, convolutional and elementwise layers. VaDE has its default
+        networks all the same.
     image_shape : tuple of int, default=None
         (channels, height, width) of flattened rows. 3-d and 4-d arrays say it themselves.
     scaling : {"auto", "minmax", "standard"} or None, default="auto"
