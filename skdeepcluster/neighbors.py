@@ -2,8 +2,8 @@
 
 Distances are Euclidean, between rows of any shape. They are taken pair by pair, not by a matrix
 product, so that equal samples are at exactly equal distances and the first of them is the nearest.
-`nearest` and `two_stage_nearest` hold no more than `PAIRS` of them at a time; the assignments, which
-must see all, hold as many as there are rows times samples.
+`nearest` and `two_stage_nearest` hold no more than `PAIRS` of them at a time; the assignments must
+see all, and hold as many as there are rows times samples.
 """
 
 from __future__ import annotations

@@ -385,6 +385,8 @@ class TestGrouped:
 
 
 BLOCK_OF_80_MB = """
+import time
+
 import numpy as np
 from benchmarks.memory import AnonymousPeak
 
@@ -399,6 +401,23 @@ print(peak.megabytes)
 """
 
 
+# The networks of the default size for 784 features hold 180 MB themselves.
+FIFTY_NETWORKS = """
+import sys
+
+import numpy as np
+from benchmarks.memory import AnonymousPeak
+from skdeepcluster import KDVAEClustering
+
+rows = np.random.default_rng(0).random((int(sys.argv[1]), 784), dtype=np.float32)
+model = KDVAEClustering(50, init=np.arange(100) % 50, pretrain_epochs=0, max_epochs=0, device="cpu")
+model.fit(rows[:100])
+with AnonymousPeak() as peak:
+    model.predict(rows)
+print(peak.megabytes)
+"""
+
+
 @pytest.mark.skipif(sys.platform != "linux", reason="anonymous memory is read from /proc")
 class TestMemory:
     def test_the_peak_sees_what_came_and_went(self):
@@ -408,6 +427,21 @@ class TestMemory:
             [sys.executable, "-c", BLOCK_OF_80_MB], capture_output=True, text=True, check=True
         ).stdout
         assert 60 < float(printed) < 200
+
+    def test_many_networks_predict_tile_by_tile(self):
+        few, many = (
+            float(
+                subprocess.run(
+                    [sys.executable, "-W", "ignore", "-c", FIFTY_NETWORKS, str(n_rows)],
+                    capture_output=True,
+                    text=True,
+                    check=True,
+                ).stdout
+            )
+            for n_rows in (600, 2400)
+        )
+        assert many < 300
+        assert many < few + 30
 
     def test_a_memory_map_does_not_count(self, tmp_path):
         X = memory.make_memmap(tmp_path / "X.npy", 40_000)

@@ -206,6 +206,12 @@ def test_a_component_without_recent_codes_is_started_anew():
     assert model.assign(model.recent).unique().tolist() == [0, 1]
 
 
+def test_training_starts_dead_components_anew(blobs):
+    """Of three components and a buffer of two codes, one explains less than half a code."""
+    with pytest.warns(ConvergenceWarning, match="were started anew"):
+        DCANClustering(3, buffer_size=2, **SMALL).fit(blobs[0])
+
+
 @pytest.mark.parametrize("loss", LOSSES)
 def test_the_mixture_moves_at_its_interval(blobs, loss, monkeypatch):
     steps = []

@@ -16,6 +16,9 @@ from torch import nn
 from skdeepcluster import HRWAEGANClustering
 from skdeepcluster.datasets import load_digits
 from skdeepcluster.engine.schedule import Progress
+from skdeepcluster.engine.table import Table
+from skdeepcluster.engine.trainer import Place, Trainer
+from skdeepcluster.estimators._hierarchy import Gaussian
 from skdeepcluster.metrics import clustering_accuracy
 
 
@@ -111,7 +114,7 @@ def test_images(shape):
 
 
 class Turns(Callback):
-    """Write down which player's gradients were computed."""
+    """Write down which player's gradients were computed, and their norm after other callbacks."""
 
     def __init__(self, seen):
         self.seen = seen
@@ -123,6 +126,21 @@ class Turns(Callback):
         norm = sum(p.grad.square().sum() for _, p in named_parameters if p.grad is not None)
         player = named_parameters[0][0].partition(".")[0]
         self.seen.append((player, float(norm) ** 0.5))
+
+
+def test_gradients_are_clipped(blobs, monkeypatch):
+    seen = []
+    own = HRWAEGANClustering._trainer_kwargs
+
+    def with_witness(estimator):
+        kwargs = own(estimator)
+        kwargs["callbacks"].append(Turns(seen))
+        return kwargs
+
+    monkeypatch.setattr(HRWAEGANClustering, "_trainer_kwargs", with_witness)
+    HRWAEGANClustering(**BRIEF, regularization_weight=1e4).fit(blobs[0])
+    norms = [norm for player, norm in seen if player == "encoder"]
+    assert max(norms) == pytest.approx(1, rel=1e-3)
 
 
 def test_players_take_n_and_m_turns_on_batches_of_their_own(blobs):
@@ -167,6 +185,36 @@ def test_noise_is_detected_every_few_epochs(blobs, refresh_size):
         assert record["noise"] == pytest.approx(record["reconstruction"])
 
 
+class FirstRowsAreNoise:
+    """A head that remembers what it is fitted to, and rejects codes that are left of its median."""
+
+    def __init__(self, seen):
+        self.seen = seen
+
+    def fit(self, codes):
+        self.seen.append(codes)
+        self.median = np.median(codes[:, 0])
+        return self
+
+    def predict(self, codes):
+        return np.where(codes[:, 0] < self.median, -1, 0)
+
+
+@pytest.mark.parametrize("refresh_size", [None, 60])
+def test_noise_is_looked_for_among_the_codes_of_the_first_group(blobs, monkeypatch, refresh_size):
+    estimator, table, seen = unfitted(refresh_size=refresh_size), Table(blobs[0]), []
+    monkeypatch.setattr(estimator, "_make_head", lambda *told: FirstRowsAreNoise(seen))
+    trainer = Trainer(estimator._make_model().eval()).initialize()
+    trainer.place_, trainer.n_batches_ = Place(epoch=1), 1
+    estimator._find_noise(trainer, table)
+    first = trainer.encode(table, "posteriors")[:, 0, 0].numpy()
+    (codes,) = seen
+    assert len(codes) == (refresh_size or 150)
+    assert {tuple(code) for code in codes} <= {tuple(code) for code in first}
+    expected = first[:, 0] < np.median(codes[:, 0])
+    np.testing.assert_array_equal(table.array("noise"), expected)
+
+
 def test_rows_of_a_cluster_are_no_noise(blobs):
     settings = {**SMALL, "n_groups": 1, "refresh_interval": 30}
     (share,) = [
@@ -202,14 +250,42 @@ def test_posteriors_do_not_collapse_to_points(blobs):
 # -- the priors -------------------------------------------------------------------------------
 
 
-def test_ancestral_samples_follow_the_posteriors_group_by_group():
-    """Draws of p(z_l | z_<l) against those of q(z_l | x, z_<l), for the same z_<l."""
+@pytest.fixture(scope="module")
+def of_digits():
+    """Three groups of codes of digits, and the rows; tests must not change the model."""
     X, _ = load_digits(return_X_y=True)
     settings = {**SMALL, **THREE, "latent_dim": 4, "n_clusters": 10, "head": "gmm"}
-    model = HRWAEGANClustering(**settings, noise_weight=0.0).fit(X[:600]).module_
+    settings |= {"noise_weight": 0.0, "regularization_weight": 0.2}  # few updates: pull harder
+    model = HRWAEGANClustering(**settings).fit(X[:600]).module_
+    return model, torch.from_numpy(X[:600])
+
+
+def test_ancestral_codes_match_the_aggregate_posterior_group_by_group(of_digits):
+    """A descent from N(0, I) alone, against the posteriors of all rows."""
+    model, rows = of_digits
+    descent = []
+
+    def choose(index, features, parameters):
+        descent.append(Gaussian.of(parameters).draw())
+        return descent[-1]
+
     with torch.random.fork_rng(), torch.no_grad():
         torch.manual_seed(0)
-        _, latents = model._pass(torch.from_numpy(X[:600]), lambda posterior: posterior.draw())
+        _, latents = model._pass(rows, Gaussian.draw)
+        top = torch.randn(600, 4)
+        model.decoder(top, choose)
+    for drawn, latent in zip([top, *descent], latents, strict=True):
+        spread = latent.z.std(0)
+        assert ((drawn.mean(0) - latent.z.mean(0)).abs() < 0.6 * spread).all()
+        assert (drawn.std(0) / spread).log().abs().max() < 0.7
+
+
+def test_priors_follow_the_posteriors_of_the_same_row(of_digits):
+    """Draws of p(z_l | z_<l) against those of q(z_l | x, z_<l), for the same z_<l."""
+    model, rows = of_digits
+    with torch.random.fork_rng(), torch.no_grad():
+        torch.manual_seed(0)
+        _, latents = model._pass(rows, Gaussian.draw)
         for latent in latents[1:]:
             z, ancestral = latent.z, latent.prior.draw()
             spread = z.std(0)
@@ -221,6 +297,21 @@ def test_ancestral_samples_follow_the_posteriors_group_by_group():
                 latent.prior.mean, (latent.prior.log_variance / 2).exp()
             )
             assert prior.log_prob(z).mean() > marginal
+
+
+@pytest.mark.parametrize("regularizer", REGULARIZERS)
+def test_what_regularizes_brings_codes_to_their_prior(blobs, regularizer):
+    """How far the first two moments of z_0 are from 0 and 1, beside those of a free code."""
+
+    def distance(**params):
+        model = HRWAEGANClustering(**settings, **params).fit(blobs[0]).module_
+        mean, log_variance = model(batch_of(blobs[0]), "posteriors")[:, :, 0].unbind(1)
+        variance = mean.var(0) + log_variance.exp().mean(0)  # of the aggregate posterior
+        return (mean.mean(0).square() + variance.log().square()).sum()
+
+    settings = {**SMALL, "n_clusters": 3, "head": "gmm", "n_groups": 1, "noise_weight": 0.0}
+    free = distance(regularization_weight=0.0)
+    assert distance(regularizer=regularizer, regularization_weight=0.2) < free / 2
 
 
 def test_samples_of_a_cluster_are_its_members_perturbed(hierarchy, blobs):

@@ -9,6 +9,7 @@ from torch import nn
 
 from skdeepcluster import HRWAEGANClustering
 from skdeepcluster.datasets import load_digits
+from skdeepcluster.estimators._hierarchy import Gaussian, Latent, _mismatch
 
 
 @pytest.fixture(autouse=True)
@@ -111,7 +112,7 @@ def test_real_and_fake_codes_come_with_the_same_map(regularizer):
 
 
 def test_layer_matching_compares_the_maps_that_the_combiners_see():
-    """Equation 3.10, the encoder's side detached."""
+    """Equation 3.10."""
     model = unfitted(**THREE)._make_model().eval()
     seen = []
     for combiner in model.encoder.combiners:
@@ -120,8 +121,15 @@ def test_layer_matching_compares_the_maps_that_the_combiners_see():
     halves = [maps.chunk(2, dim=1) for maps in seen]
     expected = sum(1 - nn.functional.cosine_similarity(*pair) for pair in halves)
     torch.testing.assert_close(matching, expected)
-    # The last map of the encoder feeds z_0 alone, and the others no gradient.
     moved = gradients(model, matching)
     assert any(name.startswith("decoder.cells") for name in moved)
     detached = [name for name in moved if name.startswith("encoder.combiners.1")]
     assert not detached  # z_2 enters below the last comparison
+
+
+def test_the_decoder_imitates_the_encoder_and_not_the_other_way_round():
+    nought, features, seen = torch.zeros(2, 2), torch.randn(2, 3), torch.randn(2, 3)
+    features.requires_grad_(), seen.requires_grad_()
+    posterior = Gaussian(nought, nought)
+    _mismatch(Latent(nought, posterior, posterior, features, seen)).sum().backward()
+    assert features.grad.any() and seen.grad is None

@@ -92,10 +92,11 @@ def test_the_scores_are_those_of_the_paper(bounded, variational):
     torch.testing.assert_close(model.bounds(batch), bounds)
 
 
+@pytest.mark.parametrize("bounded", [True, False])
 @pytest.mark.parametrize("variational", [True, False])
-def test_training_takes_the_winner_with_the_noise_that_made_it_win(variational):
+def test_training_takes_the_winner_with_the_noise_that_made_it_win(bounded, variational):
     """Equation 6 network by network, values and gradients."""
-    encoders, decoders, model = separate(variational=variational)
+    encoders, decoders, model = separate(bounded=bounded, variational=variational)
     rows, free = torch.rand(9, 6).round(), torch.full((9,), -1)
     torch.manual_seed(1)
     terms = model.winner_loss({"X": rows, "label": free})
@@ -109,7 +110,11 @@ def test_training_takes_the_winner_with_the_noise_that_made_it_win(variational):
     torch.testing.assert_close(terms["reconstruction"], -likelihood[winner, torch.arange(9)])
     assert ("latent" in terms) == variational
 
+    scatter = [p for p in [model.observation.log_variance] if p is not None]
+    by_torch = torch.autograd.grad((-best).mean(), scatter, retain_graph=True) if scatter else []
     sum(terms.values()).mean().backward()
+    for parameter, expected in zip(scatter, by_torch, strict=True):
+        torch.testing.assert_close(parameter.grad, expected)
     (-best).mean().backward()
     for i in range(4):
         for one, many in zip(
@@ -121,6 +126,16 @@ def test_training_takes_the_winner_with_the_noise_that_made_it_win(variational):
             torch.testing.assert_close(many.grad[i], expected, rtol=1e-4, atol=1e-6)
     assert model.wins.tolist() == torch.bincount(winner, minlength=4).tolist()
     assert model.idle.tolist() == (model.wins == 0).tolist()
+
+
+@pytest.mark.parametrize("bias", [-1e3, 1e3])
+def test_posteriors_do_not_become_points_or_planes(bias):
+    *_, model = separate()
+    model.encoder[-1].bias.data[..., 2:].fill_(bias)  # the log-variances
+    terms = model.winner_loss({"X": torch.rand(6, 6), "label": torch.full((6,), -1)})
+    sum(term.sum() for term in terms.values()).backward()
+    assert all(torch.isfinite(term).all() for term in terms.values())
+    assert all(torch.isfinite(p.grad).all() for p in model.parameters() if p.grad is not None)
 
 
 def test_held_rows_train_the_network_that_holds_them():

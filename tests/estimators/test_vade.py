@@ -104,6 +104,15 @@ def test_certain_memberships_have_finite_gradients(model):
     assert all(torch.isfinite(p.grad).all() for p in model.parameters() if p.grad is not None)
 
 
+@pytest.mark.parametrize("bias", [-1e3, 1e3])
+def test_posteriors_do_not_become_points_or_planes(model, bias):
+    model.log_variance_bias.data.fill_(bias)
+    terms = model.negative_elbo({"X": torch.tensor([[1.0]])})
+    sum(term.sum() for term in terms.values()).backward()
+    assert all(torch.isfinite(term).all() for term in terms.values())
+    assert all(torch.isfinite(p.grad).all() for p in model.parameters() if p.grad is not None)
+
+
 def test_bounded_rows_are_bernoulli_and_others_gaussian(blobs):
     X, _ = load_digits(return_X_y=True)
     bernoulli = VaDEClustering(3, **{**SMALL, "max_epochs": 1}).fit(X[:200])
