@@ -38,7 +38,7 @@ sphinx_gallery_conf = {
     "examples_dirs": "../examples",
     "gallery_dirs": "gallery",
     "filename_pattern": r"/plot_",
-    "ignore_pattern": r"/(?!plot_)[^/]*\.py$",  # scripts, shown on other pages
+    "ignore_pattern": r"(^|/)(?!plot_)[^/]*\.py$",  # scripts, shown on other pages
     "plot_gallery": os.environ.get("SKDEEPCLUSTER_GALLERY", "0") == "1",
     "download_all_examples": False,
     "show_memory": False,
