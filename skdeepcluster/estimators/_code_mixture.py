@@ -18,14 +18,13 @@ import torch
 from sklearn.cluster import KMeans
 from sklearn.exceptions import ConvergenceWarning
 from torch import Tensor, nn
-from torch.nn import functional as F
 
 from skdeepcluster.engine.schedule import Phase, Refresh, Turn
 from skdeepcluster.engine.table import Batch, Table
 from skdeepcluster.engine.trainer import Trainer
 from skdeepcluster.estimators.autoencoder import Autoencoder
 from skdeepcluster.objectives import squared_error
-from skdeepcluster.priors import GaussianMixturePrior
+from skdeepcluster.priors import GaussianMixturePrior, responsibilities_of
 from skdeepcluster.scaling import Scaling
 
 __all__ = ["CodeMixture", "mixture_phases"]
@@ -167,8 +166,8 @@ def _place_mixture(trainer: Trainer, table: Table, seed: int) -> None:
     codes, n_clusters = trainer.encode(table), len(model.prior.means)
     kmeans = KMeans(n_clusters, n_init=20, random_state=seed)
     labels = kmeans.fit_predict(codes.cpu().numpy(), sample_weight=table.array("weight"))
-    one_hot = F.one_hot(torch.from_numpy(labels).long().to(codes.device), n_clusters).to(codes)
-    model.maximize(codes, one_hot if weight is None else one_hot * weight[:, None])
+    label = torch.from_numpy(labels).to(codes.device)
+    model.maximize(codes, responsibilities_of(label, n_clusters, weight))
     _remember_some(model, codes, weight)
 
 

@@ -25,7 +25,6 @@ from sklearn.base import ClusterMixin
 from sklearn.mixture import GaussianMixture
 from sklearn.utils._param_validation import HasMethods, Interval, StrOptions
 from torch import Tensor, nn
-from torch.nn import functional as F
 
 from skdeepcluster.base import DeepClusterer
 from skdeepcluster.engine.model import Model
@@ -39,7 +38,7 @@ from skdeepcluster.objectives import (
     gaussian_kl_divergence,
     gaussian_log_likelihood,
 )
-from skdeepcluster.priors import GaussianMixturePrior
+from skdeepcluster.priors import GaussianMixturePrior, responsibilities_of
 from skdeepcluster.scaling import Mode, Scaling
 
 __all__ = ["Observation", "VaDE", "VaDEClustering", "place_mixture", "vade_phases"]
@@ -400,10 +399,8 @@ def _place_on_labels(trainer: Trainer, table: Table, labels: NDArray[np.integer[
     """Start the prior by the moments of the codes with each label; a row without one has no say."""
     model = trainer.model
     codes = trainer.encode(table)
-    component = torch.from_numpy(labels.astype(np.int64) + 1)  # 0 is none
-    members = F.one_hot(component, len(model.prior.means) + 1)[:, 1:].to(codes)
-    if "weight" in table.columns:
-        members *= table.columns["weight"][:, None]
+    label = torch.from_numpy(labels.astype(np.int64)).to(codes.device)
+    members = responsibilities_of(label, len(model.prior.means), table.columns.get("weight"))
     model.prior.maximize(codes, members, _least_variance(codes.cpu().double().numpy()))
     _narrow(model, model.prior.log_variances.detach().exp()[members.any(0)])
 

@@ -1,6 +1,11 @@
 """Latent distributions that generators and decoders draw from."""
 
 from ._fixed import DiscreteContinuousPrior, SeparatedGaussiansPrior
-from ._mixture import GaussianMixturePrior
+from ._mixture import GaussianMixturePrior, responsibilities_of
 
-__all__ = ["DiscreteContinuousPrior", "GaussianMixturePrior", "SeparatedGaussiansPrior"]
+__all__ = [
+    "DiscreteContinuousPrior",
+    "GaussianMixturePrior",
+    "SeparatedGaussiansPrior",
+    "responsibilities_of",
+]

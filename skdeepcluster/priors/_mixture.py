@@ -7,10 +7,39 @@ import math
 import torch
 from numpy.typing import ArrayLike
 from torch import Tensor, nn
+from torch.nn import functional as F
 
 from ._fixed import checked
 
-__all__ = ["GaussianMixturePrior"]
+__all__ = ["GaussianMixturePrior", "responsibilities_of"]
+
+
+def responsibilities_of(labels: Tensor, n_clusters: int, weight: Tensor | None = None) -> Tensor:
+    """Return the share of each component in each row, where labels say it.
+
+    Parameters
+    ----------
+    labels : Tensor of shape (n,)
+        Integers in 0..n_clusters-1, or -1 for rows that belong to none.
+    n_clusters : int
+        Number of components.
+    weight : Tensor of shape (n,), default=None
+        Weights of the rows; None is 1 for all.
+
+    Returns
+    -------
+    responsibilities : Tensor of shape (n, n_clusters)
+        The weight of a row in the column of its label, and 0 elsewhere.
+
+    Examples
+    --------
+    >>> import torch
+    >>> responsibilities_of(torch.tensor([1, -1]), 2)
+    tensor([[0., 1.],
+            [0., 0.]])
+    """
+    members = F.one_hot(labels.long() + 1, n_clusters + 1)[:, 1:].float()
+    return members if weight is None else members * weight[:, None]
 
 
 class GaussianMixturePrior(nn.Module):
