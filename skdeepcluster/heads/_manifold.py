@@ -16,6 +16,8 @@ Array = NDArray[np.float64]
 
 # Few enough that the mean of their coordinates does not fall between two clusters.
 N_NEIGHBORS = 5
+# UMAP squares distances in float32, where those of diverging training would overflow.
+LARGEST = 1e15
 
 
 def fit_umap(
@@ -25,6 +27,8 @@ def fit_umap(
 
     A new code goes to the mean of its nearest training codes' coordinates, weighted by the inverse
     of the distance; a code that was in training keeps its coordinates (several such: their mean).
+    Training codes beyond a `disconnection_distance` get no coordinates from UMAP, and are placed
+    like new ones.
     `UMAP.transform` would not do, for it optimises all new rows together: a row's place would
     depend on its company. The k-d tree computes distances by subtraction, so that a training
     code is at distance zero from itself; the matrix products of a brute-force search round.
@@ -69,14 +73,16 @@ def fit_umap(
     if n_rows <= settings["n_components"] + 1:
         settings["init"] = "random"  # the spectral start needs more rows than eigenvectors
     coordinates = _embed(codes, settings)
+    placed = np.isfinite(coordinates).all(axis=1)  # not so beyond UMAP's `disconnection_distance`
     placement = KNeighborsRegressor(
-        min(N_NEIGHBORS, n_rows), weights="distance", algorithm="kd_tree"
+        min(N_NEIGHBORS, placed.sum()), weights="distance", algorithm="kd_tree"
     )
-    return placement.fit(codes, coordinates)
+    return placement.fit(codes[placed], coordinates[placed])
 
 
 def _embed(codes: Array, settings: dict[str, Any]) -> NDArray[np.float32]:
     """Run UMAP and leave no trace of it in the process."""
+    codes = codes / max(1.0, np.abs(codes).max() / LARGEST)
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", "Tensorflow not installed", ImportWarning)
         from umap import UMAP

@@ -81,6 +81,20 @@ def test_umap_on_collapsed_codes(on_umap):
     np.testing.assert_allclose(head.cluster_centers_, [[1, 1, 1]])
 
 
+def test_codes_that_umap_cannot_connect_go_to_their_nearest_neighbors(on_umap, blobs):
+    codes = np.vstack([blobs[0], [[1e3, *blobs[0][0, 1:]]]])
+    params = {"disconnection_distance": 50.0}
+    with pytest.warns(UserWarning, match="disconnected"):
+        head = fitted("kmeans", codes, N_CLUSTERS, manifold="umap", manifold_params=params)
+    np.testing.assert_array_equal(head.labels_, head.predict(codes))
+    assert adjusted_rand_score(blobs[1], head.labels_[:-1]) > 0.98
+
+
+def test_umap_of_huge_codes(on_umap, blobs):
+    head = fitted("kmeans", 1e30 * blobs[0], N_CLUSTERS, manifold="umap")
+    assert adjusted_rand_score(blobs[1], head.labels_) > 0.98
+
+
 def test_umap_settings(fake_umap, blobs):
     fitted("kmeans", blobs[0], manifold="umap")
     settings = dict(fake_umap.settings)
