@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from skdeepcluster.estimators._k_autoencoders import KAutoencoders
-from skdeepcluster.estimators.vade import Observation
+from skdeepcluster.estimators._variational import Observation
 from skdeepcluster.networks import make_decoder, make_encoder, make_grouped
 from skdeepcluster.objectives import gaussian_kl_divergence
 from skdeepcluster.scaling import Scaling

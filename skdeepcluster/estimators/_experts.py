@@ -13,7 +13,7 @@ from torch.nn import functional as F
 from skdeepcluster.engine.model import Model
 from skdeepcluster.engine.table import Batch, Table
 from skdeepcluster.engine.trainer import Trainer
-from skdeepcluster.estimators.vade import LOG_VARIANCES, Observation, drawn
+from skdeepcluster.estimators._variational import LOG_VARIANCES, Observation, drawn
 from skdeepcluster.networks import make_grouped, slots
 from skdeepcluster.objectives import gaussian_kl_divergence
 from skdeepcluster.scaling import Scaling

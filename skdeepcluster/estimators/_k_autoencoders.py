@@ -19,7 +19,7 @@ from torch.nn import functional as F
 from skdeepcluster.engine.model import Model
 from skdeepcluster.engine.table import Batch, Table
 from skdeepcluster.engine.trainer import Trainer
-from skdeepcluster.estimators.vade import LOG_VARIANCES, Observation
+from skdeepcluster.estimators._variational import LOG_VARIANCES, Observation
 from skdeepcluster.networks import slots
 from skdeepcluster.objectives import gaussian_kl_divergence
 from skdeepcluster.scaling import Scaling

@@ -11,7 +11,6 @@ the sum's two terms is missing; Jiang et al. 2017.)
 
 from __future__ import annotations
 
-import math
 import os
 from collections.abc import Callable, Sequence
 from functools import partial
@@ -32,60 +31,15 @@ from skdeepcluster.engine.schedule import Phase, Progress, Turn
 from skdeepcluster.engine.table import Batch, Table
 from skdeepcluster.engine.trainer import Trainer
 from skdeepcluster.estimators._first_clusters import InitializedClusterer
+from skdeepcluster.estimators._variational import LOG_VARIANCES, Observation, drawn
 from skdeepcluster.estimators.autoencoder import reconstruction_phase
-from skdeepcluster.objectives import (
-    bernoulli_log_likelihood,
-    gaussian_kl_divergence,
-    gaussian_log_likelihood,
-)
+from skdeepcluster.objectives import gaussian_kl_divergence
 from skdeepcluster.priors import GaussianMixturePrior, responsibilities_of
 from skdeepcluster.scaling import Mode, Scaling
 
-__all__ = ["Observation", "VaDE", "VaDEClustering", "place_mixture", "vade_phases"]
+__all__ = ["VaDE", "VaDEClustering", "place_mixture", "vade_phases"]
 
 Start = Callable[[Trainer, Table], None]  # what places the mixture
-
-LEAST_VARIANCE = 0.01  # of a feature given its code; a constant column would drown all others
-LOG_VARIANCES = (-12.0, 12.0)  # of a posterior
-
-
-class Observation(nn.Module):
-    """How rows scatter around what a decoder says: p(x | z).
-
-    Parameters
-    ----------
-    shape : tuple of int
-        Shape of a row.
-    bounded : bool
-        Whether rows lie in [0, 1]. Then a feature is a Bernoulli variable and the output its
-        logit; otherwise a Gaussian with a learnt variance, and the output its mean.
-    *networks : int
-        Number of decoders along the output's first axis, if there are several, each with
-        variances of its own.
-    """
-
-    def __init__(self, shape: tuple[int, ...], bounded: bool, *networks: int):
-        super().__init__()
-        self.first_axis = -len(shape)
-        sizes = (*networks, *[1] * len(networks), math.prod(shape))  # networks, rows, features
-        self.log_variance = None if bounded else nn.Parameter(torch.zeros(sizes))
-
-    def mean(self, output: Tensor) -> Tensor:
-        """Return the expected rows."""
-        return output.sigmoid() if self.log_variance is None else output
-
-    def log_likelihood(self, output: Tensor, rows: Tensor) -> Tensor:
-        """Return log p(x | z) per row, and per decoder if there are several."""
-        output, rows = output.float().flatten(self.first_axis), rows.flatten(self.first_axis)
-        if self.log_variance is None:
-            return bernoulli_log_likelihood(output, rows)
-        variance = LEAST_VARIANCE + self.log_variance.exp()
-        return gaussian_log_likelihood(output, rows, variance.log())
-
-
-def drawn(mean: Tensor, log_variance: Tensor) -> Tensor:
-    """Draw codes from a posterior so that gradients reach its mean and its variance."""
-    return mean + (log_variance / 2).exp() * torch.randn_like(mean)
 
 
 class VaDE(Model):
