@@ -24,12 +24,11 @@ from skdeepcluster.engine.table import Batch, Table
 from skdeepcluster.engine.trainer import Trainer
 from skdeepcluster.estimators.autoencoder import Autoencoder
 from skdeepcluster.objectives import squared_error
-from skdeepcluster.priors import GaussianMixturePrior, responsibilities_of
+from skdeepcluster.priors import GaussianMixturePrior, least_variance, responsibilities_of
 from skdeepcluster.scaling import Scaling
 
 __all__ = ["CodeMixture", "mixture_phases"]
 
-LEAST_VARIANCE = 1e-3  # of a component, as a share of the codes' variance
 SETTLING_STEPS = 20  # of EM, when training is over
 
 
@@ -130,15 +129,11 @@ class CodeMixture(Autoencoder):
     def em_step(self) -> dict[str, Tensor]:
         """Let the mixture follow the recent codes by one step of EM, from where it stands."""
         proba = self.prior.log_joint(self.recent).softmax(1)
-        total = self.maximize(self.recent, proba * self.recent_weight[:, None])
+        members = proba * self.recent_weight[:, None]
+        self.prior.maximize(self.recent, members, least_variance(self.recent))
         within = self.prior.log_weights().exp() @ self.prior.log_variances.exp().mean(1)
-        return {"within_variance": within / total}
-
-    def maximize(self, codes: Tensor, responsibilities: Tensor) -> Tensor:
-        """Set the mixture by an M-step; return the variance of the codes."""
-        total = codes.var(0, correction=0).mean().clamp_min(torch.finfo(codes.dtype).eps)
-        self.prior.maximize(codes, responsibilities, LEAST_VARIANCE * total)
-        return total
+        total = self.recent.var(0, correction=0).mean()
+        return {"within_variance": within / total.clamp_min(torch.finfo(total.dtype).eps)}
 
 
 def mixture_phases(
@@ -167,7 +162,8 @@ def _place_mixture(trainer: Trainer, table: Table, seed: int) -> None:
     kmeans = KMeans(n_clusters, n_init=20, random_state=seed)
     labels = kmeans.fit_predict(codes.cpu().numpy(), sample_weight=table.array("weight"))
     label = torch.from_numpy(labels).to(codes.device)
-    model.maximize(codes, responsibilities_of(label, n_clusters, weight))
+    members = responsibilities_of(label, n_clusters, weight)
+    model.prior.maximize(codes, members, least_variance(codes))
     _remember_some(model, codes, weight)
 
 

@@ -34,7 +34,7 @@ from skdeepcluster.estimators._first_clusters import InitializedClusterer
 from skdeepcluster.estimators._variational import LOG_VARIANCES, Observation, drawn
 from skdeepcluster.estimators.autoencoder import reconstruction_phase
 from skdeepcluster.objectives import gaussian_kl_divergence
-from skdeepcluster.priors import GaussianMixturePrior, responsibilities_of
+from skdeepcluster.priors import GaussianMixturePrior, least_variance, responsibilities_of
 from skdeepcluster.scaling import Mode, Scaling
 
 __all__ = ["VaDE", "VaDEClustering", "place_mixture", "vade_phases"]
@@ -341,7 +341,7 @@ def place_mixture(trainer: Trainer, table: Table, seed: int) -> None:
         len(model.prior.means),
         covariance_type="diag",
         n_init=5,
-        reg_covar=_least_variance(codes),
+        reg_covar=float(least_variance(torch.from_numpy(codes))),
         random_state=seed,
     ).fit(codes)
     found = mixture.weights_, mixture.means_ + center, mixture.covariances_
@@ -355,13 +355,8 @@ def _place_on_labels(trainer: Trainer, table: Table, labels: NDArray[np.integer[
     codes = trainer.encode(table)
     label = torch.from_numpy(labels.astype(np.int64)).to(codes.device)
     members = responsibilities_of(label, len(model.prior.means), table.columns.get("weight"))
-    model.prior.maximize(codes, members, _least_variance(codes.cpu().double().numpy()))
+    model.prior.maximize(codes, members, least_variance(codes))
     _narrow(model, model.prior.log_variances.detach().exp()[members.any(0)])
-
-
-def _least_variance(codes: NDArray[np.float64]) -> float:
-    """Return a floor that follows the scale of codes, lest a component collapse onto few rows."""
-    return float(max(1e-3 * codes.var(axis=0).mean(), np.finfo(float).eps))
 
 
 def _narrow(model: VaDE, variances: Tensor) -> None:

@@ -11,7 +11,9 @@ from torch.nn import functional as F
 
 from ._fixed import checked
 
-__all__ = ["GaussianMixturePrior", "responsibilities_of"]
+__all__ = ["GaussianMixturePrior", "least_variance", "responsibilities_of"]
+
+LEAST_SHARE = 1e-3  # of the codes' variance that is left to a component
 
 
 def responsibilities_of(labels: Tensor, n_clusters: int, weight: Tensor | None = None) -> Tensor:
@@ -40,6 +42,31 @@ def responsibilities_of(labels: Tensor, n_clusters: int, weight: Tensor | None =
     """
     members = F.one_hot(labels.long() + 1, n_clusters + 1)[:, 1:].float()
     return members if weight is None else members * weight[:, None]
+
+
+def least_variance(z: Tensor) -> Tensor:
+    """Return a floor on variances that follows the scale of codes.
+
+    Without one, a component may collapse onto few rows, at a likelihood without bound.
+
+    Parameters
+    ----------
+    z : Tensor of shape (n, latent_dim)
+        Codes.
+
+    Returns
+    -------
+    least_variance : Tensor of shape ()
+        A thousandth of the codes' mean variance, or the rounding error of their type if that is
+        larger.
+
+    Examples
+    --------
+    >>> least_variance(torch.tensor([[-2.0], [2.0]]))
+    tensor(0.0040)
+    """
+    share = LEAST_SHARE * z.var(0, correction=0).mean()
+    return share.clamp_min(torch.finfo(z.dtype).eps)
 
 
 class GaussianMixturePrior(nn.Module):
@@ -124,7 +151,7 @@ class GaussianMixturePrior(nn.Module):
             Share :math:`r_{ni}` of each component in each code, not negative; whole rows may carry
             a weight.
         least_variance : float or Tensor
-            Lower bound on the variances, positive.
+            Lower bound on the variances, positive; see :func:`least_variance`.
         """
         counts = responsibilities.sum(0)
         shares = responsibilities / counts.clamp_min(torch.finfo(z.dtype).tiny)
