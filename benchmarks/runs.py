@@ -5,12 +5,10 @@ from __future__ import annotations
 import hashlib
 import json
 import platform
-import signal
 import time
 import traceback
 import warnings
-from collections.abc import Iterable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Iterable, Mapping
 from datetime import UTC, datetime
 from importlib.metadata import version
 from itertools import product
@@ -100,12 +98,13 @@ class Run:
     def measure(self, out: Path, verbose: int = 0) -> Record:
         """Fit, score and time the model; progress is kept beside the output until it is done."""
         resumed = self._prepare(out, verbose)
-        with noticing_ctrl_c() as pressed, warnings.catch_warnings(record=True) as caught:
+        with warnings.catch_warnings(record=True) as caught:
             warnings.simplefilter("default")
             wall, cpu = time.perf_counter(), time.process_time()
             labels = self.model.fit_predict(self.data.X)
             wall, cpu = time.perf_counter() - wall, time.process_time() - cpu
-        if pressed:  # an estimator ends its fit and goes on: that is no result of the method
+        # After Ctrl-C an estimator is fitted all the same: that is no result of the method.
+        if any("Training was interrupted" in str(warning.message) for warning in caught):
             raise KeyboardInterrupt
         trained = hasattr(self.model, "history_")
         return {
@@ -154,22 +153,6 @@ class Run:
         checkpoint = out.with_name(f"{out.stem}-{name}.checkpoint")
         self.model.set_params(checkpoint=checkpoint, verbose=verbose)
         return checkpoint.exists()
-
-
-@contextmanager
-def noticing_ctrl_c() -> Iterator[list[int]]:
-    """Collect the Ctrl-C that happen inside, for they may be swallowed there."""
-    pressed: list[int] = []
-
-    def note(number: int, frame: Any) -> None:
-        pressed.append(number)
-        signal.default_int_handler(number, frame)
-
-    before = signal.signal(signal.SIGINT, note)
-    try:
-        yield pressed
-    finally:
-        signal.signal(signal.SIGINT, before)
 
 
 def figures(y: NDArray[Any], labels: NDArray[Any]) -> dict[str, float]:

@@ -24,7 +24,7 @@ from skorch.callbacks import (
     EpochScoring,
     TrainEndCheckpoint,
 )
-from torch import nn
+from torch import Tensor, nn
 
 __all__ = [
     "as_rows",
@@ -327,8 +327,14 @@ def check_trainer_params(trainer_params: Mapping[str, Any] | None) -> dict[str, 
     return dict(trainer_params or {})
 
 
+# Parameters that change nothing about the result of a fit on one machine.
+NO_MATTER = frozenset({"callbacks", "checkpoint", "device", "verbose"})
+
+
 def fingerprint(*parts: Any) -> str:
     """Return a hash of parameters and data, the same in every process.
+
+    A fitted estimator among the parameters counts with what it learned.
 
     Parameters
     ----------
@@ -363,8 +369,19 @@ def _hashable(value: Any) -> Any:
     if callable(value) and hasattr(value, "__qualname__"):
         return f"{value.__module__}.{value.__qualname__}"
     if hasattr(value, "get_params") and not inspect.isclass(value):
-        return [type(value).__qualname__, _hashable(vars(value))]  # with what it learned, if it did
+        return [type(value).__qualname__, _hashable(_lasting(vars(value)))]
+    if isinstance(value, list | tuple):
+        return [_hashable(item) for item in value]
+    if isinstance(value, nn.Module):
+        return [type(value).__qualname__, _hashable(value.state_dict())]
+    if isinstance(value, Tensor):
+        return value.detach().cpu().numpy()
     return np.asarray(value) if isinstance(value, np.ndarray) else value
+
+
+def _lasting(attributes: Mapping[str, Any]) -> dict[str, Any]:
+    """Leave out what differs between two runs of one fit, such as seconds."""
+    return {k: v for k, v in attributes.items() if k not in NO_MATTER | {"device_", "history_"}}
 
 
 def _hashable_function(function: FunctionType) -> Any:

@@ -10,15 +10,25 @@ from skorch.callbacks import Callback
 
 
 class CtrlC(Callback):
-    """Press Ctrl-C during an epoch."""
+    """Press Ctrl-C at an event, unless it was there only so often."""
 
-    def __init__(self, after: int):
+    def __init__(self, after: int = 0, event: str = "on_epoch_begin"):
         self.after = after
-        self.epochs_ = 0
+        self.event = event
+        self.seen_ = 0
+
+    def on_train_begin(self, net: Any, **kwargs: Any) -> None:
+        self._press_at("on_train_begin")
 
     def on_epoch_begin(self, net: Any, **kwargs: Any) -> None:
-        self.epochs_ += 1
-        if self.epochs_ > self.after:
+        self._press_at("on_epoch_begin")
+
+    def on_train_end(self, net: Any, **kwargs: Any) -> None:
+        self._press_at("on_train_end")
+
+    def _press_at(self, event: str) -> None:
+        self.seen_ += event == self.event
+        if event == self.event and self.seen_ > self.after:
             os.kill(os.getpid(), signal.SIGINT)
 
 

@@ -71,15 +71,52 @@ def test_layers_without_bias():
     assert make_grouped(convolutions)(torch.randn(2, 4, 1, 5, 5)).shape == (2, 4, 2, 3, 3)
 
 
+def test_chains_within_chains_are_one_chain():
+    def network():
+        inner = nn.Sequential(nn.ReLU(inplace=True), nn.Linear(3, 4))
+        return nn.Sequential(nn.Flatten(), inner, nn.Unflatten(1, (2, 2)))
+
+    networks, x = [network(), network()], torch.randn(5, 1, 3)
+    rows = x.expand(2, 5, 1, 3)  # shared, and left as they are
+    expected = torch.stack([net(x.clone()) for net in networks])
+    torch.testing.assert_close(make_grouped(networks)(rows), expected)
+
+
+def test_what_is_frozen_stays_frozen():
+    networks = [nn.Sequential(nn.Linear(2, 2).requires_grad_(False), nn.Linear(2, 2))] * 2
+    frozen = [not p.requires_grad for p in make_grouped(networks).parameters()]
+    assert frozen == [True, True, False, False]
+
+
+class Doubled(nn.Linear):
+    """A layer that computes something else than its parent."""
+
+    def forward(self, x):
+        return 2 * super().forward(x)
+
+
 @pytest.mark.parametrize(
     ("networks", "message"),
     [
         ([nn.Linear(2, 2), nn.Linear(2, 3)], "differ"),
-        ([nn.LSTM(2, 2)] * 2, "LSTM layer cannot be grouped"),
+        ([nn.LSTM(2, 2)] * 2, "LSTM.*cannot be grouped"),
         ([nn.Sequential(nn.Linear(2, 2), nn.BatchNorm1d(2))] * 2, "BatchNorm1d"),
         ([nn.Conv2d(2, 2, 3, groups=2)] * 2, "stride and padding"),
+        ([Doubled(2, 2)] * 2, "Doubled"),
+        ([nn.utils.parametrizations.spectral_norm(nn.Linear(2, 2))] * 2, "cannot be grouped"),
+        ([nn.Flatten(2)] * 2, "start_dim=2"),
+        ([nn.Unflatten(2, (1, 2))] * 2, "dim=2"),
     ],
-    ids=["different", "recurrent", "batch norm", "groups"],
+    ids=[
+        "different",
+        "recurrent",
+        "batch norm",
+        "groups",
+        "subclass",
+        "parametrized",
+        "flatten",
+        "unflatten",
+    ],
 )
 def test_what_cannot_be_grouped_is_refused(networks, message):
     with pytest.raises(ValueError, match=message):

@@ -1,6 +1,7 @@
 """What users hand over, taken or refused with advice."""
 
 import functools
+import pickle
 import subprocess
 import sys
 
@@ -10,6 +11,7 @@ import polars as pl
 import pytest
 import torch
 from scipy import sparse
+from sklearn.base import clone
 from sklearn.cluster import KMeans
 from sklearn.frozen import FrozenEstimator
 from skorch.callbacks import (
@@ -22,6 +24,7 @@ from skorch.callbacks import (
     TrainEndCheckpoint,
 )
 
+from skdeepcluster import AutoencoderClustering
 from skdeepcluster.validation import (
     RESERVED,
     as_rows,
@@ -315,6 +318,20 @@ def test_a_fingerprint_looks_into_functions():
 def test_a_fingerprint_tells_what_a_clusterer_learned():
     fits = [FrozenEstimator(KMeans(2, random_state=0).fit(rows)) for rows in (X, X, X + 1)]
     assert fingerprint(fits[0]) == fingerprint(fits[1]) != fingerprint(fits[2])
+
+
+@pytest.mark.parametrize("options", [{}, {"manifold": "umap", "head": "gmm"}], ids=["ae", "n2d"])
+def test_a_fingerprint_outlives_a_fitted_estimator(options):
+    """Fitted again or loaded, with other callbacks; of its networks, not of how long they took."""
+    rows = np.random.RandomState(0).standard_normal((40, 3))
+    settings = {"hidden_layer_sizes": (4,), "latent_dim": 2, "max_epochs": 2, "device": "cpu"}
+    model = AutoencoderClustering(2, **settings, **options, random_state=0).fit(rows)
+    again = clone(model).set_params(verbose=2, callbacks=[EpochTimer()]).fit(rows)
+    loaded = pickle.loads(pickle.dumps(model))
+    prints = [fingerprint({"init": FrozenEstimator(m)}) for m in (model, again, loaded)]
+    assert len(set(prints)) == 1
+    other = clone(model).fit(rows + rows**2)
+    assert fingerprint({"init": FrozenEstimator(other)}) != prints[0]
 
 
 def test_a_fingerprint_is_the_same_in_another_process():

@@ -25,6 +25,7 @@ from skdeepcluster.base._gaussians import CodeGaussians
 from skdeepcluster.engine.callbacks import EpochLog, ProgressBar
 from skdeepcluster.engine.checkpoint import Checkpoint
 from skdeepcluster.engine.device import precision_on, resolve_device, seeded
+from skdeepcluster.engine.interruption import on_ctrl_c
 from skdeepcluster.engine.model import Model
 from skdeepcluster.engine.schedule import Phase
 from skdeepcluster.engine.table import Table
@@ -32,6 +33,7 @@ from skdeepcluster.engine.trainer import Trainer
 from skdeepcluster.networks import make_critic, make_decoder, make_encoder
 from skdeepcluster.scaling import Mode, Scaling, fit_scaling
 from skdeepcluster.validation import (
+    NO_MATTER,
     check_callbacks,
     check_network,
     check_trainer_params,
@@ -170,6 +172,11 @@ class DeepClusterer(FittedClusterer):
         self : object
             Fitted estimator.
 
+        Raises
+        ------
+        KeyboardInterrupt
+            When Ctrl-C was pressed twice.
+
         Warns
         -----
         ConvergenceWarning
@@ -191,13 +198,18 @@ class DeepClusterer(FittedClusterer):
         scaling = fit_scaling(rows, self.scaling, self._input_shape, positive)
         self._fitting = _Fit(rows, counted, seed, scaling, checkpoint)
         try:
-            with seeded(seed, device), torch.inference_mode(False):
+            with on_ctrl_c(self._may_interrupt), seeded(seed, device), torch.inference_mode(False):
                 self.module_ = self._fit(self._table(rows, positive))
                 self._complete(X, np.ones(X.shape[0]) if weight is None else weight)
             self._close(self._fitting)
         finally:
             del self._fitting
         return self
+
+    def _may_interrupt(self) -> bool:
+        """Note Ctrl-C. What runs between trainings finishes, unless the key is pressed again."""
+        again, self._fitting.interrupted = self._fitting.interrupted, True
+        return again
 
     def _train(
         self, stage: str, make_model: Callable[[], Trained], phases: Sequence[Phase], table: Table
@@ -233,9 +245,9 @@ class DeepClusterer(FittedClusterer):
     def _open_checkpoint(self, X: Any, weight: NDArray[np.float64] | None) -> Checkpoint | None:
         if self.checkpoint is None:
             return None
-        ignored = {"checkpoint", "verbose", "device", "callbacks"}
+        ignored = NO_MATTER
         if not isinstance(self.random_state, Integral):
-            ignored.add("random_state")
+            ignored |= {"random_state"}
         params = {k: v for k, v in self.get_params(deep=False).items() if k not in ignored}
         identity = fingerprint(type(self).__name__, params, X, weight)
         return Checkpoint(self.checkpoint, identity, self._draw_seed())

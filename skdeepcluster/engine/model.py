@@ -38,7 +38,11 @@ class Model(nn.Module):
 
     def forward(self, batch: Batch, loss: str = "codes") -> Tensor | dict[str, Tensor]:
         """Scale the rows and call the method named `loss`: the only door to the networks."""
-        return getattr(self, loss)({**batch, "X": self.scaling(batch["X"])})
+        return getattr(self, loss)({**batch, "X": self.scaled(batch["X"])})
+
+    def scaled(self, rows: Tensor) -> Tensor:
+        """Return rows in the user's units as the networks take them."""
+        return cast(Tensor, self.scaling(rows))
 
     def codes(self, batch: Batch) -> Tensor:
         """Return the code of every row, shape (n, latent_dim)."""

@@ -10,10 +10,9 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from skdeepcluster.engine.model import Model
 from skdeepcluster.engine.table import Batch, Table
 from skdeepcluster.engine.trainer import Trainer
-from skdeepcluster.estimators._variational import LOG_VARIANCES, Observation, drawn
+from skdeepcluster.estimators._variational import LOG_VARIANCES, VariationalModel, drawn
 from skdeepcluster.networks import make_grouped, slots
 from skdeepcluster.objectives import gaussian_kl_divergence
 from skdeepcluster.scaling import Scaling
@@ -21,14 +20,13 @@ from skdeepcluster.scaling import Scaling
 __all__ = ["ManagedAutoencoder", "MixtureOfExperts", "VariationalAutoencoder", "start_manager"]
 
 
-class VariationalAutoencoder(Model):
+class VariationalAutoencoder(VariationalModel):
     """An encoder q(z | x), a decoder p(x | z), and N(0, I) as the prior."""
 
     def __init__(self, scaling: Scaling, encoder: nn.Module, decoder: nn.Module, *networks: int):
-        super().__init__(scaling)
+        super().__init__(scaling, *networks)
         self.encoder = encoder
         self.decoder = decoder
-        self.observation = Observation(scaling.shape, scaling.bounded, *networks)
 
     def posterior(self, batch: Batch) -> tuple[Tensor, Tensor]:
         """Return the mean and the log-variance of q(z | x)."""

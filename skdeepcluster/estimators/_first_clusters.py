@@ -8,11 +8,12 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from skdeepcluster.base import DeepClusterer
-from skdeepcluster.engine.interruption import on_ctrl_c
 from skdeepcluster.engine.table import Table
 from skdeepcluster.heads import fit_labels
 
 __all__ = ["InitializedClusterer"]
+
+STAGE = "init"  # its name in the checkpoint
 
 
 class InitializedClusterer(DeepClusterer):
@@ -22,38 +23,54 @@ class InitializedClusterer(DeepClusterer):
 
     def _given_labels(self, table: Table) -> NDArray[np.integer[Any]]:
         """Return the label that `init` gives each row of the table; -1 is none."""
-        if not hasattr(self.init, "fit"):
+        if hasattr(self.init, "fit"):
+            labels, source = self._found_labels(table), f"init={type(self.init).__name__}()"
+            advice = "Let it find fewer, or ask for more here."
+        else:
             counted = self._fitting.counted
-            return _checked_labels(self.init, len(counted), self.n_clusters)[counted]
-        with on_ctrl_c(self._note_ctrl_c):
-            labels = fit_labels(
-                self.init,
-                self._fitting.rows,
-                self.n_clusters,
-                sample_weight=table.array("weight"),
-                seed=self._fitting.seed,
+            labels, source = _checked_type(self.init, len(counted))[counted], "init"
+            advice = "Number them from 0, or ask for more clusters."
+        if labels.min() < -1 or labels.max() >= self.n_clusters:
+            raise ValueError(
+                f"{source} must give labels in 0..{self.n_clusters - 1}, or -1 for none, got "
+                f"{labels.min()}..{labels.max()}. {advice}"
             )
-        return _checked_labels(labels, len(table), self.n_clusters)
+        if labels.max() < 0:
+            raise ValueError(
+                f"{source} gives no row a label, of those that have a weight: all are -1."
+            )
+        return labels
 
-    def _note_ctrl_c(self) -> bool:
-        """Remember Ctrl-C: a clusterer of this package would end its own fit alone."""
-        self._fitting.interrupted = True
-        return True
+    def _found_labels(self, table: Table) -> NDArray[np.integer[Any]]:
+        """Return the labels of the clusterer, which is fitted once even if the fit resumes."""
+        checkpoint = self._fitting.checkpoint
+        saved = checkpoint.of(STAGE) if checkpoint else None
+        if saved:
+            return np.asarray(saved["labels"])
+        labels = _checked_type(self._fit_init(table), len(table))
+        if checkpoint and not self._fitting.interrupted:
+            checkpoint.save(STAGE, {"labels": labels})
+        return labels
+
+    def _fit_init(self, table: Table) -> NDArray[Any]:
+        rows = self._fitting.rows
+        if isinstance(self.init, DeepClusterer) and len(self._row_shape) > 1:
+            rows = rows.reshape(-1, *self._row_shape)  # images, which others do not know
+        return fit_labels(
+            self.init,
+            rows,
+            self.n_clusters,
+            sample_weight=table.array("weight"),
+            seed=self._fitting.seed,
+        )
 
 
-def _checked_labels(labels: ArrayLike, n_rows: int, n_clusters: int) -> NDArray[np.integer[Any]]:
-    """Return labels given as a start, if they can be one."""
+def _checked_type(labels: ArrayLike, n_rows: int) -> NDArray[np.integer[Any]]:
+    """Return labels if they are an integer for each row."""
     found = np.asarray(labels)
     if found.shape != (n_rows,) or found.dtype.kind not in "iu":
         raise ValueError(
             f"init must hold an integer for each of the {n_rows} rows, got shape {found.shape} and "
             f"type {found.dtype}."
         )
-    if found.min() < -1 or found.max() >= n_clusters:
-        raise ValueError(
-            f"init must hold labels in 0..{n_clusters - 1}, or -1 for none, got "
-            f"{found.min()}..{found.max()}. Number them from 0, or ask for more clusters."
-        )
-    if found.max() < 0:
-        raise ValueError("init gives no row a label: all are -1. Give some of them one in 0..k-1.")
     return found

@@ -16,10 +16,9 @@ from sklearn.exceptions import ConvergenceWarning
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from skdeepcluster.engine.model import Model
 from skdeepcluster.engine.table import Batch, Table
 from skdeepcluster.engine.trainer import Trainer
-from skdeepcluster.estimators._variational import LOG_VARIANCES, Observation
+from skdeepcluster.estimators._variational import LOG_VARIANCES, VariationalModel
 from skdeepcluster.networks import slots
 from skdeepcluster.objectives import gaussian_kl_divergence
 from skdeepcluster.scaling import Scaling
@@ -27,7 +26,7 @@ from skdeepcluster.scaling import Scaling
 __all__ = ["KAutoencoders", "hold", "release"]
 
 
-class KAutoencoders(Model):
+class KAutoencoders(VariationalModel):
     """k encoders and decoders. A code is that of the winner, beside a one-hot of who it is."""
 
     wins: Tensor
@@ -42,10 +41,9 @@ class KAutoencoders(Model):
         latent_dim: int,
         variational: bool,
     ):
-        super().__init__(scaling)
+        super().__init__(scaling, n_networks)
         self.encoder = encoder
         self.decoder = decoder
-        self.observation = Observation(scaling.shape, scaling.bounded, n_networks)
         self.n_networks = n_networks
         self.latent_dim = latent_dim
         self.variational = variational
@@ -61,8 +59,9 @@ class KAutoencoders(Model):
 
     def codes(self, batch: Batch) -> Tensor:
         """Return the winner's mean and who it is."""
-        mean, _ = self.posterior(self._repeated(batch["X"]))
-        winner = self.winner(self.scores(batch))
+        rows = self._repeated(batch["X"])
+        mean, log_variance = self.posterior(rows)
+        winner = self.winner(self._scores(rows, mean, log_variance))
         own = mean[winner, torch.arange(len(winner), device=winner.device)]
         return torch.cat([own, F.one_hot(winner, self.n_networks)], 1)
 
@@ -75,7 +74,9 @@ class KAutoencoders(Model):
     def scores(self, batch: Batch) -> Tensor:
         """Return the score of every network (eq. 8), at its posterior's mean, shape (n, k)."""
         rows = self._repeated(batch["X"])
-        mean, log_variance = self.posterior(rows)
+        return self._scores(rows, *self.posterior(rows))
+
+    def _scores(self, rows: Tensor, mean: Tensor, log_variance: Tensor | None) -> Tensor:
         score = self.observation.log_likelihood(self.decoder(mean), rows)
         if log_variance is not None:
             score = score - mean.square().sum(2) / 2 + log_variance.sum(2) / 2
@@ -156,9 +157,11 @@ def _reseed(trainer: Trainer, table: Table, dead: Tensor, seed: int) -> None:
     bounds = trainer.encode(table, "bounds")
     bounds[:, dead] = -torch.inf
     best, donor = bounds.max(1)
-    worst = best.argsort()[: max(len(dead), len(dead) * len(table) // trainer.model.n_networks)]
-    codes = trainer.encode(table)[worst].cpu().numpy()
-    group = torch.from_numpy(KMeans(len(dead), random_state=seed).fit_predict(codes)).to(worst)
+    weight = table.columns.get("weight", torch.ones_like(best))
+    worst = _costliest(best, weight, len(dead), trainer.model.n_networks)
+    codes, shares = (t[worst].cpu().numpy() for t in (trainer.encode(table), weight))
+    kmeans = KMeans(len(dead), random_state=seed)
+    group = torch.from_numpy(kmeans.fit_predict(codes, sample_weight=shares)).to(worst)
     for i in group.unique().tolist():
         rows, network = worst[group == i], dead[i]
         source = donor[rows].mode().values
@@ -171,3 +174,10 @@ def _reseed(trainer: Trainer, table: Table, dead: Tensor, seed: int) -> None:
         ConvergenceWarning,
         stacklevel=2,
     )
+
+
+def _costliest(best: Tensor, weight: Tensor, n_dead: int, n_networks: int) -> Tensor:
+    """Return the rows that cost most, of the weight that as many clusters have on average."""
+    order = (weight * (best - best.max())).argsort()
+    within = weight[order].cumsum(0) <= weight.sum() * n_dead / n_networks
+    return order[: max(n_dead, int(within.sum()))]

@@ -7,9 +7,11 @@ import math
 import torch
 from torch import Tensor, nn
 
+from skdeepcluster.engine.model import Model
 from skdeepcluster.objectives import bernoulli_log_likelihood, gaussian_log_likelihood
+from skdeepcluster.scaling import Scaling
 
-__all__ = ["LEAST_VARIANCE", "LOG_VARIANCES", "Observation", "drawn"]
+__all__ = ["LEAST_VARIANCE", "LOG_VARIANCES", "Observation", "VariationalModel", "drawn"]
 
 LEAST_VARIANCE = 0.01  # of a feature given its code; a constant column would drown all others
 LOG_VARIANCES = (-12.0, 12.0)  # of a posterior
@@ -52,3 +54,28 @@ class Observation(nn.Module):
 def drawn(mean: Tensor, log_variance: Tensor) -> Tensor:
     """Draw codes from a posterior so that gradients reach its mean and its variance."""
     return mean + (log_variance / 2).exp() * torch.randn_like(mean)
+
+
+class VariationalModel(Model):
+    """Base of the models that have a p(x | z).
+
+    Parameters
+    ----------
+    scaling : Scaling
+        Maps rows to the encoder's input.
+    *networks : int
+        Number of decoders, if there are several.
+    """
+
+    def __init__(self, scaling: Scaling, *networks: int):
+        super().__init__(scaling)
+        self.observation = Observation(scaling.shape, scaling.bounded, *networks)
+
+    def scaled(self, rows: Tensor) -> Tensor:
+        """Return scaled rows, those of [0, 1] held within it.
+
+        New rows may lie beyond the range of the training data. A Bernoulli variable cannot, and
+        would have a likelihood above 1 there.
+        """
+        scaled = super().scaled(rows)
+        return scaled.clamp(0, 1) if self.scaling.bounded else scaled

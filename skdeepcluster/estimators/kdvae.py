@@ -50,11 +50,11 @@ class KDVAEClustering(InitializedClusterer):
     init : {"vade", "kmeans"}, clusterer or array-like of shape (n_samples,), default="vade"
         First clusters. "vade" trains VaDE and runs k-means on its codes, as the paper does;
         "kmeans" runs it on the scaled rows, of which it takes a dense copy. A scikit-learn
-        clusterer, or one of this package, is cloned and fitted to the rows as they are; its
-        `n_clusters` and `random_state` are set if it left them at their defaults, and
-        ``FrozenEstimator(clusterer)`` is one that is fitted already and predicts. Labels in
-        0..n_clusters-1, such as another clusterer's ``labels_``, are taken as they are, and -1
-        leaves a row free.
+        clusterer, one of this package, or a pipeline that ends in one, is cloned and fitted to
+        the rows, not scaled, as an array; its `n_clusters` is set if it has its default value,
+        and any `random_state` that is None. ``FrozenEstimator(clusterer)`` is one that is fitted
+        already and predicts. Labels in 0..n_clusters-1, such as another clusterer's ``labels_``,
+        are taken as they are, and -1 leaves a row free.
     vade_pretrain_epochs : int, default=50
         With ``init="vade"``, its epochs of reconstruction.
     vade_epochs : int, default=100

@@ -11,6 +11,7 @@ the sum's two terms is missing; Jiang et al. 2017.)
 
 from __future__ import annotations
 
+import math
 import os
 from collections.abc import Callable, Sequence
 from functools import partial
@@ -26,12 +27,11 @@ from sklearn.utils._param_validation import HasMethods, Interval, StrOptions
 from torch import Tensor, nn
 
 from skdeepcluster.base import DeepClusterer
-from skdeepcluster.engine.model import Model
 from skdeepcluster.engine.schedule import Phase, Progress, Turn
 from skdeepcluster.engine.table import Batch, Table
 from skdeepcluster.engine.trainer import Trainer
 from skdeepcluster.estimators._first_clusters import InitializedClusterer
-from skdeepcluster.estimators._variational import LOG_VARIANCES, Observation, drawn
+from skdeepcluster.estimators._variational import LOG_VARIANCES, VariationalModel, drawn
 from skdeepcluster.estimators.autoencoder import reconstruction_phase
 from skdeepcluster.objectives import gaussian_kl_divergence
 from skdeepcluster.priors import GaussianMixturePrior, least_variance, responsibilities_of
@@ -41,8 +41,10 @@ __all__ = ["VaDE", "VaDEClustering", "place_mixture", "vade_phases"]
 
 Start = Callable[[Trainer, Table], None]  # what places the mixture
 
+INSIDE = 0.9  # share of the narrowest component's variance that a posterior starts with
 
-class VaDE(Model):
+
+class VaDE(VariationalModel):
     """An encoder q(z | x), a decoder p(x | z) and a mixture p(z).
 
     Parameters
@@ -66,7 +68,6 @@ class VaDE(Model):
         super().__init__(scaling)
         self.encoder = encoder
         self.decoder = decoder
-        self.observation = Observation(scaling.shape, scaling.bounded)
         self.prior = GaussianMixturePrior(n_clusters, latent_dim)
         # A gain of 0 gives every row the same variance to start with, whatever the encoder is.
         self.log_variance_gain = nn.Parameter(torch.zeros(latent_dim))
@@ -137,11 +138,11 @@ class VaDEClustering(InitializedClusterer):
     init : {"gmm"}, clusterer or array-like of shape (n_samples,), default="gmm"
         First components. "gmm" fits a Gaussian mixture to the pretrained codes, as the paper does.
         Otherwise each component starts as the Gaussian of the codes that have its label. A
-        scikit-learn clusterer, or one of this package, is cloned and fitted to the rows as they
-        are; its `n_clusters` and `random_state` are set if it left them at their defaults, and
-        ``FrozenEstimator(clusterer)`` is one that is fitted already and predicts. Labels in
-        0..n_clusters-1, such as another clusterer's ``labels_``, are taken as they are, and -1
-        leaves a row out.
+        scikit-learn clusterer, one of this package, or a pipeline that ends in one, is cloned and
+        fitted to the rows, not scaled, as an array; its `n_clusters` is set if it has its default
+        value, and any `random_state` that is None. ``FrozenEstimator(clusterer)`` is one that is
+        fitted already and predicts. Labels in 0..n_clusters-1, such as another clusterer's
+        ``labels_``, are taken as they are, and -1 leaves a row out.
     pretrain_epochs : int, default=50
         Epochs of reconstruction alone, before the components are placed.
     max_epochs : int, default=100
@@ -206,7 +207,7 @@ class VaDEClustering(InitializedClusterer):
 
     See Also
     --------
-    AutoencoderClustering : With ``head="gmm"``, the state in which this method starts.
+    AutoencoderClustering : With ``head="gmm"``, much like the state in which this method starts.
 
     References
     ----------
@@ -341,7 +342,7 @@ def place_mixture(trainer: Trainer, table: Table, seed: int) -> None:
         len(model.prior.means),
         covariance_type="diag",
         n_init=5,
-        reg_covar=float(least_variance(torch.from_numpy(codes))),
+        reg_covar=float(_floor(torch.from_numpy(codes))),
         random_state=seed,
     ).fit(codes)
     found = mixture.weights_, mixture.means_ + center, mixture.covariances_
@@ -355,8 +356,13 @@ def _place_on_labels(trainer: Trainer, table: Table, labels: NDArray[np.integer[
     codes = trainer.encode(table)
     label = torch.from_numpy(labels.astype(np.int64)).to(codes.device)
     members = responsibilities_of(label, len(model.prior.means), table.columns.get("weight"))
-    model.prior.maximize(codes, members, least_variance(codes))
+    model.prior.maximize(codes, members, _floor(codes))
     _narrow(model, model.prior.log_variances.detach().exp()[members.any(0)])
+
+
+def _floor(codes: Tensor) -> Tensor:
+    """Return the least variance of a component, which a posterior inside of it can have as well."""
+    return least_variance(codes).clamp_min(math.exp(LOG_VARIANCES[0]) / INSIDE)
 
 
 def _narrow(model: VaDE, variances: Tensor) -> None:
@@ -364,5 +370,5 @@ def _narrow(model: VaDE, variances: Tensor) -> None:
 
     A wider one costs without bound, a narrower one only its logarithm.
     """
-    model.log_variance_bias.data.copy_((0.9 * variances.amin(0)).log())
+    model.log_variance_bias.data.copy_((INSIDE * variances.amin(0)).log())
     model.log_variance_gain.data.zero_()

@@ -14,6 +14,7 @@ from sklearn.cluster import AgglomerativeClustering, KMeans
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.frozen import FrozenEstimator
 from sklearn.mixture import GaussianMixture
+from sklearn.pipeline import Pipeline
 from sklearn.utils.validation import has_fit_parameter
 
 from ._spherical import Array, SphericalKMeans
@@ -78,9 +79,9 @@ def fit_labels(
     Parameters
     ----------
     clusterer : clusterer
-        A scikit-learn clusterer or mixture. The clone's `n_clusters` (or `n_components`) and
-        `random_state` are set if the instance left them at their defaults. A `FrozenEstimator` is
-        fitted already, and only predicts.
+        A scikit-learn clusterer or mixture, or a pipeline that ends in one. The clone's
+        `n_clusters` (or `n_components`) is set if it has the value that is its default, and any
+        `random_state` that is None. A `FrozenEstimator` is fitted already, and only predicts.
     rows : {array-like, sparse matrix} of shape (n_samples, n_features)
         Rows.
     n_clusters : int, default=None
@@ -93,7 +94,12 @@ def fit_labels(
     Returns
     -------
     labels : ndarray of shape (n_samples,)
-        The clone's prediction, or its `labels_` if it cannot predict.
+        The clone's prediction, or its `labels_` if it cannot predict, or not its noise.
+
+    Raises
+    ------
+    TypeError
+        If the clone has neither.
 
     Examples
     --------
@@ -108,7 +114,7 @@ def fit_labels(
             warnings.filterwarnings("ignore", "X does not have valid feature names")
             return np.asarray(clusterer.predict(rows))
     fitted = fit_clusterer(filled_in(clusterer, n_clusters, seed), rows, weights)
-    return np.asarray(fitted.predict(rows) if hasattr(fitted, "predict") else fitted.labels_)
+    return np.asarray(fitted.predict(rows) if predicts(fitted) else learned_labels(fitted))
 
 
 def fit_clusterer(clusterer: Any, rows: Array, weights: Array) -> Any:
@@ -135,19 +141,54 @@ def count_clusters(rows: Array, params: Mapping[str, Any]) -> int:
     return max(found, 1)
 
 
+def predicts(clusterer: Any) -> bool:
+    """Tell whether a fitted clusterer predicts all that it found.
+
+    Not so where a `predict` stands beside labels of noise, as in ``MeanShift(cluster_all=False)``:
+    it does not know the noise.
+
+    Raises
+    ------
+    TypeError
+        If it has neither `predict` nor `labels_`.
+    """
+    labels = learned_labels(clusterer)
+    if labels is None and not hasattr(clusterer, "predict"):
+        raise TypeError(
+            f"{type(clusterer).__name__} does not cluster: after fit it has neither a predict "
+            "method nor labels_. Pass a scikit-learn clusterer or mixture."
+        )
+    return hasattr(clusterer, "predict") and (labels is None or np.min(labels) >= 0)
+
+
+def learned_labels(clusterer: Any) -> NDArray[Any] | None:
+    """Return the labels of the rows that a clusterer was fitted on, if it keeps them."""
+    return getattr(_last_step(clusterer)[1], "labels_", None)
+
+
 def filled_in(instance: ClusterMixin, n_clusters: int | None, seed: int) -> ClusterMixin:
     """Clone a clusterer and set what its owner left at the defaults."""
     clusterer = clone(instance)
-    params = clusterer.get_params(deep=False)
-    size = "n_clusters" if "n_clusters" in params else "n_components"
-    defaults = inspect.signature(type(instance)).parameters
-    wanted = {size: n_clusters, "random_state": seed}
     left = {
-        name: value
-        for name, value in wanted.items()
-        if value is not None and name in params and params[name] == defaults[name].default
+        name: seed
+        for name, value in clusterer.get_params().items()
+        if name.rpartition("__")[2] == "random_state" and value is None
     }
+    prefix, last = _last_step(clusterer)
+    params, defaults = last.get_params(deep=False), inspect.signature(type(last)).parameters
+    size = "n_clusters" if "n_clusters" in params else "n_components"
+    if n_clusters is not None and size in params and params[size] == defaults[size].default:
+        left[prefix + size] = n_clusters
     return clusterer.set_params(**left)
+
+
+def _last_step(clusterer: Any) -> tuple[str, Any]:
+    """Return what does the clustering, and the prefix of its parameters."""
+    prefix = ""
+    while isinstance(clusterer, Pipeline):
+        name, clusterer = clusterer.steps[-1]
+        prefix += f"{name}__"
+    return prefix, clusterer
 
 
 def warn_of_few_clusters(clusterer: Any, found: int) -> None:

@@ -48,8 +48,9 @@ def make_head(
         - "hdbscan": HDBSCAN with clusters of at least max(5, n_samples // 50) rows. It finds
           their number, and marks noise -1. Of more than 100 000 rows it sees a random subsample.
         - "agglomerative": Ward's method. Of more than 10 000 rows it sees a random subsample.
-        - A scikit-learn clusterer or mixture is cloned, and the clone's `n_clusters` (or
-          `n_components`) and `random_state` are set if the instance left them at their defaults.
+        - A scikit-learn clusterer or mixture, or a pipeline that ends in one, is cloned. The
+          clone's `n_clusters` (or `n_components`) is set if it has its default value, and any
+          `random_state` that is None.
     n_clusters : int or "auto", default=None
         Number of clusters. "auto" is the number that HDBSCAN finds among the same rows, at least
         one. None only for "hdbscan", which ignores it, and for instances, which then keep their

@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from sklearn.metrics import pairwise_distances_argmin
 from sklearn.neighbors import KNeighborsClassifier, KNeighborsRegressor
 
+from ._clusterers import learned_labels, predicts
 from ._manifold import N_NEIGHBORS
 from ._spherical import Array, Labels, sum_by_label
 
@@ -26,9 +27,7 @@ def make_rule(clusterer: Any, rows: Array, weights: Array) -> OwnRule | Neighbor
     Parameters
     ----------
     clusterer : estimator
-        Fitted on `rows`. It speaks for itself if it has memberships, or can predict and found no
-        noise: a `predict` beside labels of noise, as ``MeanShift(cluster_all=False)`` has, does
-        not know the noise.
+        Fitted on `rows`. It speaks for itself if it has memberships, or predicts all that it found.
     rows : ndarray of shape (n_samples, n_features)
         Training rows.
     weights : ndarray of shape (n_samples,)
@@ -44,16 +43,10 @@ def make_rule(clusterer: Any, rows: Array, weights: Array) -> OwnRule | Neighbor
     TypeError
         If the clusterer has neither `predict` nor `labels_`.
     """
-    labels = getattr(clusterer, "labels_", None)
-    noise = labels is not None and np.min(labels) < 0
-    if hasattr(clusterer, "predict_proba") or (hasattr(clusterer, "predict") and not noise):
+    if hasattr(clusterer, "predict_proba") or predicts(clusterer):
         return OwnRule(clusterer, rows, weights)
-    if labels is None:
-        raise TypeError(
-            f"{type(clusterer).__name__} cannot be a head: after fit it has neither a predict "
-            "method nor labels_. Pass a scikit-learn clusterer or mixture."
-        )
-    return NeighborRule(rows, np.asarray(labels), getattr(clusterer, "outlier_scores_", None))
+    labels = np.asarray(learned_labels(clusterer))
+    return NeighborRule(rows, labels, getattr(clusterer, "outlier_scores_", None))
 
 
 class OwnRule:

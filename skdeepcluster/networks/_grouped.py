@@ -6,7 +6,8 @@ parameters, so that one network is one slice.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import copy
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import torch
@@ -19,14 +20,16 @@ _ELEMENTWISE = (nn.ReLU, nn.LeakyReLU, nn.ELU, nn.GELU, nn.SiLU, nn.Tanh, nn.Sig
 def make_grouped(networks: Sequence[nn.Module]) -> nn.Sequential:
     r"""Join networks of one architecture into one network that computes them all.
 
-    It starts with their weights: slice i of its output is the output of network i.
+    It starts with their weights: slice i of its output is the output of network i. What was frozen
+    (`requires_grad=False`) stays so.
 
     Parameters
     ----------
     networks : sequence of nn.Module
         k networks: each a layer, or the same chain of layers in an `nn.Sequential`. Layers are
         linear, convolutional, transposed convolutional, elementwise activations, and flattening
-        and unflattening.
+        and unflattening of all that a row is. A layer of a class that inherits from these may
+        compute anything, and is refused.
 
     Returns
     -------
@@ -47,7 +50,7 @@ def make_grouped(networks: Sequence[nn.Module]) -> nn.Sequential:
     >>> make_grouped(networks)(rows.expand(4, 7, 5)).shape
     torch.Size([4, 7, 3])
     """
-    chains = [network if isinstance(network, nn.Sequential) else [network] for network in networks]
+    chains = [list(_layers(network)) for network in networks]
     if len({tuple(map(repr, chain)) for chain in chains}) != 1:
         raise ValueError("Networks can be grouped if they have the same layers; these differ.")
     return nn.Sequential(*map(_joined, zip(*chains, strict=True)))
@@ -84,23 +87,41 @@ def slots(member: Tensor, n_networks: int) -> tuple[Tensor, Tensor]:
     return index, place
 
 
+def _layers(network: nn.Module) -> Iterator[nn.Module]:
+    """Walk through a chain, of which parts may be chains themselves."""
+    if type(network) is not nn.Sequential:
+        yield network
+        return
+    for part in network:
+        yield from _layers(part)
+
+
 def _joined(layers: Sequence[nn.Module]) -> nn.Module:
     """Return one layer for the same layer of each network."""
-    first = layers[0]
-    if isinstance(first, nn.Linear):
+    first, kind = layers[0], type(layers[0])  # a subclass may compute something else
+    names = {name for name, _ in first.named_parameters()}
+    if kind is nn.Linear and names <= {"weight", "bias"}:
         return GroupedLinear(layers)
-    if isinstance(first, nn.Conv2d | nn.ConvTranspose2d):
+    if kind in (nn.Conv2d, nn.ConvTranspose2d) and names <= {"weight", "bias"}:
         return GroupedConvolution(layers)
-    if isinstance(first, nn.Flatten):
+    if isinstance(first, nn.Flatten) and (first.start_dim, first.end_dim) == (1, -1):
         return nn.Flatten(2)
-    if isinstance(first, nn.Unflatten):
+    if isinstance(first, nn.Unflatten) and first.dim == 1:
         return nn.Unflatten(2, first.unflattened_size)
-    if isinstance(first, _ELEMENTWISE):
-        return first
+    if kind in _ELEMENTWISE:
+        return _out_of_place(first)
     raise ValueError(
-        f"A {type(first).__name__} layer cannot be grouped. Use linear and convolutional layers, "
-        "elementwise activations, nn.Flatten and nn.Unflatten."
+        f"The layer {first} cannot be grouped. Use linear and convolutional layers of torch.nn, "
+        "elementwise activations, nn.Flatten() and nn.Unflatten(1, ...)."
     )
+
+
+def _out_of_place(activation: nn.Module) -> nn.Module:
+    """Return an activation that leaves its input alone, which networks may share."""
+    if getattr(activation, "inplace", False):
+        activation = copy.copy(activation)
+        setattr(activation, "inplace", False)  # noqa: B010 - unknown to the base class
+    return activation
 
 
 class GroupedLinear(nn.Module):
@@ -157,7 +178,11 @@ class GroupedConvolution(nn.Module):
 
 def _stacked(layers: Sequence[Any]) -> tuple[nn.Parameter, nn.Parameter | None]:
     """Return weights and biases of layers, each along a new first axis."""
-    weight = nn.Parameter(torch.stack([layer.weight.detach() for layer in layers]))
-    if layers[0].bias is None:
-        return weight, None
-    return weight, nn.Parameter(torch.stack([layer.bias.detach() for layer in layers]))
+    weight = _slices([layer.weight for layer in layers])
+    return weight, None if layers[0].bias is None else _slices([layer.bias for layer in layers])
+
+
+def _slices(parameters: Sequence[Tensor]) -> nn.Parameter:
+    """Return parameters as slices of one, frozen if they are."""
+    joined = torch.stack([parameter.detach() for parameter in parameters])
+    return nn.Parameter(joined, requires_grad=parameters[0].requires_grad)

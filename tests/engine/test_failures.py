@@ -10,6 +10,7 @@ import torch
 from sklearn.exceptions import ConvergenceWarning
 from toys import JUDGE, PLAY, Toy, make_rows, make_trainer, moments, nth, on, same, train, weights
 
+from skdeepcluster.engine.interruption import on_ctrl_c
 from skdeepcluster.engine.schedule import Phase, Refresh
 from skdeepcluster.engine.table import Table
 
@@ -301,3 +302,20 @@ def test_other_errors_pass_and_restore_the_handler():
     with pytest.raises(RuntimeError, match="from a callback"):
         train([Phase("p", [PLAY], epochs=1)], callbacks=[on("on_epoch_end", fail)])
     assert signal.getsignal(signal.SIGINT) is handler
+
+
+def test_blocks_around_are_told_and_the_innermost_decides():
+    told = []
+
+    def decide(name, answer):
+        return lambda: told.append(name) or answer
+
+    with on_ctrl_c(decide("outer", True)):
+        with on_ctrl_c(decide("inner", False)):
+            press_ctrl_c()
+        assert told == ["outer", "inner"]
+        with pytest.raises(KeyboardInterrupt):
+            press_ctrl_c()
+    with pytest.raises(KeyboardInterrupt):
+        press_ctrl_c()
+    assert told == ["outer", "inner", "outer"]

@@ -2,17 +2,22 @@
 
 from __future__ import annotations
 
+import os
+import signal
 import warnings
 
 import numpy as np
 import pytest
-from interruption import CtrlC
+from interruption import Crash, CtrlC
 from scipy import sparse
 from sklearn.base import clone
-from sklearn.cluster import AgglomerativeClustering, KMeans
+from sklearn.cluster import HDBSCAN, AgglomerativeClustering, KMeans
+from sklearn.decomposition import PCA
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.frozen import FrozenEstimator
 from sklearn.metrics import adjusted_rand_score
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import StandardScaler
 
 from skdeepcluster import AutoencoderClustering, KDVAEClustering, VaDEClustering
 
@@ -48,13 +53,92 @@ def test_rows_without_a_label_find_their_cluster(blobs, start):
     np.testing.assert_array_equal(start(labels).fit(blobs[0]).labels_, blobs[1])
 
 
-def test_ctrl_c_in_the_first_clusterer_ends_the_whole_fit(blobs, start):
+@pytest.mark.parametrize("event", ["on_train_begin", "on_epoch_begin", "on_train_end"])
+def test_ctrl_c_in_the_first_clusterer_ends_the_whole_fit(blobs, start, event):
     init = VaDEClustering(
-        3, hidden_layer_sizes=(8,), latent_dim=2, pretrain_epochs=6, callbacks=[CtrlC(after=2)]
+        3, hidden_layer_sizes=(8,), latent_dim=2, pretrain_epochs=6, callbacks=[CtrlC(event=event)]
     )
     with pytest.warns(ConvergenceWarning, match="interrupted after 0 epochs"):
         model = start(init).fit(blobs[0])
     assert len(model.predict(blobs[0])) == 150
+
+
+class Counted(KMeans):
+    """Count how often it is fitted, and press Ctrl-C a number of times meanwhile."""
+
+    presses = fits = 0
+
+    def fit(self, X, y=None, sample_weight=None):
+        type(self).fits += 1
+        for _ in range(self.presses):
+            os.kill(os.getpid(), signal.SIGINT)
+        return super().fit(X, y, sample_weight)
+
+
+def test_ctrl_c_lets_another_clusterer_finish(blobs, start, monkeypatch):
+    """Its labels are the best that there is; pressed again, the key ends everything."""
+    monkeypatch.setattr(Counted, "presses", 1)
+    with pytest.warns(ConvergenceWarning, match="interrupted after 0 epochs"):
+        model = start(Counted()).fit(blobs[0])
+    assert len(model.predict(blobs[0])) == 150
+    monkeypatch.setattr(Counted, "presses", 2)
+    with pytest.raises(KeyboardInterrupt):
+        start(Counted()).fit(blobs[0])
+
+
+def test_a_fit_that_resumes_does_not_fit_the_clusterer_again(blobs, start, monkeypatch, tmp_path):
+    monkeypatch.setattr(Counted, "fits", 0)
+    model = start(Counted(random_state=1)).set_params(checkpoint=tmp_path / "progress")
+    with pytest.raises(RuntimeError, match="crash"):
+        clone(model).set_params(callbacks=[Crash(after=31)]).fit(blobs[0])
+    continued = model.fit(blobs[0])
+    assert Counted.fits == 1
+    whole = clone(model).set_params(checkpoint=None).fit(blobs[0])
+    np.testing.assert_array_equal(continued.transform(blobs[0]), whole.transform(blobs[0]))
+
+
+def test_a_fit_resumes_from_a_frozen_clusterer_of_the_package(blobs, start, tmp_path):
+    settings = {"latent_dim": 2, "hidden_layer_sizes": (16,), "max_epochs": 20, "lr": 1e-2}
+    first = AutoencoderClustering(3, **settings, device="cpu", random_state=0)
+    path = tmp_path / "progress"
+    for callbacks in ([Crash(after=3)], None):
+        init = FrozenEstimator(clone(first).fit(blobs[0]))  # as a script that runs again would
+        model = start(init).set_params(checkpoint=path, callbacks=callbacks)
+        if callbacks:
+            with pytest.raises(RuntimeError, match="crash"):
+                model.fit(blobs[0])
+            assert path.exists()
+    assert model.fit(blobs[0]).n_iter_ == 35
+
+
+def test_a_pipeline_is_seeded_and_sized_as_its_last_step(blobs, start):
+    def found(random_state):
+        kmeans = KMeans(n_init=1, init="random", max_iter=1)
+        model = start(make_pipeline(StandardScaler(), PCA(2), kmeans))
+        model.set_params(pretrain_epochs=0, max_epochs=0, random_state=random_state)
+        noise = np.random.RandomState(0).uniform(size=(300, 6)).astype(np.float32)
+        return model.fit(noise).labels_
+
+    before = np.random.get_state()[1].copy()
+    first, second, other = found(0), found(0), found(1)
+    np.testing.assert_array_equal(first, second)
+    assert adjusted_rand_score(first, other) < 0.95
+    np.testing.assert_array_equal(np.random.get_state()[1], before)
+
+
+def test_images_are_images_to_a_clusterer_of_the_package(start):
+    seen = []
+
+    class Seeing(AutoencoderClustering):
+        def fit(self, X, y=None, sample_weight=None):
+            seen.append(X.shape)
+            return super().fit(X, y, sample_weight)
+
+    images = np.random.RandomState(0).uniform(size=(30, 8, 8)).astype(np.float32)
+    none = {"pretrain_epochs": 0, "max_epochs": 0, "hidden_layer_sizes": (4,)}
+    for init in (Seeing(max_epochs=0), make_pipeline(Seeing(max_epochs=0))):
+        start(init).set_params(**none).fit(images)
+    assert seen == [(30, 8, 8), (30, 64)]
 
 
 def test_labels_are_given_for_rows_without_weight_as_well(blobs, start):
@@ -116,6 +200,20 @@ def test_a_frozen_clusterer_does_not_miss_the_names_of_columns(blobs, start):
 def test_a_clusterer_that_finds_too_many_is_refused(blobs, start):
     with pytest.raises(ValueError, match=r"labels in 0\.\.2.*got 0\.\.4"):
         start(KMeans(5)).fit(blobs[0])
+
+
+def test_what_does_not_cluster_is_refused(blobs, start):
+    with pytest.raises(TypeError, match="PCA does not cluster"):
+        start(PCA(2)).fit(blobs[0])
+    with pytest.raises(ValueError, match=r"init=HDBSCAN\(\) gives no row a label"):
+        start(HDBSCAN(min_cluster_size=140)).fit(blobs[0])
+
+
+def test_labels_that_count_for_nothing_are_refused(blobs, start):
+    labels, weight = np.where(np.arange(150) < 5, 0, -1), np.ones(150)
+    weight[:5] = 0
+    with pytest.raises(ValueError, match="of those that have a weight"):
+        start(labels).fit(blobs[0], sample_weight=weight)
 
 
 @pytest.mark.parametrize(

@@ -22,7 +22,7 @@ from skdeepcluster.engine.callbacks import HoldIdle
 from skdeepcluster.engine.schedule import Phase, Turn
 from skdeepcluster.engine.table import Table
 from skdeepcluster.engine.trainer import Trainer
-from skdeepcluster.estimators._k_autoencoders import KAutoencoders, hold, release
+from skdeepcluster.estimators._k_autoencoders import KAutoencoders, _costliest, hold, release
 from skdeepcluster.metrics import clustering_accuracy
 from skdeepcluster.networks import make_decoder, make_encoder, make_grouped
 from skdeepcluster.scaling import Scaling
@@ -224,6 +224,90 @@ def test_a_new_start_takes_a_copy_and_the_worst_rows():
     assert not model.wins.any()
 
 
+def test_a_new_start_has_no_momentum_and_is_no_copy_of_the_dead():
+    """Both dead networks explain the rows better than the living, whom they must not copy."""
+    *_, model = separate(k=3)
+    for network, logit in ((0, 3.0), (1, -1.0), (2, 3.0)):
+        for parameter in model.parameters():
+            parameter.data[network] = 0
+        model.decoder[-1].bias.data[network] = logit
+    trainer = Trainer(model, optimizer=torch.optim.Adam).initialize()
+    table = Table(np.ones((6, 6), dtype=np.float32))
+    for parameter in model.parameters():
+        for moment in ("exp_avg", "exp_avg_sq"):
+            trainer.optimizer_of("model").state[parameter][moment] = torch.ones_like(parameter)
+    model.wins = torch.tensor([0.0, 6.0, 0.0])
+    with pytest.warns(ConvergenceWarning, match="2 networks"):
+        release(trainer, table, seed=0)
+    taken = sorted(set(table.columns["label"].tolist()) - {-1})
+    bias = model.decoder[-1].bias
+    assert set(taken) <= {0, 2}
+    assert all((bias[network] == -1).all() for network in taken)
+    for moment in trainer.memory_of(bias):
+        assert moment[1].all()
+        assert not any(moment[network].any() for network in taken)
+
+
+def test_a_new_start_heeds_weights():
+    best, weight = torch.tensor([-1.0, -9.0, -5.0, -2.0]), torch.tensor([1.0, 1e-6, 1.0, 1.0])
+    assert _costliest(best, weight, 1, 3).tolist() == [2]
+    assert _costliest(best, torch.ones(4), 1, 2).tolist() == [1, 2]
+    assert _costliest(best, weight, 1, 100).tolist() == [2]  # one at least
+
+
+def test_outliers_of_little_weight_take_no_network(blobs):
+    far = np.random.RandomState(0).uniform(-60, 60, (40, 6)).astype(np.float32)
+    rows, weight = np.vstack([blobs[0], far]), np.repeat([1, 1e-6], [150, 40])
+    settings = {**SMALL, "init": np.zeros(190, dtype=int), "max_epochs": 30}
+    with pytest.warns(ConvergenceWarning, match="started anew"):
+        model = KDVAEClustering(3, **settings).fit(rows, sample_weight=weight)
+    assert adjusted_rand_score(blobs[1], model.labels_[:150]) > 0.9
+
+
+def test_the_first_k_means_heeds_weights():
+    """The two heavy rows are the two clusters, however many light ones lie elsewhere."""
+    rows = np.repeat([[0.0, 0.0], [0.0, 1.0], [9.0, 0.0]], [1, 1, 30], axis=0)
+    weight = np.repeat([1e6, 1e6, 1.0], [1, 1, 30])
+    settings = {**SMALL, "pretrain_epochs": 0, "max_epochs": 0, "scaling": None}
+    held = []
+    model = KDVAEClustering(2, **settings)
+    first = model._first_labels
+    model._first_labels = lambda table: held.append(first(table)) or held[0]
+    model.fit(rows, sample_weight=weight)
+    assert held[0][0] != held[0][1]
+
+
+def test_rows_beyond_the_data_space_are_at_its_edge():
+    X, _ = load_digits(return_X_y=True)
+    settings = {**SMALL, "pretrain_epochs": 1, "max_epochs": 1}
+    for model in (KDVAEClustering(3, **settings), KDAEClustering(3, **settings)):
+        model.fit(X[:200])
+        for rows in (3 * X[:50], -X[:50]):
+            expected = model.score_samples(rows.clip(0, 1))
+            np.testing.assert_array_equal(model.score_samples(rows), expected)
+            assert (expected < 0).all()
+
+
+def test_clusters_without_members_are_never_drawn():
+    """What is the second cluster after one died is another network."""
+    X, _ = make_blobs(540, n_features=6, centers=3, random_state=0)
+    settings = {**SMALL, "init": "kmeans", "pretrain_epochs": 0, "max_epochs": 0}
+    with pytest.warns(ConvergenceWarning, match="clusters have members"):
+        model = KDVAEClustering(20, **settings).fit(X[:40])
+    last = model.n_clusters_ - 1
+    codes = model._sample_codes(np.array([0, last]), np.random.RandomState(0))
+    live = model.module_.live.tolist()
+    assert codes[:, 2:].argmax(1).tolist() == [live[0], live[-1]]
+    assert live[-1] != last
+
+
+def test_networks_are_small_unless_they_are_told_otherwise():
+    X, _ = make_blobs(30, n_features=6, centers=3, random_state=0)
+    none = {"pretrain_epochs": 0, "max_epochs": 0, "init": "kmeans"}
+    shapes = [p.shape for p in KDVAEClustering(3, **none).fit(X).module_.encoder.parameters()]
+    assert shapes[::2] == [(3, 500, 6), (3, 100, 500), (3, 20, 100)]
+
+
 def test_phases_have_their_lengths(blobs):
     epochs = {"vade_pretrain_epochs": 1, "vade_epochs": 2, "pretrain_epochs": 3, "max_epochs": 4}
     model = KDVAEClustering(3, **{**SMALL, **epochs, "init": "vade"}).fit(blobs[0])
@@ -275,7 +359,7 @@ def test_networks_of_ones_own(blobs):
 
     model = KDVAEClustering(3, **SMALL, encoder=encoder).fit(blobs[0])
     assert model.module_.encoder[0].weight.shape == (3, 9, 6)
-    with pytest.raises(ValueError, match="Dropout layer cannot be grouped"):
+    with pytest.raises(ValueError, match=r"Dropout.*cannot be grouped"):
         bad = lambda shape: nn.Sequential(nn.Linear(shape[0], 4), nn.Dropout())  # noqa: E731
         KDVAEClustering(3, **SMALL, encoder=bad).fit(blobs[0])
 
@@ -295,5 +379,7 @@ def test_digits():
     settings |= {"batch_size": 100, "pretrain_epochs": 10, "max_epochs": 10}
     model = KDVAEClustering(10, **settings).fit(X)
     assert clustering_accuracy(y, model.labels_) > 0.7
-    losses = [r["train_loss"] for r in model.history_]
-    assert losses[-1] < losses[0] - 10
+    held = [r["train_loss"] for r in model.history_ if r["phase"] == "first clusters"]
+    won = [r["train_loss"] for r in model.history_ if r["phase"] == "winners"]
+    assert held[-1] < held[0] - 10
+    assert won[-1] < won[0] < held[-1]

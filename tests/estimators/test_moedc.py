@@ -311,7 +311,7 @@ def test_a_decoder_that_cannot_be_grouped_is_refused_at_once(blobs):
         return nn.Sequential(nn.Linear(2, 8), nn.Dropout(), nn.Linear(8, shape[0]))
 
     model = MoEDCClustering(**SMALL, decoder=decoder)
-    with pytest.raises(ValueError, match="Dropout layer cannot be grouped"):
+    with pytest.raises(ValueError, match=r"Dropout.*cannot be grouped"):
         model.fit(blobs[0])
     assert model.history_ == []
 

@@ -3,13 +3,15 @@
 import numpy as np
 import pytest
 from head_laws import N_CLUSTERS, assert_laws, fitted, name_of
-from sklearn.base import BaseEstimator, ClusterMixin
-from sklearn.cluster import DBSCAN, Birch, MeanShift
+from sklearn.base import BaseEstimator, ClusterMixin, clone
+from sklearn.cluster import DBSCAN, AgglomerativeClustering, Birch, MeanShift
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.metrics import adjusted_rand_score
 from sklearn.mixture import BayesianGaussianMixture
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import StandardScaler
 
-from skdeepcluster.heads import HEADS
+from skdeepcluster.heads import HEADS, fit_labels
 
 
 @pytest.mark.parametrize("head", [name for name in HEADS if name != "hdbscan"])
@@ -115,3 +117,18 @@ def test_as_many_clusters_as_rows(head, blobs):
     assert sorted(fitted(head, codes, 6).labels_) == list(range(6))
     with pytest.raises(ValueError, match="6"):
         fitted(head, codes, 7)
+
+
+def test_a_start_keeps_the_noise_that_a_prediction_forgets(blobs):
+    far = np.random.RandomState(0).uniform(30, 90, (20, blobs[0].shape[1]))
+    rows = np.vstack([blobs[0], far])
+    clusterer = MeanShift(bandwidth=4, cluster_all=False, min_bin_freq=5, bin_seeding=True)
+    labels = fit_labels(clusterer, rows)
+    assert (labels[-20:] == -1).all()
+    np.testing.assert_array_equal(labels, clone(clusterer).fit(rows).labels_)
+
+
+def test_a_pipeline_may_end_in_a_clusterer_that_only_labels(blobs, new_codes):
+    head = fitted(make_pipeline(StandardScaler(), AgglomerativeClustering()), blobs[0])
+    assert head.n_clusters_ == N_CLUSTERS
+    assert_laws(head, blobs[0], new_codes)
