@@ -71,8 +71,14 @@ class Scaling(nn.Module):
         return x.float().reshape(-1, *self.shape)
 
     def inverse(self, y: Tensor) -> Tensor:
-        """Return rows in the user's units, shape (n, n_features), in float64 on the CPU."""
+        """Return rows in the user's units, shape (n, n_features), in float64 on the CPU.
+
+        What lies beyond [0, 1], where that is all there is, counts as its edge: an image has no
+        pixel that is darker than black.
+        """
         flat = y.detach().cpu().double().reshape(len(y), -1)
+        if self.bounded:
+            flat = flat.clamp(0, 1)
         offset = self.offset.cpu().double() + self.rest.cpu().double()
         return flat / self.factor.cpu().double() + offset
 

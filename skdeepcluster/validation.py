@@ -78,7 +78,7 @@ def as_rows(X: Any) -> tuple[Any, tuple[int, ...] | None]:
     Raises
     ------
     ValueError
-        If images seem to have their channels last.
+        If images seem to have their channels last, or are not of one size.
 
     Examples
     --------
@@ -92,7 +92,7 @@ def as_rows(X: Any) -> tuple[Any, tuple[int, ...] | None]:
     if getattr(X, "dtype", None) == np.bool_ and isinstance(X, np.ndarray):
         X = X.view(np.uint8)
     if isinstance(X, list | tuple) and X and np.ndim(X[0]) > 1:
-        X = np.asarray(X)  # a list of images
+        X = _stacked(X)
     if sparse.issparse(X) or getattr(X, "ndim", 2) not in (3, 4):
         return X, None
     X = np.asanyarray(X)
@@ -103,6 +103,17 @@ def as_rows(X: Any) -> tuple[Any, tuple[int, ...] | None]:
             "and image_shape if the second axis really holds the channels."
         )
     return X.reshape(len(X), int(np.prod(X.shape[1:]))), X.shape[1:]
+
+
+def _stacked(images: Sequence[Any]) -> NDArray[Any]:
+    """Return a list of images as one array."""
+    shapes = sorted({np.shape(image) for image in images})
+    if len(shapes) > 1:
+        raise ValueError(
+            f"X holds images of {len(shapes)} shapes, such as {shapes[0]} and {shapes[-1]}; "
+            "expected one. Resize or crop them first."
+        )
+    return np.asarray(images)
 
 
 def check_image_shape(
@@ -210,7 +221,8 @@ def _probe(
         ) from error
     if found != output_shape:
         raise ValueError(
-            f"{name} maps an input of shape {input_shape} to {found}; expected {output_shape}."
+            f"{name} maps an input of shape {input_shape} to {found}; expected {output_shape}, as "
+            f"the parameter's description has it."
         )
 
 

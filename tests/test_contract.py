@@ -289,8 +289,35 @@ def test_images_keep_their_shape(name, blobs):
     np.testing.assert_array_equal(flat.transform(images.reshape(40, 63)), model.transform(images))
     with pytest.raises(ValueError, match=r"images of shape \(1, 7, 9\).* = \(1, 9, 7\)"):
         model.predict(images.swapaxes(1, 2))
+    with pytest.raises(ValueError, match=r"is one image; expected \(n_samples, 9, 7\)"):
+        model.predict(images[0])
     colour = brief(estimator, hidden_layer_sizes=(4, 8)).fit(np.stack([images] * 3, 1))
     assert colour.sample(2, random_state=0)[0].shape == (2, 3, 9, 7)
+
+
+def test_generated_pixels_are_pixels(estimator):
+    pixels = np.random.RandomState(0).choice([0, 255], size=(40, 12)).astype(np.uint8)
+    model = brief(estimator).fit(pixels)
+    for rows in (
+        model.sample(20, random_state=0)[0],
+        model.inverse_transform(9 * model.transform(pixels)),
+    ):
+        assert rows.min() >= 0
+        assert rows.max() <= 255
+
+
+@pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
+def test_clusters_that_live_are_numbered_one_after_another(name):
+    """Of six clusters of three different rows, some must die."""
+    rows = np.repeat(np.eye(3, 6), 15, axis=0) * 9
+    parameters = ESTIMATORS[name].get_params()
+    model = brief(ESTIMATORS[name], n_clusters=parameters["n_clusters"] and 6).fit(rows)
+    assert set(model.labels_) - {-1} == set(range(model.n_clusters_))
+    assert len(model.cluster_centers_) == model.n_clusters_
+    if hasattr(model, "predict_proba"):
+        assert model.predict_proba(rows).shape == (45, model.n_clusters_)
+    drawn = model.sample(30, random_state=0)[1]
+    assert set(drawn) <= set(range(model.n_clusters_))
 
 
 @pytest.mark.parametrize(

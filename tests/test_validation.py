@@ -49,6 +49,11 @@ def test_rows_pass_as_they_are(rows):
     assert shape is None
 
 
+def test_images_of_several_sizes_are_refused():
+    with pytest.raises(ValueError, match=r"2 shapes, such as \(2, 2\) and \(2, 3\)"):
+        as_rows([np.zeros((2, 3)), np.zeros((2, 2))])
+
+
 @pytest.mark.parametrize(
     ("images", "shape"),
     [

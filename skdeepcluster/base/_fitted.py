@@ -291,6 +291,8 @@ class FittedClusterer(
     def _check_rows(self, X: Any, reset: bool) -> Any:
         """Validate rows; on reset also learn their shape and type."""
         X, row_shape = as_rows(X)
+        if not reset:
+            self._check_many(np.shape(X))
         X = validate_data(
             self, X, reset=reset, accept_sparse="csr", dtype=DTYPES, ensure_min_samples=1 + reset
         )
@@ -302,6 +304,13 @@ class FittedClusterer(
         elif row_shape and len(self._input_shape) == 3:
             self._check_same_images((1, *row_shape)[-3:])
         return X
+
+    def _check_many(self, shape: tuple[int, ...]) -> None:
+        if len(shape) > 1 and shape == self._row_shape:
+            raise ValueError(
+                f"X of shape {shape} is one image; expected (n_samples, "
+                f"{', '.join(map(str, shape))}). Pass X[None]."
+            )
 
     def _check_same_images(self, shape: tuple[int, ...]) -> None:
         if shape != self._input_shape:
