@@ -10,6 +10,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 from scipy import sparse
+from sklearn.datasets import load_breast_cancer, load_wine
+from sklearn.preprocessing import minmax_scale
 from sklearn.utils import Bunch, shuffle
 
 from skdeepcluster import datasets
@@ -44,8 +46,16 @@ def mnist_test_14() -> Bunch:
     return Bunch(data=images.reshape(-1, 196), target=bunch.target, images=images)
 
 
+def table(load: Callable[[], Bunch]) -> Bunch:
+    """Return one of scikit-learn's tables, whose columns have units and so a scale each."""
+    bunch = load()
+    return Bunch(data=minmax_scale(bunch.data), target=bunch.target)
+
+
 DATA: dict[str, Callable[[], Any]] = {
     "digits": datasets.load_digits,
+    "wine": partial(table, load_wine),
+    "breast-cancer": partial(table, load_breast_cancer),
     **_FETCHERS,
     **{f"{name}-test": partial(_FETCHERS[name], subset="test") for name in _WITH_TEST_PART},
     "mnist-test-14": mnist_test_14,

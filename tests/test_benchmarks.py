@@ -182,6 +182,11 @@ class TestData:
         assert data.X[1, 15] == pytest.approx(X[2, 2:4, 2:4].mean() / 255)
         assert "all rows" in published("dcan", data.name)
 
+    def test_the_columns_of_a_table_have_a_scale_each(self):
+        X = load("wine").X
+        assert X.shape == (178, 13)
+        assert (X.min(axis=0) == 0).all() and (X.max(axis=0) > 1 - 1e-6).all()
+
     def test_one_map_for_all_columns(self):
         X = np.array([[0, 100], [50, 20]], dtype=np.float32)
         assert np.allclose(to_unit(X), X / 100)
