@@ -164,7 +164,9 @@ class FittedClusterer(
             In data space, so that fits of one method on the same scaling can be ranked; the
             number of clusters cannot be chosen by it.
         """
-        return self._cast(*self._infer(X, self._score_rows))
+        scores, dtype = self._infer(X, self._score_rows)
+        # A row so far away that its squares overflow is not explained at all.
+        return self._cast(np.where(np.isnan(scores), -np.inf, scores), dtype)
 
     @_has("_decodes")
     def score(self, X: ArrayLike, y: Any = None) -> float:

@@ -56,6 +56,12 @@ class PlayersNet(NeuralNet):
             group: {names[p]: p for p in parameters if p.requires_grad}
             for group, parameters in self.model.groups().items()
         }
+        for group, trained in self.groups_.items():
+            if not trained:
+                raise ValueError(
+                    f"Nothing is left to train: every parameter of {group!r} is frozen. Leave some "
+                    "of the networks' parameters with requires_grad=True."
+                )
         self.optimizer_names_ = {
             group: f"{group}_optimizer" if i else "optimizer"
             for i, group in enumerate(self.groups_)

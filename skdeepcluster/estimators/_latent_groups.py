@@ -110,6 +110,8 @@ class HierarchicalClusterer(DeepClusterer):
 
     @property
     def _has_memberships(self) -> bool:  # type: ignore[override]
+        if self.__sklearn_is_fitted__():
+            return hasattr(self._head, "predict_proba")
         return self.head == "gmm"
 
     def _n_candidates(self) -> int:

@@ -251,6 +251,8 @@ class AutoencoderClustering(DeepClusterer):
 
     @property
     def _has_memberships(self) -> bool:  # type: ignore[override]
+        if self.__sklearn_is_fitted__():
+            return hasattr(self.head_, "predict_proba")
         return self.head == "gmm" or hasattr(self.head, "predict_proba")
 
     def _assign(self, batch: Batch) -> Tensor:

@@ -319,6 +319,8 @@ class DCANClustering(DeepClusterer):
 
     @property
     def _decodes(self) -> bool:  # type: ignore[override]
+        if self.__sklearn_is_fitted__():
+            return self.module_.decoder is not None
         return self.reconstruction_weight > 0 or self.pretrain_epochs > 0
 
     def _make_model(self, n_recent: int) -> CodeMixture:
@@ -349,6 +351,11 @@ class DCANClustering(DeepClusterer):
         return {**lr, **super()._trainer_kwargs()}
 
     def _fit(self, table: Table) -> CodeMixture:
+        if self.decoder is not None and not self._decodes:
+            raise ValueError(
+                "decoder= would not be used: reconstruction_weight=0 and pretrain_epochs=0 leave "
+                "nothing to decode. Raise one of them, or use decoder=None."
+            )
         turns = [Turn("model", "both" if self.reconstruction_weight else "clustering")]
         if self.clustering_loss == "adversarial":
             turns.insert(0, Turn("critic", "judgement"))

@@ -273,6 +273,11 @@ class IMLEClustering(GenerativeClusterer):
         )
 
     def _check_encoder(self, encoder: nn.Module | None) -> None:
+        if self.encoder is not None and not self.use_encoder:
+            raise ValueError(
+                "encoder= would not be used: use_encoder is False. Set it to True, or use "
+                "encoder=None."
+            )
         if encoder is None and self.label_source == "encoder":
             raise ValueError(
                 "label_source='encoder' needs use_encoder=True; without an encoder labels come "

@@ -146,7 +146,7 @@ def spherical_step(rows: Array, centers: Array, weights: Array) -> tuple[Labels,
         The centre with the largest cosine.
     centers : ndarray of shape (n_clusters, n_features)
         Normalised sums of the members. A cluster without any restarts at the row that is farthest
-        from its own centre.
+        from its own centre, of those that are not the last of their cluster.
     empty : ndarray of int
         The clusters that did.
 
@@ -163,9 +163,20 @@ def spherical_step(rows: Array, centers: Array, weights: Array) -> tuple[Labels,
     cosines = rows @ centers.T
     labels = cosines.argmax(axis=1)
     empty = np.setdiff1d(np.arange(len(centers)), labels)
-    members = labels.copy()
-    members[cosines.max(axis=1).argsort(kind="stable")[: len(empty)]] = empty
+    members = _restarted(labels, cosines.max(axis=1), empty)
     return labels, normalize(sum_by_label(rows, members, weights, len(centers))), empty
+
+
+def _restarted(labels: Labels, closeness: Array, empty: Labels) -> Labels:
+    """Give each empty cluster a row that is far from its centre and leaves others behind."""
+    members, counts, waiting = labels.copy(), np.bincount(labels), list(empty)
+    for row in closeness.argsort(kind="stable"):
+        if not waiting:
+            break
+        if counts[labels[row]] > 1:
+            counts[labels[row]] -= 1
+            members[row] = waiting.pop(0)
+    return members
 
 
 def sum_by_label(rows: Array, labels: Labels, weights: Array, n_clusters: int) -> Array:

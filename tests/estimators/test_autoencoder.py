@@ -113,3 +113,26 @@ def test_digits(head):
     settings = {**SMALL, "hidden_layer_sizes": (256, 128), "latent_dim": 10, "lr": 1e-3}
     model = AutoencoderClustering(10, head=head, **settings).fit(X)
     assert clustering_accuracy(y, model.labels_) > 0.6
+
+
+def test_a_fit_outlives_its_head(blobs):
+    model = AutoencoderClustering(3, head="gmm", max_epochs=1, device="cpu").fit(blobs[0])
+    proba = model.predict_proba(blobs[0])
+    np.testing.assert_array_equal(model.set_params(head="kmeans").predict_proba(blobs[0]), proba)
+    model.fit(blobs[0])
+    assert not hasattr(model, "predict_proba")
+
+
+def test_networks_that_are_frozen_altogether_are_refused(blobs):
+    def frozen(n_inputs, n_outputs):
+        return nn.Linear(n_inputs, n_outputs).requires_grad_(False)
+
+    model = AutoencoderClustering(
+        3,
+        latent_dim=2,
+        encoder=lambda shape: frozen(6, 2),
+        decoder=lambda shape: frozen(2, 6),
+        device="cpu",
+    )
+    with pytest.raises(ValueError, match="every parameter of 'model' is frozen"):
+        model.fit(blobs[0])

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import warnings
+
 import numpy as np
 import pytest
 import torch
+from schedules import assert_loss_is, phases_of
 from sklearn.datasets import make_blobs
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.mixture import GaussianMixture
@@ -59,7 +62,7 @@ ROWS = torch.tensor([[1.0, -1.0], [7.0, 7.0], [-2.0, 0.5]], dtype=torch.double)
 OWN = torch.tensor([0, 1, 0])
 
 
-# -- closed forms ---------------------------------------------------------------------------------
+# -- closed forms -------------------------------------------------------------------------------
 
 
 def test_rows_belong_to_the_component_of_the_largest_posterior():
@@ -355,3 +358,91 @@ def test_digits(loss):
     settings = {**SMALL, "hidden_layer_sizes": (128,), "latent_dim": 10, "lr": 2e-3}
     model = DCANClustering(10, clustering_loss=loss, **settings).fit(X[:900])
     assert clustering_accuracy(y[:900], model.labels_) > 0.4
+
+
+# -- what it trains by ----------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("loss", LOSSES)
+def test_the_loss_is_the_weighted_sum_of_the_terms(blobs, loss):
+    settings = {**SMALL, "max_epochs": 2, "reconstruction_weight": 7.0}
+    model = DCANClustering(3, clustering_loss=loss, **settings)
+    phases = phases_of(model, blobs[0])
+    assert list(phases) == ["pretraining", "clustering", "settling"]
+    groups = [turn.group for turn in phases["clustering"].turns]
+    assert groups == ["critic", "model"][loss != "adversarial" :]
+    for record in model.history_[SMALL["pretrain_epochs"] :]:
+        assert_loss_is(record, "model_loss", clustering=1.0, reconstruction=7.0)
+
+
+def test_the_encoder_says_sigma_beside_the_code():
+    model = made(_KL)
+    codes, rest = model.encode({"X": torch.tensor([[1.0, 2.0, 3.0, 4.0]]).double()})
+    assert codes.tolist() == [[1, 2]]
+    assert rest.tolist() == [[3, 4]]
+
+
+def test_reconstruction_reaches_the_encoder():
+    model = made(_ABC)
+    model.encoder = nn.Linear(2, 2).double()
+    model.both({"X": ROWS})["reconstruction"].sum().backward()
+    assert model.encoder.weight.grad.any()
+
+
+def test_weights_in_em_stand_for_repeated_codes():
+    codes = torch.randn(6, 2, generator=torch.Generator().manual_seed(0)).double()
+    weight = torch.tensor([1.0, 2.0, 3.0, 1.0, 2.0, 1.0]).double()
+    weighted, repeated = made(_ABC, n_recent=6), made(_ABC, n_recent=10)
+    weighted.recent, weighted.recent_weight = codes, weight
+    repeated.recent = codes.repeat_interleave(weight.long(), 0)
+    repeated.recent_weight = torch.ones(10).double()
+    for model in (weighted, repeated):
+        model.em_step()
+    torch.testing.assert_close(weighted.prior.means, repeated.prior.means)
+    torch.testing.assert_close(weighted.prior.log_weights(), repeated.prior.log_weights())
+
+
+def test_weights_in_the_mixture_stand_for_repeated_rows(blobs):
+    """From its start by k-means to its settling, with encoders that do not move."""
+    weight = np.where(blobs[1] == 0, 3, 1)
+    settings = {**SMALL, "pretrain_epochs": 0, "max_epochs": 0, "standardize_codes": False}
+    settings |= {"scaling": None}
+    weighted = DCANClustering(3, **settings).fit(blobs[0], sample_weight=weight)
+    repeated = DCANClustering(3, **settings).fit(np.repeat(blobs[0], weight, axis=0))
+    for model in (weighted, repeated):
+        model.order = model.cluster_centers_[:, 0].argsort()
+    for name in ("means", "log_variances"):
+        one, other = (getattr(m.module_.prior, name)[m.order] for m in (weighted, repeated))
+        torch.testing.assert_close(one, other, rtol=1e-2, atol=1e-2)
+    shares = weighted.module_.prior.log_weights().exp()[weighted.order]
+    torch.testing.assert_close(
+        shares, repeated.module_.prior.log_weights().exp()[repeated.order], rtol=1e-2, atol=1e-3
+    )
+    assert weighted.module_.recent_weight.unique().numel() == 2
+
+
+def test_the_mixture_settles_on_codes_as_prediction_sees_them(blobs):
+    model = DCANClustering(3, **SMALL, buffer_size=200).fit(blobs[0])
+    recent, codes = model.module_.recent.numpy(), model.transform(blobs[0])
+    np.testing.assert_allclose(np.sort(recent, axis=0), np.sort(codes, axis=0), atol=1e-5)
+
+
+def test_a_component_with_few_codes_is_left_alone():
+    model = made(_ABC, n_recent=50)
+    near = torch.randn(48, 2, generator=torch.Generator().manual_seed(0)).double()
+    model.recent = torch.cat([near, torch.tensor([[6.0, 8.0], [6.1, 8.1]]).double()])
+    model.em_step()
+    trainer = Trainer(model, optimizer=torch.optim.Adam)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        _reseed_dead(trainer, None)
+
+
+def test_a_fit_outlives_its_parameters(blobs):
+    model = DCANClustering(
+        3, **{**SMALL, "max_epochs": 1, "pretrain_epochs": 0}, reconstruction_weight=0.0
+    ).fit(blobs[0])
+    assert not hasattr(model, "sample")
+    assert not hasattr(model.set_params(reconstruction_weight=1.0), "sample")
+    with pytest.raises(ValueError, match="decoder= would not be used"):
+        model.set_params(reconstruction_weight=0.0, decoder=nn.Identity).fit(blobs[0])

@@ -7,8 +7,10 @@ from functools import partial
 import numpy as np
 import pytest
 import torch
+from schedules import assert_loss_is, phases_of
 from sklearn.base import clone
 from sklearn.exceptions import ConvergenceWarning
+from sklearn.preprocessing import normalize
 from torch.nn import functional as F
 
 from skdeepcluster import DiscriminativeClustering
@@ -258,3 +260,55 @@ def test_digits():
     brief = {"batch_size": 250, "pretrain_epochs": 30, "stage1_epochs": 5, "max_epochs": 5}
     fits = [DiscriminativeClustering(10, **brief, random_state=seed).fit(X / 16) for seed in (0, 1)]
     assert np.mean([clustering_accuracy(y, fit.labels_) for fit in fits]) > 0.8
+
+
+def test_the_loss_is_the_weighted_sum_of_the_terms(blobs):
+    weights = {"between_weight": 3.0, "within_weight": 0.4, "reconstruction_weight": 0.7}
+    model = DiscriminativeClustering(3, **SMALL, **weights, discrimination_weight=2.0, tol=0.0)
+    phases = phases_of(model, blobs[0])
+    for record in phase(model, "pretraining"):
+        assert_loss_is(record, discrimination=1.0, reconstruction=0.7)
+    for record in phase(model, "stage1"):
+        assert_loss_is(record, alignment=-1.0, discrimination=2.0, reconstruction=0.7)
+    for record in phase(model, "stage2"):
+        assert_loss_is(record, alignment=-1.0, between=3.0, within=-0.4, reconstruction=0.7)
+    for name in ("stage1", "stage2"):
+        assert phases[name].lr == {"model": pytest.approx(0.1)}
+
+
+def test_centroids_follow_the_last_update(blobs):
+    model = DiscriminativeClustering(3, **SMALL, alpha=0.25).fit(blobs[0])
+    assert model.module_.alpha == 0.25
+    units = normalize(model.transform(blobs[0]))
+    means = [normalize(units[model.labels_ == i].sum(0)[None])[0] for i in range(3)]
+    np.testing.assert_allclose(model.cluster_centers_, means, atol=1e-5)
+
+
+def test_the_number_of_neighbors_is_heeded(blobs):
+    batch = {"X": torch.from_numpy(blobs[0][:40])}
+    found = []
+    for n_neighbors in (1, 5):
+        none = {"pretrain_epochs": 0, "stage1_epochs": 0, "max_epochs": 0}
+        model = DiscriminativeClustering(3, **{**SMALL, **none}, n_neighbors=n_neighbors)
+        found.append(int(model.fit(blobs[0]).module_.anchors(batch).sum()))
+    assert found[0] < found[1]
+
+
+def test_weights_count_in_the_pairs(model):
+    """A row of weight 0 is no part of any pair."""
+    rows = torch.tensor([[1.0, 0.0], [0.6, 0.8], [0.0, 1.0]])
+    weight, label = torch.tensor([1.5, 1.5, 0.0]), torch.tensor([0, 1, 1])
+    with_it = {"X": rows, "rows": torch.arange(3), "weight": weight, "label": label}
+    without = {"X": rows[:2], "rows": torch.arange(2), "label": label[:2]}
+    for loss, names in (("pretraining", ["discrimination"]), ("stage2", ["between", "within"])):
+        for name in names:
+            one, other = (model(batch, loss)[name] for batch in (with_it, without))
+            torch.testing.assert_close(one, other)
+
+
+def test_weights_move_the_first_centroids(trainer):
+    rows = np.array([[1.0, 0.0], [0.0, 1.0], [-1.0, 0.0], [-1.0, 0.1]], dtype=np.float32)
+    weight = torch.tensor([1e6, 1e6, 1.0, 1.0])
+    place_centers(trainer, Table(rows, weight=weight), seed=0)
+    cosines = rows @ trainer.model.centers.numpy().T
+    np.testing.assert_allclose(cosines[:2].max(axis=1), 1, atol=1e-3)

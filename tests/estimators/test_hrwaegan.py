@@ -434,6 +434,9 @@ def test_a_fit_outlives_its_parameters(blobs):
     model.set_params(n_clusters=7, latent_dim=4, n_groups=1, cluster_group=5)
     np.testing.assert_array_equal(model.transform(blobs[0]), codes)
     np.testing.assert_array_equal(model.sample(5, random_state=0)[0], rows)
+    assert hasattr(model.set_params(head="hdbscan"), "predict_proba")
+    by_density = HRWAEGANClustering(**{**SMALL, "max_epochs": 2}).fit(blobs[0])
+    assert not hasattr(by_density.set_params(head="gmm"), "predict_proba")
 
 
 def test_digits():

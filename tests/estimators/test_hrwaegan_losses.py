@@ -2,14 +2,23 @@
 
 from __future__ import annotations
 
+import numpy as np
 import pytest
 import torch
 from hierarchies import BRIEF, REGULARIZERS, THREE, batch_of, gradients, rows_of, unfitted
+from skorch.callbacks import Callback
 from torch import nn
+from torch.distributions import Normal, kl_divergence
 
 from skdeepcluster import HRWAEGANClustering
 from skdeepcluster.datasets import load_digits
-from skdeepcluster.estimators._hierarchy import Gaussian, Latent, _mismatch
+from skdeepcluster.estimators._hierarchy import (
+    Gaussian,
+    Latent,
+    _discrepancy,
+    _mismatch,
+    _surprise,
+)
 
 
 @pytest.fixture(autouse=True)
@@ -133,3 +142,65 @@ def test_the_decoder_imitates_the_encoder_and_not_the_other_way_round():
     posterior = Gaussian(nought, nought)
     _mismatch(Latent(nought, posterior, posterior, features, seen)).sum().backward()
     assert features.grad.any() and seen.grad is None
+
+
+# -- closed forms ---------------------------------------------------------------------------------
+
+
+def told(group):
+    """Return a posterior, a prior and a code of a group, all different."""
+    generator = torch.Generator().manual_seed(group)
+    parameters = torch.randn(5, 9, 2, generator=generator)
+    posterior, prior = Gaussian(*parameters[:2]), Gaussian(*parameters[2:4])
+    return Latent(parameters[4], posterior, prior)
+
+
+def by_torch(gaussian):
+    return Normal(gaussian.mean, (gaussian.log_variance / 2).exp())
+
+
+def test_the_divergence_is_from_the_posterior_to_the_prior_per_dimension():
+    model, latents = unfitted(regularizer="kl")._make_model(), [told(0), told(1)]
+    for index, latent in enumerate(latents):
+        expected = kl_divergence(by_torch(latent.posterior), by_torch(latent.prior)).mean(1)
+        torch.testing.assert_close(model._regularization(index, latents), expected)
+
+
+def test_the_prior_term_is_the_surprise_per_dimension():
+    latent = told(0)
+    expected = -by_torch(latent.prior).log_prob(latent.z).mean(1)
+    torch.testing.assert_close(_surprise(latent), expected)
+
+
+def test_codes_like_their_prior_have_no_discrepancy():
+    """Wherever the prior is; and a code that copies an earlier group is told by its company."""
+    earlier, noise = torch.randn(2, 400, 2)
+    prior = Gaussian(torch.full((400, 2), 7.0), torch.full((400, 2), 3.0))
+    alike = Latent(7 + np.exp(1.5) * noise, prior, prior)
+    copied = Latent(7 + np.exp(1.5) * earlier, prior, prior)
+    assert abs(_discrepancy(alike, [earlier]).item()) < 0.02
+    assert abs(_discrepancy(copied, []).item()) < 0.02
+    assert _discrepancy(copied, [earlier]).item() > 0.1
+
+
+def test_a_group_that_is_not_given_is_drawn_from_its_prior():
+    class Asking(nn.Module):
+        def forward(self, z, choose):
+            return choose(1, None, torch.tensor([[5.0, 6.0, 2.0, -2.0]]))
+
+    model = unfitted(n_groups=2)._make_model()
+    model.decoder, model.is_binary = Asking(), False
+    found = model._descend({}, torch.ones(1, 2, 2))
+    prior = Gaussian.of(torch.tensor([[5.0, 6.0, 2.0, -2.0]]))
+    torch.testing.assert_close(found, prior.mean + (prior.log_variance / 2).exp())
+
+
+def test_the_discriminators_learn_at_their_own_rate(blobs):
+    rates = []
+
+    class Rates(Callback):
+        def on_train_begin(self, net, **kwargs):
+            rates.append([net.optimizer_of(g).defaults["lr"] for g in ("autoencoder", "critic")])
+
+    HRWAEGANClustering(**BRIEF, critic_lr=0.25, callbacks=[Rates()]).fit(blobs[0])
+    assert rates == [[1e-2, 0.25]]

@@ -8,8 +8,10 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 import torch
+from schedules import assert_loss_is, phases_of
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.metrics import adjusted_rand_score
+from skorch.callbacks import Callback
 from torch import nn
 from torch.nn import functional as F
 
@@ -312,3 +314,75 @@ def test_digits():
         assert rows.min() >= 0 and rows.max() <= 1
         assert (model.predict(rows) == labels).mean() >= 0.95
     assert clustering_accuracy(y, model.labels_) > 0.5
+
+
+# -- what it trains by ----------------------------------------------------------------------------
+
+
+def test_the_loss_is_the_weighted_sum_of_the_terms(blobs):
+    weights = {"feature_weight": 0.5, "noise_weight": 0.3, "component_weight": 0.7}
+    model = IMLEClustering(3, **{**SMALL, "max_epochs": 2}, **weights).fit(blobs[0])
+    for record in model.history_:
+        assert_loss_is(record, matching=1.0, features=0.5, noise=0.3, component=0.7)
+
+
+def test_training_follows_its_schedule(blobs):
+    betas = []
+
+    class Betas(Callback):
+        def on_epoch_end(self, net, **kwargs):
+            betas.append(net.optimizer_of("model").param_groups[0]["betas"])
+
+    model = IMLEClustering(3, **{**SMALL, "max_epochs": 2}, callbacks=[Betas()])
+    assert phases_of(model, blobs[0])["matching"].lr == {"model": _late_fall}
+    assert set(betas) == {(0.5, 0.99)}
+    np.testing.assert_array_equal(model.labels_, model.transform(blobs[0]).argmax(1))
+
+
+@pytest.mark.parametrize("encode_all", [False, True])
+def test_the_generator_learns_to_be_told_apart(encode_all):
+    model = small_model(nn.Linear(3, 3), nn.Linear(3, 3), encode_all=encode_all)
+    model.match({"X": ROWS})["component"].sum().backward()
+    assert model.generator.weight.grad.any()
+
+
+def test_errors_of_the_noise_are_summed():
+    model = MatchedGenerator(
+        Scaling((3,)),
+        nn.Identity(),
+        nn.Identity(),
+        DiscreteContinuousPrior(2, 2),
+        search="global",
+        n_samples_per_point=1,
+        encode_all=False,
+        has_features=False,
+        detach_features=False,
+        labels_by_encoder=True,
+    )
+    found = torch.tensor([[1.0, 2.0, 0.0, 3.0]])
+    terms = model.code_terms(found, torch.tensor([[0.0, 4.0, 0.0, 1.0]]), torch.tensor([1]))
+    assert terms["noise"].item() == 1 + 4
+    assert terms["component"].item() == pytest.approx(np.log1p(np.exp(-3)))
+
+
+def test_centroids_and_their_variance_are_those_of_the_samples():
+    model = small_model()
+    model.fix_centroids(seed=3)
+    generator = torch.Generator().manual_seed(3)
+    drawn = [model.prior.sample(200, i, generator=generator)[0] for i in range(2)]
+    torch.testing.assert_close(model.centroids, torch.stack([z.mean(0) for z in drawn]))
+    spread = torch.stack([z.var(0, correction=0) for z in drawn]).mean()
+    torch.testing.assert_close(model.variance, spread)
+    squared = (ROWS[:, None] - model.centroids).square().sum(2)
+    expected = -squared / (2 * spread)
+    torch.testing.assert_close(model.proximity({"X": ROWS}), expected)
+
+
+def test_equal_memberships_mix_the_components():
+    found = small_model().decode(torch.zeros(1, 2))
+    torch.testing.assert_close(found, torch.tensor([[0.0, 0.5, 0.5]]))
+
+
+def test_an_encoder_that_would_not_be_used_is_refused(blobs):
+    with pytest.raises(ValueError, match="encoder= would not be used"):
+        IMLEClustering(3, use_encoder=False, encoder=lambda shape: nn.Identity()).fit(blobs[0])

@@ -5,19 +5,26 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import torch
+from schedules import assert_loss_is, phases_of
 from scipy import sparse
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.metrics import adjusted_rand_score
+from skorch.callbacks import Callback
 from torch import nn
 from torch.distributions import Bernoulli, Categorical, Normal, kl_divergence
 
 from skdeepcluster import MoEDCClustering
 from skdeepcluster.datasets import load_digits
+from skdeepcluster.engine.callbacks import HoldIdle
+from skdeepcluster.engine.schedule import one_cycle
+from skdeepcluster.engine.table import Table
+from skdeepcluster.engine.trainer import Trainer
 from skdeepcluster.estimators import moedc
 from skdeepcluster.estimators._experts import (
     ManagedAutoencoder,
     MixtureOfExperts,
     VariationalAutoencoder,
+    start_manager,
 )
 from skdeepcluster.estimators.moedc import principal_width
 from skdeepcluster.metrics import clustering_accuracy
@@ -347,3 +354,48 @@ def test_digits():
     assert 5 <= model.latent_dim_ <= 30
     experts = [r["reconstruction"] for r in model.history_ if r["stage"] == "experts"]
     assert experts[-1] < experts[0]
+
+
+def test_the_manager_starts_as_the_nearest_mean_of_weighted_features(blobs):
+    """Its logits are log-densities of round Gaussians, up to a constant per row."""
+    rows, labels = blobs[0][:60], blobs[1][:60].astype(np.intp)
+    weight = torch.from_numpy(np.where(np.arange(60) % 2, 3.0, 1.0)).float()
+    model = managed(bounded=False)
+    trainer = Trainer(model, optimizer=torch.optim.Adam).initialize()
+    start_manager(trainer, Table(rows, weight=weight), labels)
+    with torch.no_grad():
+        features = model({"X": torch.from_numpy(rows)}, "features")
+        logits = model.manager[-1](features)
+    label = torch.from_numpy(labels)
+    share = torch.nn.functional.one_hot(label, 3).float() * weight[:, None]
+    means = share.T @ features / share.sum(0)[:, None]
+    spread = (features - means[label]).square().mean()
+    expected = -(features[:, None] - means).square().sum(2) / (2 * spread)
+    found = logits.log_softmax(1)
+    torch.testing.assert_close(found, expected.log_softmax(1), rtol=1e-4, atol=1e-3)
+
+
+def test_training_follows_its_schedule(blobs, told):
+    model = MoEDCClustering(**{**SMALL, "latent_weight": 0.3})
+    phases = phases_of(model, blobs[0])
+    assert list(phases) == ["pretraining", "without noise", "experts"]
+    assert all(list(each.lr.values()) == [one_cycle] for each in phases.values())
+    for record in model.history_:
+        weights = {"reconstruction": 1.0, "latent": 0.3, "routing": 1.0}
+        assert_loss_is(record, **{name: w for name, w in weights.items() if name in record})
+
+
+def test_clusters_are_numbered_by_their_first_rows():
+    found = moedc._numbered(np.array([2, -1, 0, 2, 1]))
+    assert found.tolist() == [0, -1, 1, 0, 2]
+
+
+def test_experts_without_rows_are_held(blobs, told):
+    seen = []
+
+    class Seeing(Callback):
+        def on_train_begin(self, net, **kwargs):
+            seen.extend(type(callback) for _, callback in net.callbacks_)
+
+    MoEDCClustering(**{**SMALL, "callbacks": [Seeing()]}).fit(blobs[0])
+    assert HoldIdle in seen

@@ -7,7 +7,7 @@ from sklearn.cluster import KMeans
 from sklearn.metrics import adjusted_rand_score
 from sklearn.preprocessing import normalize
 
-from skdeepcluster.heads import SphericalKMeans
+from skdeepcluster.heads import SphericalKMeans, spherical_step
 
 
 @pytest.fixture(scope="module")
@@ -67,3 +67,13 @@ def test_spherical_takes_zero_rows():
     model = SphericalKMeans(2, random_state=0).fit(codes)
     assert np.isfinite(model.cluster_centers_).all()
     assert model.labels_[1] == model.labels_[2] != model.labels_[3]
+
+
+def test_a_restart_does_not_rob_a_cluster_of_its_last_row():
+    """The row that is farthest from its centre is all that the second cluster has."""
+    rows = np.array([[1.0, 0.0], [1.0, 0.0], [0.0, 1.0]])
+    centers = np.array([[1.0, 0.0], [0.8, 0.6], [-(0.5**0.5), -(0.5**0.5)]])
+    labels, moved, empty = spherical_step(rows, centers, np.ones(3))
+    np.testing.assert_array_equal(labels, [0, 0, 1])
+    np.testing.assert_array_equal(empty, [2])
+    np.testing.assert_allclose(moved, [[1, 0], [0, 1], [1, 0]])
