@@ -20,6 +20,7 @@ from skdeepcluster.engine.table import Table
 from skdeepcluster.engine.trainer import Trainer
 from skdeepcluster.estimators._code_mixture import (
     SETTLING_STEPS,
+    _place_mixture,
     _reseed_dead,
 )
 from skdeepcluster.estimators.dcan import _ABC, _DCAN, _KL, LOG_VARIANCE
@@ -446,3 +447,23 @@ def test_a_fit_outlives_its_parameters(blobs):
     assert not hasattr(model.set_params(reconstruction_weight=1.0), "sample")
     with pytest.raises(ValueError, match="decoder= would not be used"):
         model.set_params(reconstruction_weight=0.0, decoder=nn.Identity).fit(blobs[0])
+
+
+@pytest.mark.parametrize(
+    ("rows", "weight", "means"),
+    [
+        ([[0, 0], [1, 0], [20, 0], [20, 1]], [3, 1, 1, 1], [[0.25, 0], [20, 0.5]]),
+        ([[0, 0], [0, 1], [9, 0], [9, 0]], [1e6, 1e6, 1, 1], [[0, 0], [0, 1]]),
+    ],
+    ids=["means", "k-means"],
+)
+def test_weights_count_where_the_mixture_starts(rows, weight, means):
+    model = made(_ABC).float()
+    model.encoder = nn.Linear(2, 2)  # an optimizer must have something
+    model.encoder.weight.data.copy_(torch.eye(2))
+    model.encoder.bias.data.zero_()
+    trainer = Trainer(model, optimizer=torch.optim.Adam).initialize()
+    table = Table(np.array(rows, dtype=np.float32), weight=torch.tensor(weight).float())
+    _place_mixture(trainer, table, seed=0)
+    found = sorted(model.prior.means.numpy().round(3).tolist())
+    np.testing.assert_allclose(found, means, atol=1e-3)
