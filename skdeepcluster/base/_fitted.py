@@ -294,7 +294,7 @@ class FittedClusterer(
         """Validate rows; on reset also learn their shape and type."""
         X, row_shape = as_rows(X)
         if not reset:
-            self._check_many(np.shape(X))
+            self._check_many(getattr(X, "shape", ()))
         X = validate_data(
             self, X, reset=reset, accept_sparse="csr", dtype=DTYPES, ensure_min_samples=1 + reset
         )
