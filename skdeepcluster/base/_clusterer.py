@@ -25,6 +25,7 @@ from skdeepcluster.base._gaussians import CodeGaussians
 from skdeepcluster.engine.callbacks import EpochLog, ProgressBar
 from skdeepcluster.engine.checkpoint import Checkpoint
 from skdeepcluster.engine.device import precision_on, resolve_device, seeded
+from skdeepcluster.engine.fingerprint import NO_MATTER, fingerprint
 from skdeepcluster.engine.interruption import on_ctrl_c
 from skdeepcluster.engine.model import Model
 from skdeepcluster.engine.schedule import Phase
@@ -33,12 +34,10 @@ from skdeepcluster.engine.trainer import Trainer
 from skdeepcluster.networks import make_critic, make_decoder, make_encoder
 from skdeepcluster.scaling import Mode, Scaling, fit_scaling
 from skdeepcluster.validation import (
-    NO_MATTER,
     check_callbacks,
     check_network,
     check_trainer_params,
     check_weight,
-    fingerprint,
 )
 
 Trained = TypeVar("Trained", bound=Model)
