@@ -15,6 +15,7 @@ from skdeepcluster.engine.trainer import Trainer
 from skdeepcluster.estimators._variational import LOG_VARIANCES, VariationalModel, drawn
 from skdeepcluster.networks import make_grouped, slots
 from skdeepcluster.objectives import gaussian_kl_divergence
+from skdeepcluster.priors import responsibilities_of
 from skdeepcluster.scaling import Scaling
 
 __all__ = ["ManagedAutoencoder", "MixtureOfExperts", "VariationalAutoencoder", "start_manager"]
@@ -163,9 +164,7 @@ def start_manager(trainer: Trainer, table: Table, labels: NDArray[np.intp]) -> N
     label = torch.from_numpy(labels).to(table.device)
     features = trainer.encode(table, "features")
     last = trainer.model.manager[-1]
-    member = F.one_hot(label, last.out_features).float()
-    if "weight" in table.columns:
-        member = member * table.columns["weight"][:, None]
+    member = responsibilities_of(label, last.out_features, table.columns.get("weight"))
     means = member.T @ features / member.sum(0)[:, None]
     spread = (features - means[label]).square().mean().clamp_min(1e-6)
     last.weight.data.copy_(means / spread)

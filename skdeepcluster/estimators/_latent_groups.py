@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import warnings
 from numbers import Integral, Real
 from typing import Any
 
@@ -36,6 +37,15 @@ class HierarchicalClusterer(DeepClusterer):
     _heads: list[ClusteringHead]
 
     # -- clustering -------------------------------------------------------------------------------
+
+    def _warn_of_number(self) -> None:
+        """Warn of a number of clusters that the head finds itself."""
+        if self.head == "hdbscan" and self.n_clusters is not None:
+            warnings.warn(
+                f"n_clusters={self.n_clusters} is ignored: head='hdbscan' finds the number of "
+                "clusters. Choose another head, or leave n_clusters at None.",
+                stacklevel=5,
+            )
 
     def _fit_heads(self, model: HierarchicalAutoencoder, table: Table) -> None:
         """Cluster the codes of every group."""

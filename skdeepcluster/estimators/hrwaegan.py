@@ -345,13 +345,7 @@ class HRWAEGANClustering(HierarchicalClusterer):
         return {**(critic if self._is_game else {}), **kwargs}
 
     def _fit(self, table: Table) -> HierarchicalAutoencoder:
-        if self.head == "hdbscan" and self.n_clusters is not None:
-            warnings.warn(
-                f"n_clusters={self.n_clusters} is ignored: head='hdbscan' finds the number of "
-                "clusters. Choose another head, or leave n_clusters at None.",
-                UserWarning,
-                stacklevel=4,
-            )
+        self._warn_of_number()
         model = self._train("hrwaegan", self._make_model, [self._cycle()], table)
         model.discriminators = nn.ModuleList()  # they have judged, and inference needs none
         self._fit_heads(model, table)
