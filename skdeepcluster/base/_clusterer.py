@@ -223,6 +223,21 @@ class DeepClusterer(FittedClusterer):
         self.history_ += [{k: v for k, v in r.items() if k != "batches"} for r in records]
         return model
 
+    def _once(self, step: str, compute: Callable[[], dict[str, Tensor]]) -> dict[str, Tensor]:
+        """Return what a step over all rows computes, from the checkpoint if it is there.
+
+        For steps between stages of training, such as a clustering, that a fit which resumes shall
+        not repeat.
+        """
+        checkpoint = self._fitting.checkpoint
+        saved = checkpoint.of(step) if checkpoint else None
+        if saved is not None:
+            return saved
+        computed = compute()
+        if checkpoint and not self._fitting.interrupted:
+            checkpoint.save(step, computed)
+        return computed
+
     def _trainer_kwargs(self) -> dict[str, Any]:
         """Return the parameters of the trainer that every stage has."""
         device = torch.device(self.device_)
@@ -305,7 +320,7 @@ class DeepClusterer(FittedClusterer):
     def _check_enough(self, X: Any) -> None:
         if X.shape[0] < 2:
             raise ValueError("Only one row has a positive weight; a fit takes at least 2.")
-        if self.n_clusters is not None and X.shape[0] < self.n_clusters:
+        if isinstance(self.n_clusters, Integral) and X.shape[0] < self.n_clusters:
             raise ValueError(
                 f"n_samples={X.shape[0]} should be >= n_clusters={self.n_clusters}. "
                 "Pass more rows or ask for fewer clusters."

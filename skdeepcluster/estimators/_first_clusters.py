@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from numbers import Integral
 from typing import Any
 
 import numpy as np
+import torch
 from numpy.typing import ArrayLike, NDArray
+from torch import Tensor
 
 from skdeepcluster.base import DeepClusterer
 from skdeepcluster.engine.table import Table
@@ -30,9 +33,10 @@ class InitializedClusterer(DeepClusterer):
             counted = self._fitting.counted
             labels, source = _checked_type(self.init, len(counted))[counted], "init"
             advice = "Number them from 0, or ask for more clusters."
-        if labels.min() < -1 or labels.max() >= self.n_clusters:
+        most = self.n_clusters if isinstance(self.n_clusters, Integral) else labels.max() + 1
+        if labels.min() < -1 or labels.max() >= most:
             raise ValueError(
-                f"{source} must give labels in 0..{self.n_clusters - 1}, or -1 for none, got "
+                f"{source} must give labels in 0..{most - 1}, or -1 for none, got "
                 f"{labels.min()}..{labels.max()}. {advice}"
             )
         if labels.max() < 0:
@@ -43,14 +47,12 @@ class InitializedClusterer(DeepClusterer):
 
     def _found_labels(self, table: Table) -> NDArray[np.integer[Any]]:
         """Return the labels of the clusterer, which is fitted once even if the fit resumes."""
-        checkpoint = self._fitting.checkpoint
-        saved = checkpoint.of(STAGE) if checkpoint else None
-        if saved:
-            return np.asarray(saved["labels"])
-        labels = _checked_type(self._fit_init(table), len(table))
-        if checkpoint and not self._fitting.interrupted:
-            checkpoint.save(STAGE, {"labels": labels})
-        return labels
+
+        def compute() -> dict[str, Tensor]:
+            labels = _checked_type(self._fit_init(table), len(table))
+            return {"labels": torch.from_numpy(labels.astype(np.int64))}
+
+        return self._once(STAGE, compute)["labels"].numpy()
 
     def _fit_init(self, table: Table) -> NDArray[Any]:
         rows = self._fitting.rows
@@ -59,7 +61,7 @@ class InitializedClusterer(DeepClusterer):
         return fit_labels(
             self.init,
             rows,
-            self.n_clusters,
+            self.n_clusters if isinstance(self.n_clusters, Integral) else None,
             sample_weight=table.array("weight"),
             seed=self._fitting.seed,
         )
