@@ -19,9 +19,9 @@ import torch
 from sklearn.utils._param_validation import Interval, StrOptions
 from torch import Tensor, nn
 
+from skdeepcluster.base._generative import CodeGenerator, GenerativeClusterer
 from skdeepcluster.engine.schedule import Phase, Turn
 from skdeepcluster.engine.table import Batch, Table
-from skdeepcluster.estimators._generative import CodeGenerator, GenerativeClusterer
 from skdeepcluster.objectives import (
     gradient_penalty,
     vanilla_adversarial_loss,

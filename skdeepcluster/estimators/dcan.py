@@ -26,8 +26,8 @@ from torch.nn import functional as F
 from skdeepcluster.base import DeepClusterer
 from skdeepcluster.engine.schedule import Turn
 from skdeepcluster.engine.table import Batch, Table
-from skdeepcluster.estimators._code_mixture import CodeMixture, mixture_phases
 from skdeepcluster.estimators.autoencoder import reconstruction_phase
+from skdeepcluster.models.code_mixture import CodeMixture, mixture_phases
 from skdeepcluster.networks import make_critic
 from skdeepcluster.objectives import (
     gaussian_kl_divergence,

@@ -27,22 +27,22 @@ from skdeepcluster.base import DeepClusterer
 from skdeepcluster.engine.schedule import Phase, Ramp, Refresh, Start, Turn
 from skdeepcluster.engine.table import Batch, Table
 from skdeepcluster.engine.trainer import Trainer
-from skdeepcluster.estimators._discriminative import (
+from skdeepcluster.models.discriminative import (
     DiscriminativeAutoencoder,
     place_centers,
     update_clusters,
+)
+from skdeepcluster.neighbors import (
+    anchors_among,
+    closest_pairs,
+    mutual_neighbor_lists,
+    mutual_neighbors,
 )
 from skdeepcluster.networks import (
     make_decoder,
     make_encoder,
     make_pooled_decoder,
     make_pooled_encoder,
-)
-from skdeepcluster.objectives import (
-    anchors_among,
-    closest_pairs,
-    mutual_neighbor_lists,
-    mutual_neighbors,
 )
 from skdeepcluster.scaling import Mode
 

@@ -22,11 +22,11 @@ from sklearn.utils._param_validation import Interval, StrOptions
 from skorch.callbacks import GradientNormClipping
 from torch import nn
 
+from skdeepcluster.base._latent_groups import HierarchicalClusterer
 from skdeepcluster.engine.schedule import Phase, Refresh, Turn, one_cycle, warm_up
 from skdeepcluster.engine.table import Table
 from skdeepcluster.engine.trainer import Trainer
-from skdeepcluster.estimators._hierarchy import GAMES, HierarchicalAutoencoder
-from skdeepcluster.estimators._latent_groups import HierarchicalClusterer
+from skdeepcluster.models.hierarchy import GAMES, HierarchicalAutoencoder
 from skdeepcluster.networks import Discriminator, HierarchicalDecoder, HierarchicalEncoder, Levels
 from skdeepcluster.scaling import Mode
 from skdeepcluster.validation import check_network

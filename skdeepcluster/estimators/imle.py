@@ -24,11 +24,11 @@ from sklearn.exceptions import ConvergenceWarning
 from sklearn.utils._param_validation import Interval, StrOptions
 from torch import Tensor, nn
 
+from skdeepcluster.base._generative import GenerativeClusterer
 from skdeepcluster.engine.schedule import Phase, Progress, Refresh, Turn
 from skdeepcluster.engine.table import Batch, Table
 from skdeepcluster.engine.trainer import Trainer
-from skdeepcluster.estimators._generative import GenerativeClusterer
-from skdeepcluster.estimators._matching import MatchedGenerator
+from skdeepcluster.models.matching import MatchedGenerator
 from skdeepcluster.priors import DiscreteContinuousPrior, SeparatedGaussiansPrior
 from skdeepcluster.scaling import Mode
 

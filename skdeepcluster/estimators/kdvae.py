@@ -25,12 +25,12 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from skdeepcluster.base import DeepClusterer
+from skdeepcluster.base._initialized import InitializedClusterer
 from skdeepcluster.engine.callbacks import HoldIdle
 from skdeepcluster.engine.schedule import Phase, Refresh, Turn
 from skdeepcluster.engine.table import Batch, Table, tiled
-from skdeepcluster.estimators._first_clusters import InitializedClusterer
-from skdeepcluster.estimators._k_autoencoders import KAutoencoders, hold, release
 from skdeepcluster.estimators.vade import VaDE, place_mixture, vade_phases
+from skdeepcluster.models.k_networks import KAutoencoders, hold, release
 from skdeepcluster.networks import make_decoder, make_encoder, make_grouped
 from skdeepcluster.scaling import Mode, Scaling
 

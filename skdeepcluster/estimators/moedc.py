@@ -27,13 +27,13 @@ from skdeepcluster.base import DeepClusterer
 from skdeepcluster.engine.callbacks import HoldIdle
 from skdeepcluster.engine.schedule import Phase, Turn, one_cycle
 from skdeepcluster.engine.table import Batch, Table, tiled
-from skdeepcluster.estimators._experts import (
+from skdeepcluster.heads import make_head
+from skdeepcluster.models.experts import (
     ManagedAutoencoder,
     MixtureOfExperts,
     VariationalAutoencoder,
     start_manager,
 )
-from skdeepcluster.heads import make_head
 from skdeepcluster.networks import make_grouped, make_mlp
 from skdeepcluster.scaling import Mode
 

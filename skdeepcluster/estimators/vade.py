@@ -27,12 +27,12 @@ from sklearn.utils._param_validation import HasMethods, Interval, StrOptions
 from torch import Tensor, nn
 
 from skdeepcluster.base import DeepClusterer
+from skdeepcluster.base._initialized import InitializedClusterer
 from skdeepcluster.engine.schedule import Phase, Progress, Turn
 from skdeepcluster.engine.table import Batch, Table
 from skdeepcluster.engine.trainer import Trainer
-from skdeepcluster.estimators._first_clusters import InitializedClusterer
-from skdeepcluster.estimators._variational import LOG_VARIANCES, VariationalModel, drawn
 from skdeepcluster.estimators.autoencoder import reconstruction_phase
+from skdeepcluster.models.variational import LOG_VARIANCES, VariationalModel, drawn
 from skdeepcluster.objectives import gaussian_kl_divergence
 from skdeepcluster.priors import GaussianMixturePrior, least_variance, responsibilities_of
 from skdeepcluster.scaling import Mode, Scaling

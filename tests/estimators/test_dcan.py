@@ -18,13 +18,13 @@ from skdeepcluster import DCANClustering
 from skdeepcluster.datasets import load_digits
 from skdeepcluster.engine.table import Table
 from skdeepcluster.engine.trainer import Trainer
-from skdeepcluster.estimators._code_mixture import (
+from skdeepcluster.estimators.dcan import _ABC, _DCAN, _KL, LOG_VARIANCE
+from skdeepcluster.metrics import clustering_accuracy
+from skdeepcluster.models.code_mixture import (
     SETTLING_STEPS,
     _place_mixture,
     _reseed_dead,
 )
-from skdeepcluster.estimators.dcan import _ABC, _DCAN, _KL, LOG_VARIANCE
-from skdeepcluster.metrics import clustering_accuracy
 from skdeepcluster.priors import GaussianMixturePrior
 from skdeepcluster.scaling import Scaling
 
@@ -220,7 +220,7 @@ def test_the_mixture_moves_at_its_interval(blobs, loss, monkeypatch):
     steps = []
     em_step = _ABC.em_step
     monkeypatch.setattr(
-        "skdeepcluster.estimators._code_mixture.CodeMixture.em_step",
+        "skdeepcluster.models.code_mixture.CodeMixture.em_step",
         lambda model: steps.append(1) or em_step(model),
     )
     DCANClustering(3, clustering_loss=loss, em_interval=2, **SMALL).fit(blobs[0])

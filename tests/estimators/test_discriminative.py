@@ -17,14 +17,14 @@ from skdeepcluster import DiscriminativeClustering
 from skdeepcluster.datasets import load_digits
 from skdeepcluster.engine.table import Table
 from skdeepcluster.engine.trainer import Trainer
-from skdeepcluster.estimators._discriminative import (
+from skdeepcluster.estimators.discriminative import _anchors, _list_neighbors
+from skdeepcluster.metrics import clustering_accuracy
+from skdeepcluster.models.discriminative import (
     DiscriminativeAutoencoder,
     place_centers,
     update_clusters,
 )
-from skdeepcluster.estimators.discriminative import _anchors, _list_neighbors
-from skdeepcluster.metrics import clustering_accuracy
-from skdeepcluster.objectives import closest_pairs, mutual_neighbors
+from skdeepcluster.neighbors import closest_pairs, mutual_neighbors
 from skdeepcluster.scaling import Scaling
 
 SMALL = {

@@ -18,9 +18,9 @@ from torch.nn import functional as F
 from skdeepcluster import ClusterGANClustering, IMLEClustering
 from skdeepcluster.datasets import load_digits
 from skdeepcluster.engine.schedule import Progress
-from skdeepcluster.estimators._matching import MatchedGenerator
 from skdeepcluster.estimators.imle import _late_fall, _watch
 from skdeepcluster.metrics import clustering_accuracy
+from skdeepcluster.models.matching import MatchedGenerator
 from skdeepcluster.networks import make_mlp
 from skdeepcluster.priors import DiscreteContinuousPrior
 from skdeepcluster.scaling import Scaling

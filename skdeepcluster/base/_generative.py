@@ -17,7 +17,7 @@ from sklearn.utils.validation import check_is_fitted
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from skdeepcluster.base import DeepClusterer
+from skdeepcluster.base._clusterer import DeepClusterer
 from skdeepcluster.engine.model import Model
 from skdeepcluster.engine.table import Batch
 from skdeepcluster.objectives import squared_error

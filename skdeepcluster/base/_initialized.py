@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from skdeepcluster.base import DeepClusterer
+from skdeepcluster.base._clusterer import DeepClusterer
 from skdeepcluster.engine.table import Table
 from skdeepcluster.heads import fit_labels
 

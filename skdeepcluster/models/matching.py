@@ -11,8 +11,8 @@ from typing import NamedTuple
 import torch
 from torch import Tensor, nn
 
+from skdeepcluster.base._generative import CodeGenerator
 from skdeepcluster.engine.table import Batch
-from skdeepcluster.estimators._generative import CodeGenerator
 from skdeepcluster.neighbors import (
     distances,
     distinct_nearest,
