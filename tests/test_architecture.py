@@ -20,7 +20,7 @@ PARTS |= {"scaling", "validation"}
 ALLOWED = {
     **{leaf: set() for leaf in LEAVES},
     "engine": set(),
-    "models": PARTS | {"estimators"},
+    "models": PARTS,
     "base": PARTS | {"models"},
     "estimators": PARTS | {"base", "models"},
     "__init__": {"estimators"},
