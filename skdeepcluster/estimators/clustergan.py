@@ -175,34 +175,7 @@ class ClusterGANClustering(GenerativeClusterer):
         random_state: int | np.random.RandomState | None = None,
         verbose: int = 0,
     ):
-        super().__init__(
-            n_clusters=n_clusters,
-            latent_dim=latent_dim,
-            hidden_layer_sizes=hidden_layer_sizes,
-            encoder=encoder,
-            decoder=decoder,
-            image_shape=image_shape,
-            scaling=scaling,
-            max_epochs=max_epochs,
-            batch_size=batch_size,
-            lr=lr,
-            optimizer=optimizer,
-            device=device,
-            precision=precision,
-            checkpoint=checkpoint,
-            callbacks=callbacks,
-            trainer_params=trainer_params,
-            random_state=random_state,
-            verbose=verbose,
-        )
-        self.adversarial_loss = adversarial_loss
-        self.n_critic = n_critic
-        self.penalty_weight = penalty_weight
-        self.noise_weight = noise_weight
-        self.component_weight = component_weight
-        self.sigma = sigma
-        self.critic = critic
-        self.critic_lr = critic_lr
+        self._keep(locals())
 
     def _make_model(self) -> ClusterGAN:
         """Make the networks of the thesis's tables 6.1 to 6.7."""

@@ -213,36 +213,7 @@ class DCANClustering(DeepClusterer):
         random_state: int | np.random.RandomState | None = None,
         verbose: int = 0,
     ):
-        super().__init__(
-            n_clusters=n_clusters,
-            latent_dim=latent_dim,
-            hidden_layer_sizes=hidden_layer_sizes,
-            encoder=encoder,
-            decoder=decoder,
-            image_shape=image_shape,
-            scaling=scaling,
-            max_epochs=max_epochs,
-            batch_size=batch_size,
-            lr=lr,
-            optimizer=optimizer,
-            device=device,
-            precision=precision,
-            checkpoint=checkpoint,
-            callbacks=callbacks,
-            trainer_params=trainer_params,
-            random_state=random_state,
-            verbose=verbose,
-        )
-        self.clustering_loss = clustering_loss
-        self.reconstruction_weight = reconstruction_weight
-        self.sample_scale = sample_scale
-        self.conditional = conditional
-        self.standardize_codes = standardize_codes
-        self.em_interval = em_interval
-        self.buffer_size = buffer_size
-        self.pretrain_epochs = pretrain_epochs
-        self.critic_hidden_layer_sizes = critic_hidden_layer_sizes
-        self.critic_lr = critic_lr
+        self._keep(locals())
 
     @property
     def _decodes(self) -> bool:  # type: ignore[override]

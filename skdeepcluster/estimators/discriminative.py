@@ -226,37 +226,7 @@ class DiscriminativeClustering(DeepClusterer):
         random_state: int | np.random.RandomState | None = None,
         verbose: int = 0,
     ):
-        super().__init__(
-            n_clusters=n_clusters,
-            latent_dim=latent_dim,
-            hidden_layer_sizes=hidden_layer_sizes,
-            encoder=encoder,
-            decoder=decoder,
-            image_shape=image_shape,
-            scaling=scaling,
-            max_epochs=max_epochs,
-            batch_size=batch_size,
-            lr=lr,
-            optimizer=optimizer,
-            device=device,
-            precision=precision,
-            checkpoint=checkpoint,
-            callbacks=callbacks,
-            trainer_params=trainer_params,
-            random_state=random_state,
-            verbose=verbose,
-        )
-        self.anchors = anchors
-        self.n_neighbors = n_neighbors
-        self.alpha = alpha
-        self.discrimination_weight = discrimination_weight
-        self.between_weight = between_weight
-        self.within_weight = within_weight
-        self.reconstruction_weight = reconstruction_weight
-        self.tol = tol
-        self.clustering_lr = clustering_lr
-        self.pretrain_epochs = pretrain_epochs
-        self.stage1_epochs = stage1_epochs
+        self._keep(locals())
 
     def _make_model(self) -> DiscriminativeAutoencoder:
         sizes, n_dimensions = self.hidden_layer_sizes, len(self._input_shape)

@@ -251,42 +251,7 @@ class HRWAEGANClustering(HierarchicalClusterer):
         random_state: int | np.random.RandomState | None = None,
         verbose: int = 0,
     ):
-        super().__init__(
-            n_clusters=n_clusters,
-            latent_dim=latent_dim,
-            hidden_layer_sizes=hidden_layer_sizes,
-            encoder=encoder,
-            decoder=decoder,
-            image_shape=image_shape,
-            scaling=scaling,
-            max_epochs=max_epochs,
-            batch_size=batch_size,
-            lr=lr,
-            optimizer=optimizer,
-            device=device,
-            precision=precision,
-            checkpoint=checkpoint,
-            callbacks=callbacks,
-            trainer_params=trainer_params,
-            random_state=random_state,
-            verbose=verbose,
-        )
-        self.n_groups = n_groups
-        self.cluster_group = cluster_group
-        self.head = head
-        self.min_cluster_size = min_cluster_size
-        self.manifold = manifold
-        self.manifold_params = manifold_params
-        self.regularizer = regularizer
-        self.regularization_weight = regularization_weight
-        self.group_decay = group_decay
-        self.matching_weight = matching_weight
-        self.noise_weight = noise_weight
-        self.refresh_interval = refresh_interval
-        self.refresh_size = refresh_size
-        self.n_autoencoder = n_autoencoder
-        self.n_critic = n_critic
-        self.critic_lr = critic_lr
+        self._keep(locals())
 
     # -- training -------------------------------------------------------------------------------
 

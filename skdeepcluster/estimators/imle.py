@@ -217,39 +217,7 @@ class IMLEClustering(GenerativeClusterer):
         random_state: int | np.random.RandomState | None = None,
         verbose: int = 0,
     ):
-        super().__init__(
-            n_clusters=n_clusters,
-            latent_dim=latent_dim,
-            hidden_layer_sizes=hidden_layer_sizes,
-            encoder=encoder,
-            decoder=decoder,
-            image_shape=image_shape,
-            scaling=scaling,
-            max_epochs=max_epochs,
-            batch_size=batch_size,
-            lr=lr,
-            optimizer=optimizer,
-            device=device,
-            precision=precision,
-            checkpoint=checkpoint,
-            callbacks=callbacks,
-            trainer_params=trainer_params,
-            random_state=random_state,
-            verbose=verbose,
-        )
-        self.prior = prior
-        self.search = search
-        self.use_encoder = use_encoder
-        self.label_source = label_source
-        self.n_samples_per_point = n_samples_per_point
-        self.updates_per_matching = updates_per_matching
-        self.balanced_share = balanced_share
-        self.encoded_samples = encoded_samples
-        self.component_weight = component_weight
-        self.noise_weight = noise_weight
-        self.feature_weight = feature_weight
-        self.detach_features = detach_features
-        self.sigma = sigma
+        self._keep(locals())
 
     def _make_model(self) -> MatchedGenerator:
         generator, encoder = self._make_generator(), None
