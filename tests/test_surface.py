@@ -84,12 +84,11 @@ def test_defaults_are_told_as_they_are(kind):
     told = dict(entries(kind))
     for name, parameter in inspect.signature(kind).parameters.items():
         defaults = re.search(r"default=(.*)", told[name].partition("\n")[0]).group(1)
-        assert repr(parameter.default) in (each := [repr(_value(d)) for d in _split(defaults)]), (
-            each
-        )
+        assert repr(parameter.default) in {repr(_value(default)) for default in _split(defaults)}
 
 
 def _split(defaults: str) -> list[str]:
+    """Tell the defaults of several names in one entry apart."""
     return defaults.split(", ") if "(" not in defaults else [defaults]
 
 
@@ -107,9 +106,7 @@ def test_a_plain_subclass_of_a_user_works(kind):
 def test_shared_entries_have_one_wording(name):
     texts = {kind.__name__: dict(entries(kind))[name] for kind in PUBLIC}
     if name == "trainer_params":
-        texts = {
-            k: text.replace("{critic_", "{").replace('"critic_', '"') for k, text in texts.items()
-        }
+        texts = {owner: text.replace('"critic_', '"') for owner, text in texts.items()}
     common = min(texts.values(), key=len)
     for owner, text in texts.items():
         same = " ".join(text.split()).startswith(" ".join(common.split()))
