@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from benchmarks.data import Data
-from skdeepcluster.objectives import closest_pairs, mutual_neighbors
+from skdeepcluster.neighbors import closest_pairs, mutual_neighbors
 
 HEADER = ["data", "rule", "pairs per row", "same class", "most frequent class", "its share"]
 SHARES = (0.02, 0.1, 0.25, 0.5, 1.0)

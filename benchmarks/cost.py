@@ -23,7 +23,7 @@ from benchmarks.grouped import Contest
 from skdeepcluster.engine.schedule import Phase, Turn
 from skdeepcluster.engine.table import Table
 from skdeepcluster.engine.trainer import Trainer
-from skdeepcluster.estimators.autoencoder import Autoencoder
+from skdeepcluster.models.autoencoder import Autoencoder
 from skdeepcluster.networks import make_decoder, make_encoder
 from skdeepcluster.scaling import Scaling
 

@@ -8,8 +8,8 @@ from collections.abc import Callable
 import torch
 from torch import Tensor, nn
 
-from skdeepcluster.estimators._k_autoencoders import KAutoencoders
-from skdeepcluster.estimators._variational import Observation
+from skdeepcluster.models.k_networks import KAutoencoders
+from skdeepcluster.models.variational import Observation
 from skdeepcluster.networks import make_decoder, make_encoder, make_grouped
 from skdeepcluster.objectives import gaussian_kl_divergence
 from skdeepcluster.scaling import Scaling

@@ -20,8 +20,9 @@ PARTS |= {"scaling", "validation"}
 ALLOWED = {
     **{leaf: set() for leaf in LEAVES},
     "engine": set(),
-    "base": PARTS,
-    "estimators": PARTS | {"base"},
+    "models": PARTS,
+    "base": PARTS | {"models"},
+    "estimators": PARTS | {"base", "models"},
     "__init__": {"estimators"},
 }
 SLOW = {"hdbscan", "matplotlib", "numba", "pandas", "polars", "umap"}

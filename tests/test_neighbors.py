@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 import torch
 
-from skdeepcluster import neighbors
 from skdeepcluster.neighbors import (
+    _samples,
     centroids,
     distinct_nearest,
     nearest,
@@ -34,9 +34,9 @@ def searched(rows, samples, components, n_components):
     return two_stage_nearest(*tensors, n_components).tolist()
 
 
-@pytest.fixture(params=[neighbors.PAIRS, 40], ids=["at once", "in chunks"])
+@pytest.fixture(params=[_samples.PAIRS, 40], ids=["at once", "in chunks"])
 def _pairs(request, monkeypatch):
-    monkeypatch.setattr(neighbors, "PAIRS", request.param)
+    monkeypatch.setattr(_samples, "PAIRS", request.param)
 
 
 @pytest.mark.usefixtures("_pairs")
@@ -80,7 +80,7 @@ def test_no_more_distances_than_allowed_are_held(monkeypatch):
         return cdist(rows, samples, **kwargs)
 
     monkeypatch.setattr(torch, "cdist", spy)
-    monkeypatch.setattr(neighbors, "PAIRS", 50)
+    monkeypatch.setattr(_samples, "PAIRS", 50)
     nearest(torch.randn(33, 2), torch.randn(20, 2))
     assert len(sizes) == 17 and max(sizes) <= 50
     nearest(torch.randn(3, 2), torch.randn(70, 2))  # one row at a time is the least there is

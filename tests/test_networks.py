@@ -17,7 +17,7 @@ from skdeepcluster.networks import (
     make_pooled_decoder,
     make_pooled_encoder,
 )
-from skdeepcluster.networks._hierarchy import Levels
+from skdeepcluster.networks._ladder import Levels
 
 VECTORS = [(1,), (16,)]
 IMAGES = [(1, 1, 1), (6, 1, 1), (1, 1, 9), (2, 3, 2), (3, 5, 7), (1, 8, 8), (1, 28, 28)]

@@ -6,12 +6,14 @@ import numpy as np
 import pytest
 import torch
 
-from skdeepcluster.objectives import (
+from skdeepcluster.neighbors import (
     anchors_among,
-    between_similarity,
     closest_pairs,
     mutual_neighbor_lists,
     mutual_neighbors,
+)
+from skdeepcluster.objectives import (
+    between_similarity,
     pairwise_discrimination,
     within_similarity,
 )

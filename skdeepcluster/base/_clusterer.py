@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import warnings
 from abc import abstractmethod
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from numbers import Integral, Real
@@ -94,47 +94,28 @@ class DeepClusterer(FittedClusterer):
 
     _adam: ClassVar[dict[str, Any]] = {}  # the method's own settings of Adam
 
-    @abstractmethod
-    def __init__(
-        self,
-        *,
-        n_clusters: int | None,
-        latent_dim: int | None,
-        hidden_layer_sizes: Sequence[int] | str | None,
-        encoder: Callable[[tuple[int, ...]], nn.Module] | None,
-        decoder: Callable[[tuple[int, ...]], nn.Module] | None,
-        image_shape: tuple[int, int, int] | None,
-        scaling: Mode | None,
-        max_epochs: int,
-        batch_size: int,
-        lr: float,
-        optimizer: str | Callable[..., torch.optim.Optimizer],
-        device: str | torch.device,
-        precision: str,
-        checkpoint: str | os.PathLike[str] | None,
-        callbacks: Sequence[Any] | None,
-        trainer_params: dict[str, Any] | None,
-        random_state: int | np.random.RandomState | None,
-        verbose: int,
-    ):
-        self.n_clusters: Any = n_clusters  # an int, where a method does not find it
-        self.latent_dim: Any = latent_dim  # likewise
-        self.hidden_layer_sizes: Any = hidden_layer_sizes  # a name, where a method has presets
-        self.encoder = encoder
-        self.decoder = decoder
-        self.image_shape = image_shape
-        self.scaling = scaling
-        self.max_epochs = max_epochs
-        self.batch_size = batch_size
-        self.lr = lr
-        self.optimizer = optimizer
-        self.device = device
-        self.precision = precision
-        self.checkpoint = checkpoint
-        self.callbacks = callbacks
-        self.trainer_params = trainer_params
-        self.random_state = random_state
-        self.verbose = verbose
+    n_clusters: Any  # an int, where a method does not find it
+    latent_dim: Any  # likewise
+    hidden_layer_sizes: Any  # widths, or a name where a method has presets
+    encoder: Callable[[tuple[int, ...]], nn.Module] | None
+    decoder: Callable[[tuple[int, ...]], nn.Module] | None
+    image_shape: tuple[int, int, int] | None
+    scaling: Mode | None
+    max_epochs: int
+    batch_size: int
+    lr: float
+    optimizer: str | Callable[..., torch.optim.Optimizer]
+    device: str | torch.device
+    precision: str
+    checkpoint: str | os.PathLike[str] | None
+    callbacks: Sequence[Any] | None
+    trainer_params: dict[str, Any] | None
+    random_state: int | np.random.RandomState | None
+    verbose: int
+
+    def _keep(self, arguments: Mapping[str, Any]) -> None:
+        """Keep the arguments of a constructor, its ``locals()``, under their own names."""
+        self.__dict__.update({k: v for k, v in arguments.items() if k != "self"})
 
     # -- what a method defines ------------------------------------------------------------------
 

@@ -21,50 +21,12 @@ from sklearn.utils._param_validation import HasMethods, Interval, StrOptions
 from torch import Tensor, nn
 
 from skdeepcluster.base import DeepClusterer
-from skdeepcluster.engine.model import Model
-from skdeepcluster.engine.schedule import Phase, Turn, one_cycle
 from skdeepcluster.engine.table import Batch, Table, tiled
 from skdeepcluster.heads import HEADS, make_head
-from skdeepcluster.objectives import squared_error
-from skdeepcluster.scaling import Mode, Scaling
+from skdeepcluster.models.autoencoder import Autoencoder, reconstruction_phase
+from skdeepcluster.scaling import Mode
 
-__all__ = ["Autoencoder", "AutoencoderClustering", "reconstruction_phase"]
-
-
-class Autoencoder(Model):
-    """An encoder f and a decoder g.
-
-    Parameters
-    ----------
-    scaling : Scaling
-        Maps rows to the encoder's input.
-    encoder, decoder : nn.Module
-        The networks.
-    """
-
-    def __init__(self, scaling: Scaling, encoder: nn.Module, decoder: nn.Module):
-        super().__init__(scaling)
-        self.encoder = encoder
-        self.decoder = decoder
-
-    def codes(self, batch: Batch) -> Tensor:
-        """Return f(x)."""
-        return self.encoder(batch["X"])
-
-    def decode(self, codes: Tensor) -> Tensor:
-        """Return g(z)."""
-        return self.decoder(codes)
-
-    def reconstruction(self, batch: Batch) -> dict[str, Tensor]:
-        """Return the squared error of g(f(x)), a mean over features, per row."""
-        rows = self.decode(self.codes(batch))
-        return {"reconstruction": squared_error(rows, batch["X"])}
-
-
-def reconstruction_phase(epochs: int, name: str = "pretraining") -> Phase:
-    """Return the phase that trains an autoencoder, by one cycle of the learning rate."""
-    turns = [Turn("model", "reconstruction")]
-    return Phase(name, turns, epochs=epochs, lr={"model": one_cycle})
+__all__ = ["AutoencoderClustering"]
 
 
 class AutoencoderClustering(DeepClusterer):
@@ -204,30 +166,7 @@ class AutoencoderClustering(DeepClusterer):
         random_state: int | np.random.RandomState | None = None,
         verbose: int = 0,
     ):
-        super().__init__(
-            n_clusters=n_clusters,
-            latent_dim=latent_dim,
-            hidden_layer_sizes=hidden_layer_sizes,
-            encoder=encoder,
-            decoder=decoder,
-            image_shape=image_shape,
-            scaling=scaling,
-            max_epochs=max_epochs,
-            batch_size=batch_size,
-            lr=lr,
-            optimizer=optimizer,
-            device=device,
-            precision=precision,
-            checkpoint=checkpoint,
-            callbacks=callbacks,
-            trainer_params=trainer_params,
-            random_state=random_state,
-            verbose=verbose,
-        )
-        self.head = head
-        self.head_params = head_params
-        self.manifold = manifold
-        self.manifold_params = manifold_params
+        self._keep(locals())
 
     def _make_model(self) -> Autoencoder:
         encoder = self._make_encoder(self.latent_dim)

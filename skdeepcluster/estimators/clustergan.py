@@ -19,73 +19,14 @@ import torch
 from sklearn.utils._param_validation import Interval, StrOptions
 from torch import Tensor, nn
 
+from skdeepcluster.base._generative import GenerativeClusterer
 from skdeepcluster.engine.schedule import Phase, Turn
 from skdeepcluster.engine.table import Batch, Table
-from skdeepcluster.estimators._generative import CodeGenerator, GenerativeClusterer
-from skdeepcluster.objectives import (
-    gradient_penalty,
-    vanilla_adversarial_loss,
-    wasserstein_adversarial_loss,
-)
+from skdeepcluster.models.clustergan import GAMES, ClusterGAN
 from skdeepcluster.priors import DiscreteContinuousPrior
-from skdeepcluster.scaling import Mode, Scaling
+from skdeepcluster.scaling import Mode
 
 __all__ = ["ClusterGANClustering"]
-
-
-GAMES = {"vanilla": vanilla_adversarial_loss, "wasserstein": wasserstein_adversarial_loss}
-
-
-class _ClusterGAN(CodeGenerator):
-    """The three networks, the prior and the rules of the game."""
-
-    def __init__(
-        self,
-        scaling: Scaling,
-        encoder: nn.Module,
-        generator: nn.Module,
-        critic: nn.Module,
-        prior: DiscreteContinuousPrior,
-        game: str,
-    ):
-        super().__init__(scaling, encoder, generator, prior)
-        self.critic = critic
-        self.game = game
-
-    def groups(self) -> dict[str, list[nn.Parameter]]:
-        """Return the players: generator and encoder share terms, and so are one."""
-        together = [*self.generator.parameters(), *self.encoder.parameters()]
-        return {"generator": together, "critic": list(self.critic.parameters())}
-
-    def codes(self, batch: Batch) -> Tensor:
-        """Return the code (z_n, z_c) that the encoder finds, z_c as probabilities."""
-        z_n, logits = self.prior.split(self.encoder(batch["X"]))
-        return torch.cat([z_n, logits.softmax(1)], 1)
-
-    def decode(self, codes: Tensor) -> Tensor:
-        """Return G(z)."""
-        return self.generator(codes)
-
-    def judgement(self, batch: Batch) -> dict[str, Tensor]:
-        """Return what the critic pays on real and on generated rows: minus eq. 3.5."""
-        rows, cost = batch["X"], GAMES[self.game]
-        with torch.no_grad():
-            fake = self.generator(self.prior.sample(len(rows), device=rows.device)[0])
-        terms = {
-            "real": cost(self.critic(rows), as_real=True),
-            "fake": cost(self.critic(fake), as_real=False).mean(),
-        }
-        if self.game == "wasserstein":
-            terms["penalty"] = gradient_penalty(self.critic, rows, fake).mean()
-        return terms
-
-    def generation(self, batch: Batch) -> dict[str, Tensor]:
-        """Return what the generator pays (eq. 3.6), the terms that it shares with E (3.7) too."""
-        z, components = self.prior.sample(len(batch["X"]), device=batch["X"].device)
-        fake = self.generator(z)
-        terms = {"adversarial": GAMES[self.game](self.critic(fake), as_real=True)}
-        terms |= self.code_terms(self.encoder(fake), z, components)
-        return {name: term.mean() for name, term in terms.items()}  # no row's, hence unweighted
 
 
 class ClusterGANClustering(GenerativeClusterer):
@@ -234,39 +175,12 @@ class ClusterGANClustering(GenerativeClusterer):
         random_state: int | np.random.RandomState | None = None,
         verbose: int = 0,
     ):
-        super().__init__(
-            n_clusters=n_clusters,
-            latent_dim=latent_dim,
-            hidden_layer_sizes=hidden_layer_sizes,
-            encoder=encoder,
-            decoder=decoder,
-            image_shape=image_shape,
-            scaling=scaling,
-            max_epochs=max_epochs,
-            batch_size=batch_size,
-            lr=lr,
-            optimizer=optimizer,
-            device=device,
-            precision=precision,
-            checkpoint=checkpoint,
-            callbacks=callbacks,
-            trainer_params=trainer_params,
-            random_state=random_state,
-            verbose=verbose,
-        )
-        self.adversarial_loss = adversarial_loss
-        self.n_critic = n_critic
-        self.penalty_weight = penalty_weight
-        self.noise_weight = noise_weight
-        self.component_weight = component_weight
-        self.sigma = sigma
-        self.critic = critic
-        self.critic_lr = critic_lr
+        self._keep(locals())
 
-    def _make_model(self) -> _ClusterGAN:
+    def _make_model(self) -> ClusterGAN:
         """Make the networks of the thesis's tables 6.1 to 6.7."""
         generator = self._make_generator()
-        return _ClusterGAN(
+        return ClusterGAN(
             self._fitting.scaling,
             self._make_encoder(self.latent_dim + self.n_clusters, **self._leaky()),
             generator,
@@ -279,7 +193,7 @@ class ClusterGANClustering(GenerativeClusterer):
         lr = {} if self.critic_lr is None else {"critic_optimizer__lr": self.critic_lr}
         return {**lr, **super()._trainer_kwargs()}
 
-    def _fit(self, table: Table) -> _ClusterGAN:
+    def _fit(self, table: Table) -> ClusterGAN:
         n_critic = self.n_critic or (5 if self.adversarial_loss == "wasserstein" else 1)
         game = Phase(
             "game",

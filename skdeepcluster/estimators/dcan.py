@@ -21,91 +21,18 @@ import torch
 from numpy.typing import NDArray
 from sklearn.utils._param_validation import Interval, StrOptions
 from torch import Tensor, nn
-from torch.nn import functional as F
 
 from skdeepcluster.base import DeepClusterer
 from skdeepcluster.engine.schedule import Turn
 from skdeepcluster.engine.table import Batch, Table
-from skdeepcluster.estimators._code_mixture import CodeMixture, mixture_phases
-from skdeepcluster.estimators.autoencoder import reconstruction_phase
+from skdeepcluster.models.autoencoder import reconstruction_phase
+from skdeepcluster.models.code_mixture import CodeMixture, mixture_phases
+from skdeepcluster.models.pulls import PULLS
 from skdeepcluster.networks import make_critic
-from skdeepcluster.objectives import (
-    gaussian_kl_divergence,
-    squared_error,
-    vanilla_adversarial_loss,
-)
 from skdeepcluster.priors import GaussianMixturePrior
 from skdeepcluster.scaling import Mode
 
 __all__ = ["DCANClustering"]
-
-LOG_VARIANCE = 2.0  # bound on the KL variant's log sigma^2, around the unit variance of Lemma 1
-
-
-class _ABC(CodeMixture):
-    def pull(self, codes: Tensor, components: Tensor, rest: Tensor) -> Tensor:
-        """Return half the squared distance to the mean (eq. 3), per dimension."""
-        return squared_error(codes, self.prior.means[components]) / 2
-
-
-class _KL(CodeMixture):
-    def pull(self, codes: Tensor, components: Tensor, rest: Tensor) -> Tensor:
-        """Return KL(N(eta*, 1 / tau*) || N(mu, sigma^2)) (eq. 6), per dimension."""
-        eta, log_variance = self.prior.means[components], self.prior.log_variances[components]
-        bounded = LOG_VARIANCE * torch.tanh(rest)
-        return gaussian_kl_divergence(eta, log_variance, codes, bounded) / codes.shape[1]
-
-
-class _DCAN(CodeMixture):
-    """The game: a discriminator that tells codes from draws of the components they belong to."""
-
-    def __init__(
-        self, *parts: Any, critic: nn.Module, conditional: bool, sample_scale: float, **options: Any
-    ):
-        super().__init__(*parts, **options)
-        self.critic = critic
-        self.conditional = conditional
-        self.sample_scale = sample_scale
-
-    def groups(self) -> dict[str, list[nn.Parameter]]:
-        """Return the players."""
-        critic = list(self.critic.parameters())
-        others = [p for name, p in self.named_parameters() if not name.startswith("critic.")]
-        return {"model": others, "critic": critic}
-
-    def score(self, codes: Tensor, components: Tensor) -> Tensor:
-        """Return the logit of D: higher for codes drawn from the mixture.
-
-        If D is told the component, it sees the code in that component's own units. In the common
-        space its few hidden units would have to learn the place and the width of every component,
-        and follow them as they move.
-        """
-        if not self.conditional:
-            return self.critic(codes)
-        deviation = (self.prior.log_variances[components] / 2).exp()
-        own = (codes - self.prior.means[components]) / deviation
-        return self.critic(torch.cat([own, F.one_hot(components, len(self.prior.means))], 1))
-
-    def judgement(self, batch: Batch) -> dict[str, Tensor]:
-        """Return what D pays on draws (T = 1, eq. 17) and on codes (T = 0, eq. 15)."""
-        with torch.no_grad():
-            codes = self.codes(batch)
-            components = self.assign(codes)
-            drawn, _ = self.prior.sample(len(codes), components)
-            drawn = torch.lerp(self.prior.means[components], drawn, self.sample_scale)
-        real, fake = self.score(drawn, components), self.score(codes, components)
-        return {
-            "real": vanilla_adversarial_loss(real, as_real=True),
-            "fake": vanilla_adversarial_loss(fake, as_real=False),
-            "critic_accuracy": ((real > 0).float() + (fake < 0).float()).mean() / 2,
-        }
-
-    def pull(self, codes: Tensor, components: Tensor, rest: Tensor) -> Tensor:
-        """Return -ln D(G(x)): eq. 18 in the form that does not saturate."""
-        return vanilla_adversarial_loss(self.score(codes, components), as_real=True)
-
-
-MODELS: dict[str, type[CodeMixture]] = {"adversarial": _DCAN, "euclidean": _ABC, "kl": _KL}
 
 
 class DCANClustering(DeepClusterer):
@@ -241,7 +168,7 @@ class DCANClustering(DeepClusterer):
 
     _parameter_constraints: ClassVar[dict[str, list[Any]]] = {
         **DeepClusterer._parameter_constraints,
-        "clustering_loss": [StrOptions(set(MODELS))],
+        "clustering_loss": [StrOptions(set(PULLS))],
         "reconstruction_weight": [Interval(Real, 0, None, closed="left")],
         "sample_scale": [Interval(Real, 0, None, closed="neither")],
         "conditional": ["boolean"],
@@ -286,36 +213,7 @@ class DCANClustering(DeepClusterer):
         random_state: int | np.random.RandomState | None = None,
         verbose: int = 0,
     ):
-        super().__init__(
-            n_clusters=n_clusters,
-            latent_dim=latent_dim,
-            hidden_layer_sizes=hidden_layer_sizes,
-            encoder=encoder,
-            decoder=decoder,
-            image_shape=image_shape,
-            scaling=scaling,
-            max_epochs=max_epochs,
-            batch_size=batch_size,
-            lr=lr,
-            optimizer=optimizer,
-            device=device,
-            precision=precision,
-            checkpoint=checkpoint,
-            callbacks=callbacks,
-            trainer_params=trainer_params,
-            random_state=random_state,
-            verbose=verbose,
-        )
-        self.clustering_loss = clustering_loss
-        self.reconstruction_weight = reconstruction_weight
-        self.sample_scale = sample_scale
-        self.conditional = conditional
-        self.standardize_codes = standardize_codes
-        self.em_interval = em_interval
-        self.buffer_size = buffer_size
-        self.pretrain_epochs = pretrain_epochs
-        self.critic_hidden_layer_sizes = critic_hidden_layer_sizes
-        self.critic_lr = critic_lr
+        self._keep(locals())
 
     @property
     def _decodes(self) -> bool:  # type: ignore[override]
@@ -325,7 +223,7 @@ class DCANClustering(DeepClusterer):
 
     def _make_model(self, n_recent: int) -> CodeMixture:
         width, loss, standardize = self.latent_dim, self.clustering_loss, self.standardize_codes
-        return MODELS[loss](
+        return PULLS[loss](
             self._fitting.scaling,
             self._make_encoder(width * (1 + (loss == "kl")), activation="tanh"),
             self._make_decoder(width, activation="tanh") if self._decodes else None,

@@ -12,58 +12,25 @@ gamma of .1).
 from __future__ import annotations
 
 import os
-import warnings
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from functools import partial
 from numbers import Integral, Real
 from typing import Any, ClassVar
 
 import numpy as np
 import torch
-from sklearn.cluster import KMeans
-from sklearn.exceptions import ConvergenceWarning
 from sklearn.utils._param_validation import Interval
 from torch import Tensor, nn
 
 from skdeepcluster.base import DeepClusterer
 from skdeepcluster.engine.schedule import Phase, Refresh, Turn
 from skdeepcluster.engine.table import Batch, Table
-from skdeepcluster.engine.trainer import Trainer
-from skdeepcluster.estimators.autoencoder import Autoencoder, reconstruction_phase
-from skdeepcluster.objectives import (
-    kl_divergence,
-    squared_error,
-    student_t_log_proba,
-    target_distribution,
-)
-from skdeepcluster.scaling import Mode, Scaling
+from skdeepcluster.models.autoencoder import reconstruction_phase
+from skdeepcluster.models.clusters import has_settled
+from skdeepcluster.models.dec import DEC, place_centers, update_target
+from skdeepcluster.scaling import Mode
 
 __all__ = ["DECClustering"]
-
-
-class _DEC(Autoencoder):
-    """An autoencoder with cluster centres in its code space."""
-
-    def __init__(self, scaling: Scaling, encoder: nn.Module, decoder: nn.Module, shape: Any):
-        super().__init__(scaling, encoder, decoder)
-        self.centers = nn.Parameter(torch.zeros(shape))
-
-    def log_memberships(self, batch: Batch) -> Tensor:
-        """Return log q (eq. 1), shape (n, n_clusters)."""
-        return student_t_log_proba(self.codes(batch), self.centers)
-
-    def clustering(self, batch: Batch) -> dict[str, Tensor]:
-        """Return KL(p || q) (eq. 2) per row."""
-        return {"clustering": kl_divergence(batch["target"], self.log_memberships(batch))}
-
-    def both(self, batch: Batch) -> dict[str, Tensor]:
-        """Return the clustering and the reconstruction term, from one pass of the encoder."""
-        codes = self.codes(batch)
-        log_q = student_t_log_proba(codes, self.centers)
-        return {
-            "clustering": kl_divergence(batch["target"], log_q),
-            "reconstruction": squared_error(self.decode(codes), batch["X"]),
-        }
 
 
 class DECClustering(DeepClusterer):
@@ -200,46 +167,23 @@ class DECClustering(DeepClusterer):
         random_state: int | np.random.RandomState | None = None,
         verbose: int = 0,
     ):
-        super().__init__(
-            n_clusters=n_clusters,
-            latent_dim=latent_dim,
-            hidden_layer_sizes=hidden_layer_sizes,
-            encoder=encoder,
-            decoder=decoder,
-            image_shape=image_shape,
-            scaling=scaling,
-            max_epochs=max_epochs,
-            batch_size=batch_size,
-            lr=lr,
-            optimizer=optimizer,
-            device=device,
-            precision=precision,
-            checkpoint=checkpoint,
-            callbacks=callbacks,
-            trainer_params=trainer_params,
-            random_state=random_state,
-            verbose=verbose,
-        )
-        self.reconstruction_weight = reconstruction_weight
-        self.update_interval = update_interval
-        self.tol = tol
-        self.pretrain_epochs = pretrain_epochs
+        self._keep(locals())
 
-    def _make_model(self) -> _DEC:
+    def _make_model(self) -> DEC:
         encoder = self._make_encoder(self.latent_dim)
         decoder = self._make_decoder(self.latent_dim)
         shape = (self.n_clusters, self.latent_dim)
-        return _DEC(self._fitting.scaling, encoder, decoder, shape)
+        return DEC(self._fitting.scaling, encoder, decoder, shape)
 
-    def _fit(self, table: Table) -> _DEC:
+    def _fit(self, table: Table) -> DEC:
         clustering = Phase(
             "clustering",
             [Turn("model", "both" if self.reconstruction_weight else "clustering")],
             epochs=self.max_epochs,
-            start=partial(_place_centers, seed=self._fitting.seed),
-            refresh=[Refresh(_update_target, every=self.update_interval)],
+            start=partial(place_centers, seed=self._fitting.seed),
+            refresh=[Refresh(update_target, every=self.update_interval)],
             weights={"reconstruction": self.reconstruction_weight},
-            until=partial(_is_settled, tol=self.tol),
+            until=partial(has_settled, tol=self.tol),
         )
         phases = [reconstruction_phase(self.pretrain_epochs), clustering]
         return self._train("dec", self._make_model, phases, table)
@@ -249,44 +193,3 @@ class DECClustering(DeepClusterer):
 
     def _learned_centers(self) -> Tensor:
         return self.module_.centers
-
-
-def _place_centers(trainer: Trainer, table: Table, seed: int) -> None:
-    """Start the centres by k-means on the codes of the whole data."""
-    centers = trainer.model.centers
-    codes = trainer.encode(table).cpu().numpy()
-    kmeans = KMeans(len(centers), n_init=20, random_state=seed)
-    kmeans.fit(codes, sample_weight=table.array("weight"))
-    centers.data.copy_(torch.from_numpy(kmeans.cluster_centers_))
-    table.columns["label"] = torch.full((len(table),), -1, device=table.device)
-
-
-def _update_target(trainer: Trainer, table: Table) -> Mapping[str, float]:
-    """Compute the target p from the memberships q of the whole data (eq. 3)."""
-    q = _reseed_dead(trainer, table, trainer.encode(table, "log_memberships").exp())
-    before, labels = table.columns["label"], q.argmax(1)
-    table.columns["target"] = target_distribution(q, table.columns.get("weight"))
-    table.columns["label"] = labels
-    if (before < 0).any():
-        return {}  # nothing to compare with yet
-    return {"label_change": float((labels != before).float().mean())}
-
-
-def _reseed_dead(trainer: Trainer, table: Table, q: Tensor) -> Tensor:
-    """Move centres without members to the rows least at home in any cluster; return the new q."""
-    dead = (torch.bincount(q.argmax(1), minlength=q.shape[1]) == 0).nonzero().flatten()
-    if not len(dead):
-        return q
-    rows = q.amax(1).argsort()[: len(dead)]
-    trainer.model.centers.data[dead] = trainer.encode(table)[rows]
-    trainer.forget(trainer.model.centers, dead)
-    warnings.warn(
-        f"{len(dead)} clusters lost all their members and were started anew.",
-        ConvergenceWarning,
-        stacklevel=2,
-    )
-    return trainer.encode(table, "log_memberships").exp()
-
-
-def _is_settled(record: Mapping[str, Any], tol: float) -> bool:
-    return record.get("label_change", 1.0) < tol

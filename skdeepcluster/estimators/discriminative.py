@@ -13,7 +13,7 @@ anchors, :math:`L_b` the two clusters that are most alike, and :math:`L_w` holds
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from functools import partial
 from numbers import Integral, Real
 from typing import Any, ClassVar
@@ -26,9 +26,11 @@ from torch import Tensor, nn
 from skdeepcluster.base import DeepClusterer
 from skdeepcluster.engine.schedule import Phase, Ramp, Refresh, Start, Turn
 from skdeepcluster.engine.table import Batch, Table
-from skdeepcluster.engine.trainer import Trainer
-from skdeepcluster.estimators._discriminative import (
+from skdeepcluster.models.clusters import has_settled
+from skdeepcluster.models.discriminative import (
     DiscriminativeAutoencoder,
+    anchors_of,
+    list_neighbors,
     place_centers,
     update_clusters,
 )
@@ -37,12 +39,6 @@ from skdeepcluster.networks import (
     make_encoder,
     make_pooled_decoder,
     make_pooled_encoder,
-)
-from skdeepcluster.objectives import (
-    anchors_among,
-    closest_pairs,
-    mutual_neighbor_lists,
-    mutual_neighbors,
 )
 from skdeepcluster.scaling import Mode
 
@@ -230,37 +226,7 @@ class DiscriminativeClustering(DeepClusterer):
         random_state: int | np.random.RandomState | None = None,
         verbose: int = 0,
     ):
-        super().__init__(
-            n_clusters=n_clusters,
-            latent_dim=latent_dim,
-            hidden_layer_sizes=hidden_layer_sizes,
-            encoder=encoder,
-            decoder=decoder,
-            image_shape=image_shape,
-            scaling=scaling,
-            max_epochs=max_epochs,
-            batch_size=batch_size,
-            lr=lr,
-            optimizer=optimizer,
-            device=device,
-            precision=precision,
-            checkpoint=checkpoint,
-            callbacks=callbacks,
-            trainer_params=trainer_params,
-            random_state=random_state,
-            verbose=verbose,
-        )
-        self.anchors = anchors
-        self.n_neighbors = n_neighbors
-        self.alpha = alpha
-        self.discrimination_weight = discrimination_weight
-        self.between_weight = between_weight
-        self.within_weight = within_weight
-        self.reconstruction_weight = reconstruction_weight
-        self.tol = tol
-        self.clustering_lr = clustering_lr
-        self.pretrain_epochs = pretrain_epochs
-        self.stage1_epochs = stage1_epochs
+        self._keep(locals())
 
     def _make_model(self) -> DiscriminativeAutoencoder:
         sizes, n_dimensions = self.hidden_layer_sizes, len(self._input_shape)
@@ -272,12 +238,12 @@ class DiscriminativeClustering(DeepClusterer):
             self._make_encoder(self.latent_dim, encoder, hidden_layer_sizes=sizes),
             self._make_decoder(self.latent_dim, decoder, hidden_layer_sizes=sizes),
             (self.n_clusters, self.latent_dim),
-            partial(_anchors, rule=self.anchors, n_neighbors=self.n_neighbors),
+            partial(anchors_of, rule=self.anchors, n_neighbors=self.n_neighbors),
             self.alpha,
         )
 
     def _fit(self, table: Table) -> DiscriminativeAutoencoder:
-        listing = partial(_list_neighbors, n_neighbors=self.n_neighbors)
+        listing = partial(list_neighbors, n_neighbors=self.n_neighbors)
         placing = partial(place_centers, seed=self._fitting.seed)
         apart, between = _ramp(self.discrimination_weight), self.between_weight
         phases = [
@@ -308,7 +274,7 @@ class DiscriminativeClustering(DeepClusterer):
             refresh=[Refresh(update_clusters)],
             lr={"model": self.clustering_lr / self.lr},
             weights={**shared, **weights},
-            until=partial(_is_settled, tol=self.tol),
+            until=partial(has_settled, tol=self.tol),
         )
 
     def _assign(self, batch: Batch) -> Tensor:
@@ -316,22 +282,6 @@ class DiscriminativeClustering(DeepClusterer):
 
     def _learned_centers(self) -> Tensor:
         return self.module_.centers
-
-
-def _anchors(batch: Batch, rule: str | float, n_neighbors: int) -> Tensor:
-    """Return the anchors of a batch, shape (n, n)."""
-    if rule == "global":
-        return anchors_among(batch["rows"], batch["neighbors"])
-    if rule == "mutual":
-        return mutual_neighbors(batch["X"], n_neighbors)
-    return closest_pairs(batch["X"], n_neighbors, float(rule))
-
-
-def _list_neighbors(trainer: Trainer, table: Table, n_neighbors: int) -> None:
-    """Find the mutual nearest neighbours in the whole data, in the scale of the networks."""
-    rows = trainer.encode(table, "inputs").cpu().numpy()
-    neighbors = torch.from_numpy(mutual_neighbor_lists(rows, n_neighbors))
-    table.columns["neighbors"] = neighbors.to(table.device)
 
 
 def _ramp(weight: Any) -> Ramp:
@@ -344,8 +294,3 @@ def _ramp(weight: Any) -> Ramp:
             f"{weight!r}."
         )
     return lambda progress: float(ends[0] + progress.fraction * (ends[-1] - ends[0]))
-
-
-def _is_settled(record: Mapping[str, Any], tol: float) -> bool:
-    """Tell whether labels are at rest, since the phase before does not count."""
-    return record["phase_epoch"] > 1 and record["label_change"] < tol

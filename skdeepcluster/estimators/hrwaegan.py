@@ -22,11 +22,11 @@ from sklearn.utils._param_validation import Interval, StrOptions
 from skorch.callbacks import GradientNormClipping
 from torch import nn
 
+from skdeepcluster.base._latent_groups import HierarchicalClusterer
 from skdeepcluster.engine.schedule import Phase, Refresh, Turn, one_cycle, warm_up
 from skdeepcluster.engine.table import Table
 from skdeepcluster.engine.trainer import Trainer
-from skdeepcluster.estimators._hierarchy import GAMES, HierarchicalAutoencoder
-from skdeepcluster.estimators._latent_groups import HierarchicalClusterer
+from skdeepcluster.models.hierarchy import GAMES, HierarchicalAutoencoder
 from skdeepcluster.networks import Discriminator, HierarchicalDecoder, HierarchicalEncoder, Levels
 from skdeepcluster.scaling import Mode
 from skdeepcluster.validation import check_network
@@ -251,42 +251,7 @@ class HRWAEGANClustering(HierarchicalClusterer):
         random_state: int | np.random.RandomState | None = None,
         verbose: int = 0,
     ):
-        super().__init__(
-            n_clusters=n_clusters,
-            latent_dim=latent_dim,
-            hidden_layer_sizes=hidden_layer_sizes,
-            encoder=encoder,
-            decoder=decoder,
-            image_shape=image_shape,
-            scaling=scaling,
-            max_epochs=max_epochs,
-            batch_size=batch_size,
-            lr=lr,
-            optimizer=optimizer,
-            device=device,
-            precision=precision,
-            checkpoint=checkpoint,
-            callbacks=callbacks,
-            trainer_params=trainer_params,
-            random_state=random_state,
-            verbose=verbose,
-        )
-        self.n_groups = n_groups
-        self.cluster_group = cluster_group
-        self.head = head
-        self.min_cluster_size = min_cluster_size
-        self.manifold = manifold
-        self.manifold_params = manifold_params
-        self.regularizer = regularizer
-        self.regularization_weight = regularization_weight
-        self.group_decay = group_decay
-        self.matching_weight = matching_weight
-        self.noise_weight = noise_weight
-        self.refresh_interval = refresh_interval
-        self.refresh_size = refresh_size
-        self.n_autoencoder = n_autoencoder
-        self.n_critic = n_critic
-        self.critic_lr = critic_lr
+        self._keep(locals())
 
     # -- training -------------------------------------------------------------------------------
 

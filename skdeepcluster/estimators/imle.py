@@ -12,23 +12,20 @@ from __future__ import annotations
 
 import math
 import os
-import warnings
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from functools import partial
 from numbers import Integral, Real
 from typing import Any, ClassVar
 
 import numpy as np
 import torch
-from sklearn.exceptions import ConvergenceWarning
 from sklearn.utils._param_validation import Interval, StrOptions
 from torch import Tensor, nn
 
+from skdeepcluster.base._generative import GenerativeClusterer
 from skdeepcluster.engine.schedule import Phase, Progress, Refresh, Turn
 from skdeepcluster.engine.table import Batch, Table
-from skdeepcluster.engine.trainer import Trainer
-from skdeepcluster.estimators._generative import GenerativeClusterer
-from skdeepcluster.estimators._matching import MatchedGenerator
+from skdeepcluster.models.matching import MatchedGenerator, watch_matches
 from skdeepcluster.priors import DiscreteContinuousPrior, SeparatedGaussiansPrior
 from skdeepcluster.scaling import Mode
 
@@ -220,39 +217,7 @@ class IMLEClustering(GenerativeClusterer):
         random_state: int | np.random.RandomState | None = None,
         verbose: int = 0,
     ):
-        super().__init__(
-            n_clusters=n_clusters,
-            latent_dim=latent_dim,
-            hidden_layer_sizes=hidden_layer_sizes,
-            encoder=encoder,
-            decoder=decoder,
-            image_shape=image_shape,
-            scaling=scaling,
-            max_epochs=max_epochs,
-            batch_size=batch_size,
-            lr=lr,
-            optimizer=optimizer,
-            device=device,
-            precision=precision,
-            checkpoint=checkpoint,
-            callbacks=callbacks,
-            trainer_params=trainer_params,
-            random_state=random_state,
-            verbose=verbose,
-        )
-        self.prior = prior
-        self.search = search
-        self.use_encoder = use_encoder
-        self.label_source = label_source
-        self.n_samples_per_point = n_samples_per_point
-        self.updates_per_matching = updates_per_matching
-        self.balanced_share = balanced_share
-        self.encoded_samples = encoded_samples
-        self.component_weight = component_weight
-        self.noise_weight = noise_weight
-        self.feature_weight = feature_weight
-        self.detach_features = detach_features
-        self.sigma = sigma
+        self._keep(locals())
 
     def _make_model(self) -> MatchedGenerator:
         generator, encoder = self._make_generator(), None
@@ -300,7 +265,7 @@ class IMLEClustering(GenerativeClusterer):
             turns,
             epochs=self.max_epochs,
             lr={"model": _late_fall},
-            refresh=[Refresh(partial(_watch, n_balanced=n_balanced))],
+            refresh=[Refresh(partial(watch_matches, n_balanced=n_balanced))],
             weights={
                 "features": self.feature_weight,
                 "noise": self.noise_weight,
@@ -318,19 +283,3 @@ class IMLEClustering(GenerativeClusterer):
 def _late_fall(progress: Progress) -> float:
     """Return a factor that is 1 in the first half of a phase and falls to 0 in the second."""
     return min(1.0, 2 * (1 - progress.fraction))
-
-
-def _watch(trainer: Trainer, table: Table, n_balanced: int) -> Mapping[str, float]:
-    """Decide whether an epoch gives every row a sample of its own: at first, and after a death."""
-    model, epoch = trainer.model, trainer.progress().epoch
-    dead = int((model.matches == 0).sum()) if epoch else 0
-    model.balanced = epoch < n_balanced or dead > 0
-    model.matches.zero_()
-    if dead:
-        warnings.warn(
-            f"{dead} components lost all their rows. In the next epoch every row gets a sample "
-            "of its own.",
-            ConvergenceWarning,
-            stacklevel=2,
-        )
-    return {"dead": dead}

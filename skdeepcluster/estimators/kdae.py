@@ -8,18 +8,23 @@ Opochinsky et al. 2020.)
 
 from __future__ import annotations
 
+import os
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
+import torch
+from numpy.typing import ArrayLike
+from sklearn.base import ClusterMixin
+from torch import nn
 
-from skdeepcluster.base import DeepClusterer
-from skdeepcluster.estimators.kdvae import KDVAEClustering
+from skdeepcluster.base._k_networks import KNetworksClusterer
+from skdeepcluster.scaling import Mode
 
 __all__ = ["KDAEClustering"]
 
 
-class KDAEClustering(KDVAEClustering):
+class KDAEClustering(KNetworksClusterer):
     r"""k deep autoencoders (k-DAE).
 
     Every cluster has an encoder and a decoder of its own, and a row belongs to the pair that
@@ -130,6 +135,30 @@ class KDAEClustering(KDVAEClustering):
 
     _variational = False
 
-    def _sample_codes(self, labels: NDArray[np.intp], rng: np.random.RandomState) -> NDArray[Any]:
-        """Draw codes from a Gaussian per cluster: nothing made them N(0, I)."""
-        return DeepClusterer._sample_codes(self, labels, rng)
+    def __init__(
+        self,
+        n_clusters: int = 8,
+        *,
+        init: str | ClusterMixin | ArrayLike = "vade",
+        vade_pretrain_epochs: int = 50,
+        vade_epochs: int = 100,
+        pretrain_epochs: int = 10,
+        max_epochs: int = 50,
+        latent_dim: int = 10,
+        hidden_layer_sizes: Sequence[int] | None = None,
+        encoder: Callable[[tuple[int, ...]], nn.Module] | None = None,
+        decoder: Callable[[tuple[int, ...]], nn.Module] | None = None,
+        image_shape: tuple[int, int, int] | None = None,
+        scaling: Mode | None = "auto",
+        batch_size: int = 100,
+        lr: float = 2e-3,
+        optimizer: str | Callable[..., torch.optim.Optimizer] = "adam",
+        device: str | torch.device = "auto",
+        precision: str = "float32",
+        checkpoint: str | os.PathLike[str] | None = None,
+        callbacks: Sequence[Any] | None = None,
+        trainer_params: dict[str, Any] | None = None,
+        random_state: int | np.random.RandomState | None = None,
+        verbose: int = 0,
+    ):
+        self._keep(locals())

@@ -8,36 +8,24 @@ r"""k deep variational autoencoders: a row belongs to the one that explains it b
 
 from __future__ import annotations
 
-import math
 import os
 from collections.abc import Callable, Sequence
-from functools import partial
-from numbers import Integral
-from typing import Any, ClassVar
+from typing import Any
 
 import numpy as np
 import torch
 from numpy.typing import ArrayLike, NDArray
 from sklearn.base import ClusterMixin
-from sklearn.cluster import KMeans
-from sklearn.utils._param_validation import HasMethods, Interval, StrOptions
-from torch import Tensor, nn
+from torch import nn
 from torch.nn import functional as F
 
-from skdeepcluster.base import DeepClusterer
-from skdeepcluster.engine.callbacks import HoldIdle
-from skdeepcluster.engine.schedule import Phase, Refresh, Turn
-from skdeepcluster.engine.table import Batch, Table, tiled
-from skdeepcluster.estimators._first_clusters import InitializedClusterer
-from skdeepcluster.estimators._k_autoencoders import KAutoencoders, hold, release
-from skdeepcluster.estimators.vade import VaDE, place_mixture, vade_phases
-from skdeepcluster.networks import make_decoder, make_encoder, make_grouped
-from skdeepcluster.scaling import Mode, Scaling
+from skdeepcluster.base._k_networks import KNetworksClusterer
+from skdeepcluster.scaling import Mode
 
 __all__ = ["KDVAEClustering"]
 
 
-class KDVAEClustering(InitializedClusterer):
+class KDVAEClustering(KNetworksClusterer):
     r"""k deep variational autoencoders (k-DVAE).
 
     Every cluster has an encoder and a decoder of its own, and a row belongs to the pair that gives
@@ -147,14 +135,6 @@ class KDVAEClustering(InitializedClusterer):
     ((4, 6), (200, 3))
     """
 
-    _parameter_constraints: ClassVar[dict[str, list[Any]]] = {
-        **DeepClusterer._parameter_constraints,
-        "init": [StrOptions({"vade", "kmeans"}), HasMethods(["fit"]), "array-like"],
-        "vade_pretrain_epochs": [Interval(Integral, 0, None, closed="left")],
-        "vade_epochs": [Interval(Integral, 0, None, closed="left")],
-        "pretrain_epochs": [Interval(Integral, 0, None, closed="left")],
-    }
-    _adam: ClassVar[dict[str, Any]] = {"optimizer__eps": 1e-4}
     _variational = True
 
     def __init__(
@@ -183,94 +163,10 @@ class KDVAEClustering(InitializedClusterer):
         random_state: int | np.random.RandomState | None = None,
         verbose: int = 0,
     ):
-        super().__init__(
-            n_clusters=n_clusters,
-            latent_dim=latent_dim,
-            hidden_layer_sizes=hidden_layer_sizes,
-            encoder=encoder,
-            decoder=decoder,
-            image_shape=image_shape,
-            scaling=scaling,
-            max_epochs=max_epochs,
-            batch_size=batch_size,
-            lr=lr,
-            optimizer=optimizer,
-            device=device,
-            precision=precision,
-            checkpoint=checkpoint,
-            callbacks=callbacks,
-            trainer_params=trainer_params,
-            random_state=random_state,
-            verbose=verbose,
-        )
-        self.init = init
-        self.vade_pretrain_epochs = vade_pretrain_epochs
-        self.vade_epochs = vade_epochs
-        self.pretrain_epochs = pretrain_epochs
-
-    def _make_model(self) -> KAutoencoders:
-        widths = self.hidden_layer_sizes
-        if widths is None and len(self._input_shape) == 1:
-            widths = (500, 100)
-        options, each = {"hidden_layer_sizes": widths}, range(self.n_clusters)
-        width = self.latent_dim * (2 if self._variational else 1)
-        return KAutoencoders(
-            self._fitting.scaling,
-            make_grouped([self._make_encoder(width, **options) for _ in each]),
-            make_grouped([self._make_decoder(self.latent_dim, **options) for _ in each]),
-            self.n_clusters,
-            self.latent_dim,
-            self._variational,
-        )
-
-    def _make_vade(self) -> VaDE:
-        shape, widths = self._input_shape, self.hidden_layer_sizes
-        encoder = make_encoder(shape, 2 * self.latent_dim, widths)
-        decoder = make_decoder(self.latent_dim, shape, widths)
-        return VaDE(self._fitting.scaling, encoder, decoder, self.n_clusters, self.latent_dim)
-
-    def _trainer_kwargs(self) -> dict[str, Any]:
-        kwargs = super()._trainer_kwargs()
-        return {**kwargs, "callbacks": [HoldIdle(), *kwargs["callbacks"]]}
-
-    def _fit(self, table: Table) -> KAutoencoders:
-        turns = [Turn("model", "winner_loss")]
-        start = partial(hold, labels=self._first_labels(table))
-        refresh = [Refresh(partial(release, seed=self._fitting.seed))]
-        phases = [
-            Phase("first clusters", turns, epochs=self.pretrain_epochs, start=start),
-            Phase("winners", turns, epochs=self.max_epochs, refresh=refresh),
-        ]
-        return self._train("networks", self._make_model, phases, table)
-
-    def _first_labels(self, table: Table) -> NDArray[np.integer[Any]]:
-        """Return the clusters that training starts from."""
-        if not isinstance(self.init, str):
-            return self._given_labels(table)
-        seed = self._fitting.seed
-        if self.init == "vade":
-            start = partial(place_mixture, seed=seed)
-            phases = vade_phases(self.vade_pretrain_epochs, self.vade_epochs, start)
-            model: Any = self._train("vade", self._make_vade, phases, table)
-        else:
-            model = _scaled_rows(self._fitting.scaling)
-        kmeans = KMeans(self.n_clusters, n_init=10, random_state=seed)
-        codes = tiled(model, table).cpu().numpy()
-        return kmeans.fit(codes, sample_weight=table.array("weight")).labels_
-
-    def _log_memberships(self, batch: Batch) -> Tensor:
-        return self.module_(batch, "scores")
-
-    def _score_rows(self, batch: Batch) -> Tensor:
-        """Return the bound of the mixture of all networks, with equal weights."""
-        return self.module_(batch, "bounds").logsumexp(1) - math.log(self.module_.n_networks)
+        self._keep(locals())
 
     def _sample_codes(self, labels: NDArray[np.intp], rng: np.random.RandomState) -> NDArray[Any]:
         """Draw codes from N(0, I), for the networks of the clusters."""
         model = self.module_  # of the fit, whatever the parameters are now
         noise = rng.standard_normal((len(labels), model.latent_dim))
         return np.hstack([noise, F.one_hot(self._components(labels), model.n_networks).numpy()])
-
-
-def _scaled_rows(scaling: Scaling) -> Callable[[Batch], Tensor]:
-    return lambda batch: scaling(batch["X"]).flatten(1)

@@ -27,13 +27,13 @@ from skdeepcluster.base import DeepClusterer
 from skdeepcluster.engine.callbacks import HoldIdle
 from skdeepcluster.engine.schedule import Phase, Turn, one_cycle
 from skdeepcluster.engine.table import Batch, Table, tiled
-from skdeepcluster.estimators._experts import (
+from skdeepcluster.heads import make_head
+from skdeepcluster.models.experts import (
     ManagedAutoencoder,
     MixtureOfExperts,
     VariationalAutoencoder,
     start_manager,
 )
-from skdeepcluster.heads import make_head
 from skdeepcluster.networks import make_grouped, make_mlp
 from skdeepcluster.scaling import Mode
 
@@ -221,33 +221,7 @@ class MoEDCClustering(DeepClusterer):
         random_state: int | np.random.RandomState | None = None,
         verbose: int = 0,
     ):
-        super().__init__(
-            n_clusters=n_clusters,
-            latent_dim=latent_dim,
-            hidden_layer_sizes=hidden_layer_sizes,
-            encoder=encoder,
-            decoder=decoder,
-            image_shape=image_shape,
-            scaling=scaling,
-            max_epochs=max_epochs,
-            batch_size=batch_size,
-            lr=lr,
-            optimizer=optimizer,
-            device=device,
-            precision=precision,
-            checkpoint=checkpoint,
-            callbacks=callbacks,
-            trainer_params=trainer_params,
-            random_state=random_state,
-            verbose=verbose,
-        )
-        self.explained_variance = explained_variance
-        self.max_latent_dim = max_latent_dim
-        self.manifold_params = manifold_params
-        self.min_cluster_size = min_cluster_size
-        self.latent_weight = latent_weight
-        self.pretrain_epochs = pretrain_epochs
-        self.manager_epochs = manager_epochs
+        self._keep(locals())
 
     def _fit(self, table: Table) -> MixtureOfExperts:
         self.latent_dim_ = int(self.latent_dim or self._find_width(table))

@@ -1,4 +1,4 @@
-"""Loss terms: pure functions of tensors, and the pairs of rows that some of them are about.
+"""Loss terms: pure functions of tensors.
 
 Each returns one value per row unless its docstring says otherwise, so that the training loop can
 weight the rows. None has a coefficient: the training loop weights the terms. Where PyTorch already
@@ -12,7 +12,6 @@ from ._adversarial import (
     vanilla_adversarial_loss,
     wasserstein_adversarial_loss,
 )
-from ._anchors import anchors_among, closest_pairs, mutual_neighbor_lists, mutual_neighbors
 from ._likelihoods import (
     bernoulli_log_likelihood,
     cosine_dissimilarity,
@@ -24,18 +23,14 @@ from ._memberships import kl_divergence, student_t_log_proba, target_distributio
 from ._pairs import between_similarity, pairwise_discrimination, within_similarity
 
 __all__ = [
-    "anchors_among",
     "bernoulli_log_likelihood",
     "between_similarity",
-    "closest_pairs",
     "cosine_dissimilarity",
     "gaussian_kl_divergence",
     "gaussian_log_likelihood",
     "gradient_penalty",
     "kl_divergence",
     "maximum_mean_discrepancy",
-    "mutual_neighbor_lists",
-    "mutual_neighbors",
     "pairwise_discrimination",
     "relativistic_adversarial_loss",
     "squared_error",

@@ -11,8 +11,8 @@ from torch.nn import functional as F
 
 from skdeepcluster import ClusterGANClustering
 from skdeepcluster.datasets import load_digits
-from skdeepcluster.estimators.clustergan import _ClusterGAN
 from skdeepcluster.metrics import clustering_accuracy
+from skdeepcluster.models.clustergan import ClusterGAN
 from skdeepcluster.priors import DiscreteContinuousPrior
 from skdeepcluster.scaling import Scaling
 
@@ -35,7 +35,7 @@ def test_the_terms_are_those_of_the_thesis(game):
     """Equations 3.5 to 3.7, from networks whose outputs are known."""
     prior = DiscreteContinuousPrior(2, 1)
     scaling = Scaling((3,))
-    model = _ClusterGAN(scaling, nn.Identity(), nn.Identity(), _FirstColumn(), prior, game)
+    model = ClusterGAN(scaling, nn.Identity(), nn.Identity(), _FirstColumn(), prior, game)
     batch = {"X": torch.tensor([[2.0, 0.0, 1.0], [-1.0, 1.0, 0.0]])}
 
     torch.manual_seed(0)

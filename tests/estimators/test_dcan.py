@@ -18,13 +18,18 @@ from skdeepcluster import DCANClustering
 from skdeepcluster.datasets import load_digits
 from skdeepcluster.engine.table import Table
 from skdeepcluster.engine.trainer import Trainer
-from skdeepcluster.estimators._code_mixture import (
+from skdeepcluster.metrics import clustering_accuracy
+from skdeepcluster.models.code_mixture import (
     SETTLING_STEPS,
     _place_mixture,
     _reseed_dead,
 )
-from skdeepcluster.estimators.dcan import _ABC, _DCAN, _KL, LOG_VARIANCE
-from skdeepcluster.metrics import clustering_accuracy
+from skdeepcluster.models.pulls import (
+    LOG_VARIANCE,
+    AdversarialPull,
+    DivergencePull,
+    EuclideanPull,
+)
 from skdeepcluster.priors import GaussianMixturePrior
 from skdeepcluster.scaling import Scaling
 
@@ -56,7 +61,7 @@ def game(**options):
     """A model whose discriminator is linear in the code."""
     critic = nn.Sequential(nn.Linear(2, 1), nn.Flatten(0))
     defaults = {"critic": critic, "conditional": False, "sample_scale": 1.0}
-    return made(_DCAN, **{**defaults, **options})
+    return made(AdversarialPull, **{**defaults, **options})
 
 
 ROWS = torch.tensor([[1.0, -1.0], [7.0, 7.0], [-2.0, 0.5]], dtype=torch.double)
@@ -67,14 +72,14 @@ OWN = torch.tensor([0, 1, 0])
 
 
 def test_rows_belong_to_the_component_of_the_largest_posterior():
-    model = made(_ABC)
+    model = made(EuclideanPull)
     assert model.assign(ROWS).equal(OWN)
     # Halfway between the means the wider component wins.
     assert model.assign(ROWS.new_tensor([[3.0, 4.0]])).item() == 0
 
 
 def test_the_kl_variant_is_the_divergence_from_the_component_to_the_code():
-    model = made(_KL)
+    model = made(DivergencePull)
     raw = torch.tensor([[0.3, -0.2], [5.0, -5.0], [0.0, 0.1]], dtype=torch.double)
     sigma = (LOG_VARIANCE * raw.tanh() / 2).exp()
     prior = model.prior
@@ -89,7 +94,7 @@ def test_the_kl_variant_is_the_divergence_from_the_component_to_the_code():
 
 def test_with_unit_variances_the_kl_variant_is_abc():
     """Lemma 1."""
-    abc, kl = made(_ABC), made(_KL)
+    abc, kl = made(EuclideanPull), made(DivergencePull)
     for model in (abc, kl):
         model.prior.log_variances.zero_()
     expected = torch.tensor([1.0 + 1, 1 + 1, 4 + 0.25], dtype=torch.double) / 2 / 2
@@ -98,7 +103,7 @@ def test_with_unit_variances_the_kl_variant_is_abc():
 
 
 def test_sigma_is_bounded():
-    model = made(_KL)
+    model = made(DivergencePull)
     wild = torch.full((3, 2), 1e6, dtype=torch.double)
     for raw in (wild, -wild):
         assert torch.isfinite(model.pull(ROWS, OWN, raw)).all()
@@ -132,7 +137,7 @@ def test_a_conditional_discriminator_sees_the_component_and_its_units():
     torch.testing.assert_close(seen[0], torch.tensor(expected, dtype=torch.double))
 
 
-@pytest.mark.parametrize("kind", [_ABC, _KL, None], ids=["abc", "kl", "dcan"])
+@pytest.mark.parametrize("kind", [EuclideanPull, DivergencePull, None], ids=["abc", "kl", "dcan"])
 def test_the_losses_have_their_derivatives(kind):
     model = game() if kind is None else made(kind)
     codes, rest = torch.randn(2, 3, 2, dtype=torch.double).requires_grad_()
@@ -145,7 +150,7 @@ def test_the_losses_have_their_derivatives(kind):
 
 
 def test_recent_codes_take_the_place_of_the_oldest():
-    model = made(_ABC)
+    model = made(EuclideanPull)
     for first, weight in ((0, None), (3, torch.tensor([2.0, 2.0, 2.0]).double())):
         model.remember(torch.arange(first, first + 3).double()[:, None].expand(3, 2), weight)
     assert model.recent[:, 0].tolist() == [2, 3, 4, 5]
@@ -155,7 +160,7 @@ def test_recent_codes_take_the_place_of_the_oldest():
 
 
 def test_training_remembers_codes_and_learns_no_mixture_by_gradient():
-    model = made(_ABC).float()
+    model = made(EuclideanPull).float()
     model.both({"X": ROWS.float(), "weight": torch.tensor([1.0, 2.0, 3.0])})
     torch.testing.assert_close(model.recent[1:], ROWS.float())
     assert model.recent_weight.tolist() == [1, 1, 2, 3]
@@ -164,7 +169,7 @@ def test_training_remembers_codes_and_learns_no_mixture_by_gradient():
 
 def test_an_em_step_is_that_of_scikit_learn():
     z = np.random.RandomState(0).normal(size=(300, 2)) * [3, 4] + [3, 4]
-    model = made(_ABC, n_recent=300)
+    model = made(EuclideanPull, n_recent=300)
     model.remember(torch.from_numpy(z), None)
     prior = model.prior
     reference = GaussianMixture(
@@ -188,7 +193,7 @@ def test_an_em_step_is_that_of_scikit_learn():
 
 
 def test_variances_stay_above_a_share_of_the_codes():
-    model = made(_ABC, n_recent=3)
+    model = made(EuclideanPull, n_recent=3)
     model.recent = torch.tensor([[0.0, 0.0], [6.0, 8.0], [6.0, 8.0]]).double()
     model.em_step()
     floor = 1e-3 * model.recent.var(0, correction=0).mean()
@@ -199,7 +204,7 @@ def test_variances_stay_above_a_share_of_the_codes():
 
 
 def test_a_component_without_recent_codes_is_started_anew():
-    model = made(_ABC, n_recent=50)
+    model = made(EuclideanPull, n_recent=50)
     model.recent = torch.randn(50, 2, generator=torch.Generator().manual_seed(0)).double()
     model.em_step()  # none is near (6, 8)
     with pytest.warns(ConvergenceWarning, match="1 clusters lost .* started anew"):
@@ -218,9 +223,9 @@ def test_training_starts_dead_components_anew(blobs):
 @pytest.mark.parametrize("loss", LOSSES)
 def test_the_mixture_moves_at_its_interval(blobs, loss, monkeypatch):
     steps = []
-    em_step = _ABC.em_step
+    em_step = EuclideanPull.em_step
     monkeypatch.setattr(
-        "skdeepcluster.estimators._code_mixture.CodeMixture.em_step",
+        "skdeepcluster.models.code_mixture.CodeMixture.em_step",
         lambda model: steps.append(1) or em_step(model),
     )
     DCANClustering(3, clustering_loss=loss, em_interval=2, **SMALL).fit(blobs[0])
@@ -251,7 +256,7 @@ def test_neither_player_wins(blobs):
 
 def test_standardised_codes_cannot_shrink(blobs):
     """A smaller output of the encoder is the same code, and costs the same."""
-    model = made(_ABC, standardize=True).float()
+    model = made(EuclideanPull, standardize=True).float()
     rows = torch.randn(50, 2, generator=torch.Generator().manual_seed(0))
     codes = model.codes({"X": rows})
     torch.testing.assert_close(codes.var(0, correction=0), torch.ones(2), rtol=1e-3, atol=0)
@@ -377,14 +382,14 @@ def test_the_loss_is_the_weighted_sum_of_the_terms(blobs, loss):
 
 
 def test_the_encoder_says_sigma_beside_the_code():
-    model = made(_KL)
+    model = made(DivergencePull)
     codes, rest = model.encode({"X": torch.tensor([[1.0, 2.0, 3.0, 4.0]]).double()})
     assert codes.tolist() == [[1, 2]]
     assert rest.tolist() == [[3, 4]]
 
 
 def test_reconstruction_reaches_the_encoder():
-    model = made(_ABC)
+    model = made(EuclideanPull)
     model.encoder = nn.Linear(2, 2).double()
     model.both({"X": ROWS})["reconstruction"].sum().backward()
     assert model.encoder.weight.grad.any()
@@ -393,7 +398,7 @@ def test_reconstruction_reaches_the_encoder():
 def test_weights_in_em_stand_for_repeated_codes():
     codes = torch.randn(6, 2, generator=torch.Generator().manual_seed(0)).double()
     weight = torch.tensor([1.0, 2.0, 3.0, 1.0, 2.0, 1.0]).double()
-    weighted, repeated = made(_ABC, n_recent=6), made(_ABC, n_recent=10)
+    weighted, repeated = made(EuclideanPull, n_recent=6), made(EuclideanPull, n_recent=10)
     weighted.recent, weighted.recent_weight = codes, weight
     repeated.recent = codes.repeat_interleave(weight.long(), 0)
     repeated.recent_weight = torch.ones(10).double()
@@ -429,7 +434,7 @@ def test_the_mixture_settles_on_codes_as_prediction_sees_them(blobs):
 
 
 def test_a_component_with_few_codes_is_left_alone():
-    model = made(_ABC, n_recent=50)
+    model = made(EuclideanPull, n_recent=50)
     near = torch.randn(48, 2, generator=torch.Generator().manual_seed(0)).double()
     model.recent = torch.cat([near, torch.tensor([[6.0, 8.0], [6.1, 8.1]]).double()])
     model.em_step()
@@ -458,7 +463,7 @@ def test_a_fit_outlives_its_parameters(blobs):
     ids=["means", "k-means"],
 )
 def test_weights_count_where_the_mixture_starts(rows, weight, means):
-    model = made(_ABC).float()
+    model = made(EuclideanPull).float()
     model.encoder = nn.Linear(2, 2)  # an optimizer must have something
     model.encoder.weight.data.copy_(torch.eye(2))
     model.encoder.bias.data.zero_()

@@ -12,8 +12,8 @@ from skdeepcluster import AutoencoderClustering, DECClustering
 from skdeepcluster.datasets import load_digits
 from skdeepcluster.engine.table import Table
 from skdeepcluster.engine.trainer import Trainer
-from skdeepcluster.estimators.dec import _DEC, _update_target
 from skdeepcluster.metrics import clustering_accuracy
+from skdeepcluster.models.dec import DEC, update_target
 from skdeepcluster.objectives import target_distribution
 from skdeepcluster.scaling import Scaling
 
@@ -32,7 +32,7 @@ SMALL = {
 @pytest.fixture
 def trainer() -> Trainer:
     """A trainer of an identity network with two centres, the second far from all rows."""
-    model = _DEC(Scaling((2,)), torch.nn.Identity(), torch.nn.Identity(), (2, 2))
+    model = DEC(Scaling((2,)), torch.nn.Identity(), torch.nn.Identity(), (2, 2))
     model.centers.data = torch.tensor([[0.0, 0.0], [1e4, 1e4]])
     trainer = Trainer(model, optimizer=torch.optim.Adam, lr=0.1)
     return trainer.initialize()
@@ -46,16 +46,16 @@ def table() -> Table:
 
 def test_the_target_is_that_of_the_whole_data(trainer, table):
     trainer.model.centers.data[1] = torch.ones(2)
-    assert _update_target(trainer, table) == {}
+    assert update_target(trainer, table) == {}
     q = trainer.encode(table, "log_memberships").exp()
     torch.testing.assert_close(table.columns["target"], target_distribution(q))
-    assert _update_target(trainer, table) == {"label_change": 0.0}
+    assert update_target(trainer, table) == {"label_change": 0.0}
     assert len(table.columns["target"]) == len(table)
 
 
 def test_a_dead_centre_is_started_anew(trainer, table):
     with pytest.warns(ConvergenceWarning, match="started anew"):
-        _update_target(trainer, table)
+        update_target(trainer, table)
     assert set(table.columns["label"].tolist()) == {0, 1}
 
 

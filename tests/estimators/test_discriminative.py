@@ -17,14 +17,15 @@ from skdeepcluster import DiscriminativeClustering
 from skdeepcluster.datasets import load_digits
 from skdeepcluster.engine.table import Table
 from skdeepcluster.engine.trainer import Trainer
-from skdeepcluster.estimators._discriminative import (
+from skdeepcluster.metrics import clustering_accuracy
+from skdeepcluster.models.discriminative import (
     DiscriminativeAutoencoder,
+    anchors_of,
+    list_neighbors,
     place_centers,
     update_clusters,
 )
-from skdeepcluster.estimators.discriminative import _anchors, _list_neighbors
-from skdeepcluster.metrics import clustering_accuracy
-from skdeepcluster.objectives import closest_pairs, mutual_neighbors
+from skdeepcluster.neighbors import closest_pairs, mutual_neighbors
 from skdeepcluster.scaling import Scaling
 
 SMALL = {
@@ -205,12 +206,12 @@ def test_labels_are_the_nearest_centroids(blobs):
 
 def test_rules_of_anchors(trainer, table):
     trainer.model.anchors = no_anchors
-    _list_neighbors(trainer, table, n_neighbors=2)
+    list_neighbors(trainer, table, n_neighbors=2)
     batch = table.batch(torch.arange(20))
     rows = batch["X"]
-    torch.testing.assert_close(_anchors(batch, "global", 2), mutual_neighbors(rows, 2))
-    torch.testing.assert_close(_anchors(batch, "mutual", 2), mutual_neighbors(rows, 2))
-    torch.testing.assert_close(_anchors(batch, 0.5, 2), closest_pairs(rows, 2, 0.5))
+    torch.testing.assert_close(anchors_of(batch, "global", 2), mutual_neighbors(rows, 2))
+    torch.testing.assert_close(anchors_of(batch, "mutual", 2), mutual_neighbors(rows, 2))
+    torch.testing.assert_close(anchors_of(batch, 0.5, 2), closest_pairs(rows, 2, 0.5))
 
 
 def test_global_anchors_survive_a_crash(blobs, tmp_path):
@@ -242,7 +243,7 @@ def test_unknown_anchors_are_refused(blobs, anchors):
 
 def test_bfloat16_trains(model, table):
     """The graph of neighbours keeps its digits, and all terms stay finite."""
-    model.anchors = partial(_anchors, rule="mutual", n_neighbors=2)
+    model.anchors = partial(anchors_of, rule="mutual", n_neighbors=2)
     batch = table.batch(torch.arange(20))
     batch["label"] = torch.arange(20) % 2
     with torch.autocast("cpu", dtype=torch.bfloat16):

@@ -18,8 +18,8 @@ from skdeepcluster.datasets import load_digits
 from skdeepcluster.engine.schedule import Progress
 from skdeepcluster.engine.table import Table
 from skdeepcluster.engine.trainer import Place, Trainer
-from skdeepcluster.estimators._hierarchy import Gaussian
 from skdeepcluster.metrics import clustering_accuracy
+from skdeepcluster.models.hierarchy import Gaussian
 
 
 @pytest.fixture(scope="module")

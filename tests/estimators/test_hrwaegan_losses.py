@@ -12,7 +12,7 @@ from torch.distributions import Normal, kl_divergence
 
 from skdeepcluster import HRWAEGANClustering
 from skdeepcluster.datasets import load_digits
-from skdeepcluster.estimators._hierarchy import (
+from skdeepcluster.models.hierarchy import (
     Gaussian,
     Latent,
     _discrepancy,

@@ -18,9 +18,9 @@ from torch.nn import functional as F
 from skdeepcluster import ClusterGANClustering, IMLEClustering
 from skdeepcluster.datasets import load_digits
 from skdeepcluster.engine.schedule import Progress
-from skdeepcluster.estimators._matching import MatchedGenerator
-from skdeepcluster.estimators.imle import _late_fall, _watch
+from skdeepcluster.estimators.imle import _late_fall
 from skdeepcluster.metrics import clustering_accuracy
+from skdeepcluster.models.matching import MatchedGenerator, watch_matches
 from skdeepcluster.networks import make_mlp
 from skdeepcluster.priors import DiscreteContinuousPrior
 from skdeepcluster.scaling import Scaling
@@ -183,7 +183,7 @@ def test_a_dead_component_gets_rows():
 
     def before(epoch):
         trainer = SimpleNamespace(model=model, progress=lambda: Progress(epoch, 0, 0.0))
-        return _watch(trainer, None, n_balanced=1)
+        return watch_matches(trainer, None, n_balanced=1)
 
     assert before(0) == {"dead": 0} and model.balanced
     model.matches += torch.tensor([3, 1])

@@ -22,8 +22,8 @@ from skdeepcluster.engine.callbacks import HoldIdle
 from skdeepcluster.engine.schedule import Phase, Turn
 from skdeepcluster.engine.table import Table
 from skdeepcluster.engine.trainer import Trainer
-from skdeepcluster.estimators._k_autoencoders import KAutoencoders, _costliest, hold, release
 from skdeepcluster.metrics import clustering_accuracy
+from skdeepcluster.models.k_networks import KAutoencoders, _costliest, hold, release
 from skdeepcluster.networks import make_decoder, make_encoder, make_grouped
 from skdeepcluster.scaling import Scaling
 

@@ -20,14 +20,14 @@ from skdeepcluster.engine.schedule import one_cycle
 from skdeepcluster.engine.table import Table
 from skdeepcluster.engine.trainer import Trainer
 from skdeepcluster.estimators import moedc
-from skdeepcluster.estimators._experts import (
+from skdeepcluster.estimators.moedc import principal_width
+from skdeepcluster.metrics import clustering_accuracy
+from skdeepcluster.models.experts import (
     ManagedAutoencoder,
     MixtureOfExperts,
     VariationalAutoencoder,
     start_manager,
 )
-from skdeepcluster.estimators.moedc import principal_width
-from skdeepcluster.metrics import clustering_accuracy
 from skdeepcluster.networks import make_decoder, make_encoder, make_mlp
 from skdeepcluster.scaling import Scaling
 

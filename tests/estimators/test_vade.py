@@ -14,9 +14,9 @@ from torch.distributions import Categorical, Normal, kl_divergence
 from skdeepcluster import VaDEClustering
 from skdeepcluster.datasets import load_digits
 from skdeepcluster.engine.schedule import Progress
-from skdeepcluster.estimators._variational import LEAST_VARIANCE
-from skdeepcluster.estimators.vade import VaDE, _step_decay
 from skdeepcluster.metrics import clustering_accuracy
+from skdeepcluster.models.vade import VaDE, _step_decay
+from skdeepcluster.models.variational import LEAST_VARIANCE
 from skdeepcluster.scaling import Scaling
 
 SMALL = {

@@ -6,13 +6,17 @@ Numbers of equations and algorithms are those of Vardakas (2021), chapter 5.
 from __future__ import annotations
 
 import math
+import warnings
+from collections.abc import Mapping
 from typing import NamedTuple
 
 import torch
+from sklearn.exceptions import ConvergenceWarning
 from torch import Tensor, nn
 
-from skdeepcluster.engine.table import Batch
-from skdeepcluster.estimators._generative import CodeGenerator
+from skdeepcluster.engine.table import Batch, Table
+from skdeepcluster.engine.trainer import Trainer
+from skdeepcluster.models.generator import CodeGenerator
 from skdeepcluster.neighbors import (
     distances,
     distinct_nearest,
@@ -24,7 +28,7 @@ from skdeepcluster.objectives import squared_error
 from skdeepcluster.priors import DiscreteContinuousPrior
 from skdeepcluster.scaling import Scaling
 
-__all__ = ["MatchedGenerator"]
+__all__ = ["MatchedGenerator", "watch_matches"]
 
 LEAST_VARIANCE = 1e-6  # around a centroid, lest a generator that is constant divides by 0
 FIXED_DRAW = 200  # codes per component, of which the final centroids are means
@@ -171,3 +175,19 @@ class MatchedGenerator(CodeGenerator):
     def decode(self, codes: Tensor) -> Tensor:
         """Generate from the mean code of the components, mixed by the memberships."""
         return self.generator(self.prior.center(codes.softmax(1)))
+
+
+def watch_matches(trainer: Trainer, table: Table, n_balanced: int) -> Mapping[str, float]:
+    """Decide whether an epoch gives every row a sample of its own: at first, and after a death."""
+    model, epoch = trainer.model, trainer.progress().epoch
+    dead = int((model.matches == 0).sum()) if epoch else 0
+    model.balanced = epoch < n_balanced or dead > 0
+    model.matches.zero_()
+    if dead:
+        warnings.warn(
+            f"{dead} components lost all their rows. In the next epoch every row gets a sample "
+            "of its own.",
+            ConvergenceWarning,
+            stacklevel=2,
+        )
+    return {"dead": dead}

@@ -19,7 +19,7 @@ from torch import Tensor, nn
 
 from skdeepcluster.engine.model import Model
 from skdeepcluster.engine.table import Batch
-from skdeepcluster.estimators._variational import drawn
+from skdeepcluster.models.variational import drawn
 from skdeepcluster.networks import Discriminator, HierarchicalDecoder, HierarchicalEncoder
 from skdeepcluster.objectives import (
     bernoulli_log_likelihood,

@@ -2,20 +2,25 @@
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Callable, Mapping
 
 import numpy as np
 import torch
-from sklearn.exceptions import ConvergenceWarning
 from sklearn.preprocessing import normalize
 from torch import Tensor, nn
 from torch.nn import functional as F
 
 from skdeepcluster.engine.table import Batch, Table
 from skdeepcluster.engine.trainer import Trainer
-from skdeepcluster.estimators.autoencoder import Autoencoder
 from skdeepcluster.heads import SphericalKMeans, spherical_step
+from skdeepcluster.models.autoencoder import Autoencoder
+from skdeepcluster.models.clusters import follow_labels, forget_labels, warn_restarted
+from skdeepcluster.neighbors import (
+    anchors_among,
+    closest_pairs,
+    mutual_neighbor_lists,
+    mutual_neighbors,
+)
 from skdeepcluster.objectives import (
     between_similarity,
     pairwise_discrimination,
@@ -24,7 +29,13 @@ from skdeepcluster.objectives import (
 )
 from skdeepcluster.scaling import Scaling
 
-__all__ = ["DiscriminativeAutoencoder", "place_centers", "update_clusters"]
+__all__ = [
+    "DiscriminativeAutoencoder",
+    "anchors_of",
+    "list_neighbors",
+    "place_centers",
+    "update_clusters",
+]
 
 
 class DiscriminativeAutoencoder(Autoencoder):
@@ -121,7 +132,7 @@ def place_centers(trainer: Trainer, table: Table, seed: int) -> None:
     kmeans = SphericalKMeans(len(centers), random_state=seed)
     kmeans.fit(trainer.encode(table).cpu().numpy(), sample_weight=table.array("weight"))
     centers.copy_(torch.from_numpy(kmeans.cluster_centers_))
-    table.columns["label"] = torch.full((len(table),), -1, device=table.device)
+    forget_labels(table)
 
 
 def update_clusters(trainer: Trainer, table: Table) -> Mapping[str, float]:
@@ -144,19 +155,28 @@ def update_clusters(trainer: Trainer, table: Table) -> Mapping[str, float]:
     ConvergenceWarning
         When a cluster lost its last member, and so started anew where rows are worst represented.
     """
-    centers, before = trainer.model.centers, table.columns["label"]
+    centers = trainer.model.centers
     units = normalize(trainer.encode(table).cpu().double().numpy())
     weight = table.array("weight")
     weight = np.ones(len(units)) if weight is None else weight.astype(np.float64)
     labels, moved, empty = spherical_step(units, centers.cpu().double().numpy(), weight)
     centers.copy_(torch.from_numpy(moved))
-    table.columns["label"] = torch.from_numpy(labels).to(table.device)
     if len(empty):
-        warnings.warn(
-            f"{len(empty)} clusters lost all their members and were started anew.",
-            ConvergenceWarning,
-            stacklevel=2,
-        )
-    if (before < 0).any():
-        return {}  # nothing to compare with yet
-    return {"label_change": float((table.columns["label"] != before).float().mean())}
+        warn_restarted(len(empty))
+    return follow_labels(table, torch.from_numpy(labels).to(table.device))
+
+
+def anchors_of(batch: Batch, rule: str | float, n_neighbors: int) -> Tensor:
+    """Return the anchors of a batch, shape (n, n)."""
+    if rule == "global":
+        return anchors_among(batch["rows"], batch["neighbors"])
+    if rule == "mutual":
+        return mutual_neighbors(batch["X"], n_neighbors)
+    return closest_pairs(batch["X"], n_neighbors, float(rule))
+
+
+def list_neighbors(trainer: Trainer, table: Table, n_neighbors: int) -> None:
+    """Find the mutual nearest neighbours in the whole data, in the scale of the networks."""
+    rows = trainer.encode(table, "inputs").cpu().numpy()
+    neighbors = torch.from_numpy(mutual_neighbor_lists(rows, n_neighbors))
+    table.columns["neighbors"] = neighbors.to(table.device)

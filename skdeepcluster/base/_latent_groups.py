@@ -14,10 +14,10 @@ from sklearn.utils import check_random_state, check_scalar
 from sklearn.utils.validation import check_is_fitted
 from torch import Tensor
 
-from skdeepcluster.base import DeepClusterer
+from skdeepcluster.base._clusterer import DeepClusterer
 from skdeepcluster.engine.table import Batch, Table, tiled
-from skdeepcluster.estimators._hierarchy import HierarchicalAutoencoder
 from skdeepcluster.heads import ClusteringHead, make_head
+from skdeepcluster.models.hierarchy import HierarchicalAutoencoder
 from skdeepcluster.objectives import squared_error
 
 __all__ = ["HierarchicalClusterer"]

@@ -12,7 +12,7 @@ from torch.nn import functional as F
 
 from skdeepcluster.engine.table import Batch, Table
 from skdeepcluster.engine.trainer import Trainer
-from skdeepcluster.estimators._variational import LOG_VARIANCES, VariationalModel, drawn
+from skdeepcluster.models.variational import LOG_VARIANCES, VariationalModel, drawn
 from skdeepcluster.networks import make_grouped, slots
 from skdeepcluster.objectives import gaussian_kl_divergence
 from skdeepcluster.priors import responsibilities_of

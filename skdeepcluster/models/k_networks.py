@@ -18,7 +18,7 @@ from torch.nn import functional as F
 
 from skdeepcluster.engine.table import Batch, Table
 from skdeepcluster.engine.trainer import Trainer
-from skdeepcluster.estimators._variational import LOG_VARIANCES, VariationalModel
+from skdeepcluster.models.variational import LOG_VARIANCES, VariationalModel
 from skdeepcluster.networks import slots
 from skdeepcluster.objectives import gaussian_kl_divergence
 from skdeepcluster.scaling import Scaling

@@ -10,7 +10,7 @@ import torch
 from numpy.typing import ArrayLike, NDArray
 from torch import Tensor
 
-from skdeepcluster.base import DeepClusterer
+from skdeepcluster.base._clusterer import DeepClusterer
 from skdeepcluster.engine.table import Table
 from skdeepcluster.heads import fit_labels
 

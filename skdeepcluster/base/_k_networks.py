@@ -1,0 +1,107 @@
+"""What k-DVAE and k-DAE share: a network for every cluster, and rows that go to the best one."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from functools import partial
+from numbers import Integral
+from typing import Any, ClassVar
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+from sklearn.base import ClusterMixin
+from sklearn.utils._param_validation import HasMethods, Interval, StrOptions
+from torch import Tensor
+
+from skdeepcluster.base._clusterer import DeepClusterer
+from skdeepcluster.base._initialized import InitializedClusterer
+from skdeepcluster.engine.callbacks import HoldIdle
+from skdeepcluster.engine.schedule import Phase, Refresh, Turn
+from skdeepcluster.engine.table import Batch, Table, tiled
+from skdeepcluster.models.clusters import fit_kmeans
+from skdeepcluster.models.k_networks import KAutoencoders, hold, release
+from skdeepcluster.models.vade import VaDE, place_mixture, vade_phases
+from skdeepcluster.networks import make_decoder, make_encoder, make_grouped
+from skdeepcluster.scaling import Scaling
+
+__all__ = ["KNetworksClusterer"]
+
+
+class KNetworksClusterer(InitializedClusterer):
+    """Base of the estimators that have an autoencoder for every cluster."""
+
+    init: str | ClusterMixin | ArrayLike
+    vade_pretrain_epochs: int
+    vade_epochs: int
+    pretrain_epochs: int
+
+    _parameter_constraints: ClassVar[dict[str, list[Any]]] = {
+        **DeepClusterer._parameter_constraints,
+        "init": [StrOptions({"vade", "kmeans"}), HasMethods(["fit"]), "array-like"],
+        "vade_pretrain_epochs": [Interval(Integral, 0, None, closed="left")],
+        "vade_epochs": [Interval(Integral, 0, None, closed="left")],
+        "pretrain_epochs": [Interval(Integral, 0, None, closed="left")],
+    }
+    _adam: ClassVar[dict[str, Any]] = {"optimizer__eps": 1e-4}
+    _variational: ClassVar[bool]  # whether the autoencoders are
+
+    def _make_model(self) -> KAutoencoders:
+        widths = self.hidden_layer_sizes
+        if widths is None and len(self._input_shape) == 1:
+            widths = (500, 100)
+        options, each = {"hidden_layer_sizes": widths}, range(self.n_clusters)
+        width = self.latent_dim * (2 if self._variational else 1)
+        return KAutoencoders(
+            self._fitting.scaling,
+            make_grouped([self._make_encoder(width, **options) for _ in each]),
+            make_grouped([self._make_decoder(self.latent_dim, **options) for _ in each]),
+            self.n_clusters,
+            self.latent_dim,
+            self._variational,
+        )
+
+    def _make_vade(self) -> VaDE:
+        shape, widths = self._input_shape, self.hidden_layer_sizes
+        encoder = make_encoder(shape, 2 * self.latent_dim, widths)
+        decoder = make_decoder(self.latent_dim, shape, widths)
+        return VaDE(self._fitting.scaling, encoder, decoder, self.n_clusters, self.latent_dim)
+
+    def _trainer_kwargs(self) -> dict[str, Any]:
+        kwargs = super()._trainer_kwargs()
+        return {**kwargs, "callbacks": [HoldIdle(), *kwargs["callbacks"]]}
+
+    def _fit(self, table: Table) -> KAutoencoders:
+        turns = [Turn("model", "winner_loss")]
+        start = partial(hold, labels=self._first_labels(table))
+        refresh = [Refresh(partial(release, seed=self._fitting.seed))]
+        phases = [
+            Phase("first clusters", turns, epochs=self.pretrain_epochs, start=start),
+            Phase("winners", turns, epochs=self.max_epochs, refresh=refresh),
+        ]
+        return self._train("networks", self._make_model, phases, table)
+
+    def _first_labels(self, table: Table) -> NDArray[np.integer[Any]]:
+        """Return the clusters that training starts from."""
+        if not isinstance(self.init, str):
+            return self._given_labels(table)
+        seed = self._fitting.seed
+        if self.init == "vade":
+            start = partial(place_mixture, seed=seed)
+            phases = vade_phases(self.vade_pretrain_epochs, self.vade_epochs, start)
+            model: Any = self._train("vade", self._make_vade, phases, table)
+        else:
+            model = _scaled_rows(self._fitting.scaling)
+        codes = tiled(model, table)
+        return fit_kmeans(codes, table, self.n_clusters, n_init=10, seed=seed).labels_
+
+    def _log_memberships(self, batch: Batch) -> Tensor:
+        return self.module_(batch, "scores")
+
+    def _score_rows(self, batch: Batch) -> Tensor:
+        """Return the bound of the mixture of all networks, with equal weights."""
+        return self.module_(batch, "bounds").logsumexp(1) - math.log(self.module_.n_networks)
+
+
+def _scaled_rows(scaling: Scaling) -> Callable[[Batch], Tensor]:
+    return lambda batch: scaling(batch["X"]).flatten(1)

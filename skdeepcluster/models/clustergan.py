@@ -1,0 +1,75 @@
+"""The model of ClusterGAN: generator, encoder and critic, and the rules of their game.
+
+Equation numbers are those of Vardakas (2021).
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+
+from skdeepcluster.engine.table import Batch
+from skdeepcluster.models.generator import CodeGenerator
+from skdeepcluster.objectives import (
+    gradient_penalty,
+    vanilla_adversarial_loss,
+    wasserstein_adversarial_loss,
+)
+from skdeepcluster.priors import DiscreteContinuousPrior
+from skdeepcluster.scaling import Scaling
+
+__all__ = ["GAMES", "ClusterGAN"]
+
+GAMES = {"vanilla": vanilla_adversarial_loss, "wasserstein": wasserstein_adversarial_loss}
+
+
+class ClusterGAN(CodeGenerator):
+    """The three networks, the prior and the rules of the game."""
+
+    def __init__(
+        self,
+        scaling: Scaling,
+        encoder: nn.Module,
+        generator: nn.Module,
+        critic: nn.Module,
+        prior: DiscreteContinuousPrior,
+        game: str,
+    ):
+        super().__init__(scaling, encoder, generator, prior)
+        self.critic = critic
+        self.game = game
+
+    def groups(self) -> dict[str, list[nn.Parameter]]:
+        """Return the players: generator and encoder share terms, and so are one."""
+        together = [*self.generator.parameters(), *self.encoder.parameters()]
+        return {"generator": together, "critic": list(self.critic.parameters())}
+
+    def codes(self, batch: Batch) -> Tensor:
+        """Return the code (z_n, z_c) that the encoder finds, z_c as probabilities."""
+        z_n, logits = self.prior.split(self.encoder(batch["X"]))
+        return torch.cat([z_n, logits.softmax(1)], 1)
+
+    def decode(self, codes: Tensor) -> Tensor:
+        """Return G(z)."""
+        return self.generator(codes)
+
+    def judgement(self, batch: Batch) -> dict[str, Tensor]:
+        """Return what the critic pays on real and on generated rows: minus eq. 3.5."""
+        rows, cost = batch["X"], GAMES[self.game]
+        with torch.no_grad():
+            fake = self.generator(self.prior.sample(len(rows), device=rows.device)[0])
+        terms = {
+            "real": cost(self.critic(rows), as_real=True),
+            "fake": cost(self.critic(fake), as_real=False).mean(),
+        }
+        if self.game == "wasserstein":
+            terms["penalty"] = gradient_penalty(self.critic, rows, fake).mean()
+        return terms
+
+    def generation(self, batch: Batch) -> dict[str, Tensor]:
+        """Return what the generator pays (eq. 3.6), the terms that it shares with E (3.7) too."""
+        z, components = self.prior.sample(len(batch["X"]), device=batch["X"].device)
+        fake = self.generator(z)
+        terms = {"adversarial": GAMES[self.game](self.critic(fake), as_real=True)}
+        terms |= self.code_terms(self.encoder(fake), z, components)
+        return {name: term.mean() for name, term in terms.items()}  # no row's, hence unweighted

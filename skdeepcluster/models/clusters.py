@@ -1,0 +1,52 @@
+"""What methods do with the clusters that they train for: start, compare, restart, stop."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Mapping
+from typing import Any
+
+import torch
+from sklearn.cluster import KMeans
+from sklearn.exceptions import ConvergenceWarning
+from torch import Tensor
+
+from skdeepcluster.engine.table import Table
+
+__all__ = ["fit_kmeans", "follow_labels", "forget_labels", "has_settled", "warn_restarted"]
+
+
+def fit_kmeans(codes: Tensor, table: Table, n_clusters: int, n_init: int, seed: int) -> KMeans:
+    """Fit k-means to the codes of a table, with the weights of its rows."""
+    kmeans = KMeans(n_clusters, n_init=n_init, random_state=seed)
+    return kmeans.fit(codes.cpu().numpy(), sample_weight=table.array("weight"))
+
+
+def forget_labels(table: Table) -> None:
+    """Give the rows a column of labels, none of them known."""
+    table.columns["label"] = torch.full((len(table),), -1, device=table.device)
+
+
+def follow_labels(table: Table, labels: Tensor) -> dict[str, float]:
+    """Renew the column of labels; return the share that changed, unless there was none before."""
+    before, table.columns["label"] = table.columns["label"], labels
+    if (before < 0).any():
+        return {}  # nothing to compare with yet
+    return {"label_change": float((labels != before).float().mean())}
+
+
+def has_settled(record: Mapping[str, Any], tol: float) -> bool:
+    """Tell from an epoch's record whether labels are at rest.
+
+    What the first epoch of a phase changes is owed to the phase before.
+    """
+    return record["phase_epoch"] > 1 and record.get("label_change", 1.0) < tol
+
+
+def warn_restarted(n_clusters: int) -> None:
+    """Warn of clusters that died and live again."""
+    warnings.warn(
+        f"{n_clusters} clusters lost all their members and were started anew.",
+        ConvergenceWarning,
+        stacklevel=3,
+    )

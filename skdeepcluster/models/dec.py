@@ -1,0 +1,78 @@
+"""The model of DEC and IDEC: centres among the codes, and the target that they are trained for.
+
+Equation numbers are those of Xie, Girshick & Farhadi (2016).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from skdeepcluster.engine.table import Batch, Table
+from skdeepcluster.engine.trainer import Trainer
+from skdeepcluster.models.autoencoder import Autoencoder
+from skdeepcluster.models.clusters import fit_kmeans, follow_labels, forget_labels, warn_restarted
+from skdeepcluster.objectives import (
+    kl_divergence,
+    squared_error,
+    student_t_log_proba,
+    target_distribution,
+)
+from skdeepcluster.scaling import Scaling
+
+__all__ = ["DEC", "place_centers", "update_target"]
+
+
+class DEC(Autoencoder):
+    """An autoencoder with cluster centres in its code space."""
+
+    def __init__(self, scaling: Scaling, encoder: nn.Module, decoder: nn.Module, shape: Any):
+        super().__init__(scaling, encoder, decoder)
+        self.centers = nn.Parameter(torch.zeros(shape))
+
+    def log_memberships(self, batch: Batch) -> Tensor:
+        """Return log q (eq. 1), shape (n, n_clusters)."""
+        return student_t_log_proba(self.codes(batch), self.centers)
+
+    def clustering(self, batch: Batch) -> dict[str, Tensor]:
+        """Return KL(p || q) (eq. 2) per row."""
+        return {"clustering": kl_divergence(batch["target"], self.log_memberships(batch))}
+
+    def both(self, batch: Batch) -> dict[str, Tensor]:
+        """Return the clustering and the reconstruction term, from one pass of the encoder."""
+        codes = self.codes(batch)
+        log_q = student_t_log_proba(codes, self.centers)
+        return {
+            "clustering": kl_divergence(batch["target"], log_q),
+            "reconstruction": squared_error(self.decode(codes), batch["X"]),
+        }
+
+
+def place_centers(trainer: Trainer, table: Table, seed: int) -> None:
+    """Start the centres by k-means on the codes of the whole data."""
+    centers = trainer.model.centers
+    kmeans = fit_kmeans(trainer.encode(table), table, len(centers), n_init=20, seed=seed)
+    centers.data.copy_(torch.from_numpy(kmeans.cluster_centers_))
+    forget_labels(table)
+
+
+def update_target(trainer: Trainer, table: Table) -> Mapping[str, float]:
+    """Compute the target p from the memberships q of the whole data (eq. 3)."""
+    q = _reseed_dead(trainer, table, trainer.encode(table, "log_memberships").exp())
+    table.columns["target"] = target_distribution(q, table.columns.get("weight"))
+    return follow_labels(table, q.argmax(1))
+
+
+def _reseed_dead(trainer: Trainer, table: Table, q: Tensor) -> Tensor:
+    """Move centres without members to the rows least at home in any cluster; return the new q."""
+    dead = (torch.bincount(q.argmax(1), minlength=q.shape[1]) == 0).nonzero().flatten()
+    if not len(dead):
+        return q
+    rows = q.amax(1).argsort()[: len(dead)]
+    trainer.model.centers.data[dead] = trainer.encode(table)[rows]
+    trainer.forget(trainer.model.centers, dead)
+    warn_restarted(len(dead))
+    return trainer.encode(table, "log_memberships").exp()

@@ -1,0 +1,113 @@
+"""What all public estimators look like: constructors, and the words of their docstrings."""
+
+from __future__ import annotations
+
+import inspect
+import re
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+
+import skdeepcluster
+
+PUBLIC = [getattr(skdeepcluster, name) for name in skdeepcluster.__all__]
+
+# Entries that mean the same everywhere, and so are worded alike. `trainer_params` names another
+# example where there is a critic; `scaling` and `optimizer` may go on with what the method adds.
+SHARED = {
+    "image_shape",
+    "scaling",
+    "optimizer",
+    "device",
+    "precision",
+    "checkpoint",
+    "callbacks",
+    "trainer_params",
+    "random_state",
+    "verbose",
+    "device_",
+    "n_features_in_",
+    "feature_names_in_",
+}
+MAY_GO_ON = {"scaling", "optimizer"}
+
+
+@pytest.fixture(params=PUBLIC, ids=lambda kind: kind.__name__)
+def kind(request: pytest.FixtureRequest) -> type:
+    return request.param
+
+
+def own_subclass(kind: type) -> type:
+    """What a user may write: a constructor of one's own that calls that of the estimator."""
+
+    def __init__(self: Any, n_clusters: int = 4, *, extra: int = 1, lr: float = 1e-3) -> None:
+        kind.__init__(self, n_clusters, lr=lr)
+        self.extra = extra
+
+    return type("Own", (kind,), {"__init__": __init__})
+
+
+def entries(kind: type) -> Iterator[tuple[str, str]]:
+    """The names and the text of the entries of a numpydoc docstring."""
+    doc = inspect.getdoc(kind) or ""
+    for section in ("Parameters", "Attributes"):
+        begin = re.search(rf"^{section}\n-+\n", doc, re.M)
+        assert begin, f"{kind.__name__} has no section {section}"
+        body = re.split(r"\n\n[A-Z][A-Za-z ]+\n-+\n", doc[begin.end() :])[0]
+        for entry in re.findall(r"^\S.*(?:\n .*)*", body, re.M):
+            names, _, text = entry.partition(" : ")
+            yield from ((name, text) for name in names.split(", "))
+
+
+def test_a_constructor_keeps_its_arguments_as_they_are_and_nothing_else(kind):
+    arguments = {name: object() for name in inspect.signature(kind).parameters}
+    estimator = kind(**arguments)
+    assert vars(estimator) == arguments
+    assert all(estimator.get_params(deep=False)[name] is arguments[name] for name in arguments)
+
+
+def test_everything_but_the_number_of_clusters_is_named(kind):
+    first, *others = inspect.signature(kind).parameters.values()
+    assert first.name == "n_clusters" and first.kind is first.POSITIONAL_OR_KEYWORD
+    assert {parameter.kind for parameter in others} == {inspect.Parameter.KEYWORD_ONLY}
+
+
+def test_every_parameter_has_its_constraint_and_its_entry(kind):
+    parameters = set(inspect.signature(kind).parameters)
+    assert parameters == set(kind._parameter_constraints)
+    described = [name for name, _ in entries(kind) if not name.endswith("_")]
+    assert sorted(described) == sorted(parameters)
+
+
+def test_defaults_are_told_as_they_are(kind):
+    told = dict(entries(kind))
+    for name, parameter in inspect.signature(kind).parameters.items():
+        defaults = re.search(r"default=(.*)", told[name].partition("\n")[0]).group(1)
+        assert repr(parameter.default) in {repr(_value(default)) for default in _split(defaults)}
+
+
+def _split(defaults: str) -> list[str]:
+    """Tell the defaults of several names in one entry apart."""
+    return defaults.split(", ") if "(" not in defaults else [defaults]
+
+
+def _value(text: str) -> Any:
+    return eval(text, {})  # a literal of our own docstrings
+
+
+def test_a_plain_subclass_of_a_user_works(kind):
+    estimator = own_subclass(kind)(5, extra=2)
+    assert estimator.get_params() == {"n_clusters": 5, "extra": 2, "lr": 1e-3}
+    assert estimator.batch_size == inspect.signature(kind).parameters["batch_size"].default
+
+
+@pytest.mark.parametrize("name", sorted(SHARED))
+def test_shared_entries_have_one_wording(name):
+    texts = {kind.__name__: dict(entries(kind))[name] for kind in PUBLIC}
+    if name == "trainer_params":
+        texts = {owner: text.replace('"critic_', '"') for owner, text in texts.items()}
+    common = min(texts.values(), key=len)
+    for owner, text in texts.items():
+        same = " ".join(text.split()).startswith(" ".join(common.split()))
+        assert same and (name in MAY_GO_ON or text == common), f"{owner}.{name}: {text}"
