@@ -11,6 +11,7 @@ from skdeepcluster.estimators import (
     KDAEClustering,
     KDVAEClustering,
     MoEDCClustering,
+    SPCClustering,
     VaDEClustering,
 )
 
@@ -25,6 +26,7 @@ __all__ = [
     "KDAEClustering",
     "KDVAEClustering",
     "MoEDCClustering",
+    "SPCClustering",
     "VaDEClustering",
 ]
 __version__ = "0.1.0"

@@ -26,12 +26,13 @@ class InitializedClusterer(DeepClusterer):
 
     def _given_labels(self, table: Table) -> NDArray[np.integer[Any]]:
         """Return the label that `init` gives each row of the table; -1 is none."""
-        if hasattr(self.init, "fit"):
-            labels, source = self._found_labels(table), f"init={type(self.init).__name__}()"
+        init = self._first_clusterer()
+        if hasattr(init, "fit"):
+            labels, source = self._found_labels(init, table), f"init={type(init).__name__}()"
             advice = "Let it find fewer, or ask for more here."
         else:
             counted = self._fitting.counted
-            labels, source = _checked_type(self.init, len(counted))[counted], "init"
+            labels, source = _checked_type(init, len(counted))[counted], "init"
             advice = "Number them from 0, or ask for more clusters."
         most = self.n_clusters if isinstance(self.n_clusters, Integral) else labels.max() + 1
         if labels.min() < -1 or labels.max() >= most:
@@ -45,23 +46,27 @@ class InitializedClusterer(DeepClusterer):
             )
         return labels
 
-    def _found_labels(self, table: Table) -> NDArray[np.integer[Any]]:
+    def _first_clusterer(self) -> Any:
+        """Return the clusterer, or the labels, that `init` stands for."""
+        return self.init
+
+    def _found_labels(self, init: Any, table: Table) -> NDArray[np.integer[Any]]:
         """Return the labels of the clusterer, which is fitted once even if the fit resumes."""
 
         def compute() -> dict[str, Tensor]:
-            labels = _checked_type(self._fit_init(table), len(table))
+            labels = _checked_type(self._fit_init(init, table), len(table))
             return {"labels": torch.from_numpy(labels.astype(np.int64))}
 
         return self._once(STAGE, compute)["labels"].numpy()
 
-    def _fit_init(self, table: Table) -> NDArray[Any]:
+    def _fit_init(self, init: Any, table: Table) -> NDArray[Any]:
         rows = self._fitting.rows
-        if isinstance(self.init, DeepClusterer) and len(self._row_shape) > 1:
+        if isinstance(init, DeepClusterer) and len(self._row_shape) > 1:
             rows = rows.reshape(-1, *self._row_shape)  # images, which others do not know
         return fit_labels(
-            self.init,
+            init,
             rows,
-            self.n_clusters if isinstance(self.n_clusters, Integral) else None,
+            int(self.n_clusters) if isinstance(self.n_clusters, Integral) else None,
             sample_weight=table.array("weight"),
             seed=self._fitting.seed,
         )

@@ -130,7 +130,7 @@ class SteadyGaussianMixture(GaussianMixture):
             for run in going_on:
                 run.set_params(max_iter=self.max_iter).fit(rows)
         best, *_ = going_on = self._ranked(going_on)
-        vars(self).update({name: getattr(best, name) for name in _LEARNED if hasattr(best, name)})
+        self.__dict__ |= {name: getattr(best, name) for name in _LEARNED if hasattr(best, name)}
         self.n_features_in_ = rows.shape[1]
         self.run_bounds_ = np.sort([run.lower_bound_ for run in runs])[::-1]
         labels = [run.predict(rows) for run in going_on]

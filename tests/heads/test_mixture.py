@@ -14,7 +14,7 @@ from skdeepcluster.heads import SteadyGaussianMixture, make_head
 
 @pytest.fixture(scope="module")
 def rows():
-    return make_blobs(400, centers=12, n_features=3, cluster_std=0.8, random_state=1)[0]
+    return make_blobs(400, centers=12, n_features=3, cluster_std=0.5, random_state=1)[0]
 
 
 @parametrize_with_checks([SteadyGaussianMixture(n_init=3)])
