@@ -14,6 +14,7 @@ from sklearn.utils.validation import check_is_fitted
 from torch import nn
 
 from skdeepcluster.base._clusterer import DeepClusterer
+from skdeepcluster.scaling import Scaling
 
 __all__ = ["GenerativeClusterer"]
 
@@ -53,7 +54,7 @@ class GenerativeClusterer(DeepClusterer):
             "activation": "leaky_relu",
         }
 
-    def _make_generator(self) -> nn.Module:
+    def _make_generator(self, scaling: Scaling) -> nn.Module:
         """Make the generator of the thesis's tables 6.1 to 6.7."""
         is_image = len(self._input_shape) == 3
         return self._make_decoder(
@@ -62,7 +63,7 @@ class GenerativeClusterer(DeepClusterer):
             dense=(512, 512) if is_image else (),
             activation="relu" if is_image else "leaky_relu",
             batch_norm=True,
-            output_activation="sigmoid" if self._fitting.scaling.bounded else None,
+            output_activation="sigmoid" if scaling.bounded else None,
         )
 
     # -- drawing --------------------------------------------------------------------------------

@@ -8,12 +8,10 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from skdeepcluster.base._clusterer import DeepClusterer
-from skdeepcluster.engine.table import Table
+from skdeepcluster.base._run import Run
 from skdeepcluster.heads import fit_labels
 
 __all__ = ["InitializedClusterer"]
-
-STAGE = "init"  # its name in the checkpoint
 
 
 class InitializedClusterer(DeepClusterer):
@@ -21,14 +19,14 @@ class InitializedClusterer(DeepClusterer):
 
     init: Any
 
-    def _given_labels(self, table: Table) -> NDArray[np.integer[Any]]:
-        """Return the label that `init` gives each row of the table; -1 is none."""
+    def _given_labels(self, run: Run) -> NDArray[np.integer[Any]]:
+        """Return the label that `init` gives each row that counts; -1 is none."""
         if hasattr(self.init, "fit"):
-            labels, source = self._found_labels(table), f"init={type(self.init).__name__}()"
+            labels = run.once("init", lambda: self._fit_init(run))
+            source = f"init={type(self.init).__name__}()"
             advice = "Let it find fewer, or ask for more here."
         else:
-            counted = self._fitting.counted
-            labels, source = _checked_type(self.init, len(counted))[counted], "init"
+            labels, source = _checked_type(self.init, len(run.counted))[run.counted], "init"
             advice = "Number them from 0, or ask for more clusters."
         if labels.min() < -1 or labels.max() >= self.n_clusters:
             raise ValueError(
@@ -41,28 +39,19 @@ class InitializedClusterer(DeepClusterer):
             )
         return labels
 
-    def _found_labels(self, table: Table) -> NDArray[np.integer[Any]]:
-        """Return the labels of the clusterer, which is fitted once even if the fit resumes."""
-        checkpoint = self._fitting.checkpoint
-        saved = checkpoint.of(STAGE) if checkpoint else None
-        if saved:
-            return np.asarray(saved["labels"])
-        labels = _checked_type(self._fit_init(table), len(table))
-        if checkpoint and not self._fitting.interrupted:
-            checkpoint.save(STAGE, {"labels": labels})
-        return labels
-
-    def _fit_init(self, table: Table) -> NDArray[Any]:
-        rows = self._fitting.rows
+    def _fit_init(self, run: Run) -> NDArray[np.integer[Any]]:
+        """Return the labels of the clusterer."""
+        rows = run.rows
         if isinstance(self.init, DeepClusterer) and len(self._row_shape) > 1:
             rows = rows.reshape(-1, *self._row_shape)  # images, which others do not know
-        return fit_labels(
+        labels = fit_labels(
             self.init,
             rows,
             self.n_clusters,
-            sample_weight=table.array("weight"),
-            seed=self._fitting.seed,
+            sample_weight=run.table.array("weight"),
+            seed=run.seed,
         )
+        return _checked_type(labels, len(run.table))
 
 
 def _checked_type(labels: ArrayLike, n_rows: int) -> NDArray[np.integer[Any]]:

@@ -15,7 +15,8 @@ from sklearn.utils.validation import check_is_fitted
 from torch import Tensor
 
 from skdeepcluster.base._clusterer import DeepClusterer
-from skdeepcluster.engine.table import Batch, Table, tiled
+from skdeepcluster.base._run import Run
+from skdeepcluster.engine.table import Batch, tiled
 from skdeepcluster.heads import ClusteringHead, make_head
 from skdeepcluster.models.hierarchy import HierarchicalAutoencoder
 from skdeepcluster.objectives import squared_error
@@ -47,18 +48,18 @@ class HierarchicalClusterer(DeepClusterer):
                 stacklevel=5,
             )
 
-    def _fit_heads(self, model: HierarchicalAutoencoder, table: Table) -> None:
+    def _fit_heads(self, model: HierarchicalAutoencoder, run: Run) -> None:
         """Cluster the codes of every group."""
-        codes = tiled(lambda batch: model(batch, "posteriors")[:, 0], table).cpu().numpy()
-        weight = table.array("weight")
+        codes = tiled(lambda batch: model(batch, "posteriors")[:, 0], run.table).cpu().numpy()
+        weight = run.table.array("weight")
         self._heads = [
-            self._make_head(self.head, len(table)).fit(codes[:, group], weight)
+            self._make_head(self.head, run.seed, len(codes)).fit(codes[:, group], weight)
             for group in range(model.n_groups)
         ]
         for head in self._heads:
             del head.labels_  # they will be in group_labels_
 
-    def _make_head(self, head: str, n_rows: int, share: float = 1.0) -> ClusteringHead:
+    def _make_head(self, head: str, seed: int, n_rows: int, share: float = 1.0) -> ClusteringHead:
         """Make what clusters one group, given the number of rows and their share of all."""
         size = {}
         if self.min_cluster_size is not None:
@@ -71,26 +72,26 @@ class HierarchicalClusterer(DeepClusterer):
             manifold_params={"n_neighbors": n_neighbors, **(self.manifold_params or {})},
             head_params=size if head == "hdbscan" else None,
             count_params=size,
-            random_state=self._fitting.seed,
+            random_state=seed,
         )
 
     # -- what is kept -----------------------------------------------------------------------------
 
-    def _complete(self, X: Any, weight: NDArray[np.float64]) -> None:
+    def _complete(self, run: Run, X: Any, weight: NDArray[np.float64]) -> None:
         self.__dict__.pop("outlier_scores_", None)  # of an earlier fit with another head
-        super()._complete(X, weight)
+        super()._complete(run, X, weight)
         group = self.module_.group
         found = self._apply(X, lambda batch: self.module_(batch, "posteriors")).cpu().numpy()
         # Samples need the groups down to the clustered one; priors tell the others.
-        self._members = self._keep_members(found[:, :, : group + 1], weight)
+        self._members = self._keep_members(found[:, :, : group + 1], weight, run.seed)
         if self.head == "hdbscan":
             self.outlier_scores_ = self._head.outlier_scores(found[:, 0, group])
 
     def _keep_members(
-        self, posteriors: NDArray[np.float32], weight: NDArray[np.float64]
+        self, posteriors: NDArray[np.float32], weight: NDArray[np.float64], seed: int
     ) -> NDArray[np.float32]:
         """Return posteriors of rows drawn from every cluster, (n_clusters_, MEMBERS, ...)."""
-        rng = check_random_state(self._fitting.seed)
+        rng = check_random_state(seed)
         kept = np.empty((self.n_clusters_, MEMBERS, *posteriors.shape[1:]), posteriors.dtype)
         for label, members in enumerate(kept):
             share = weight * (self.labels_ == label)

@@ -2,13 +2,36 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
 from typing import Any, cast
 
 from torch import Tensor, nn
 
 from skdeepcluster.engine.table import Batch
 
-__all__ = ["Model"]
+__all__ = ["Model", "Player"]
+
+
+@dataclass(frozen=True)
+class Player:
+    """Who owns some parameters of a model, and how they are optimised.
+
+    What a user sets for the optimizer comes before what is said here.
+
+    Parameters
+    ----------
+    parameters : iterable of nn.Parameter
+        What the player moves.
+    lr : float, default=None
+        Its learning rate; None is that of the estimator.
+    adam : dict, default={}
+        Its settings of "adam", where that is the optimizer.
+    """
+
+    parameters: Iterable[nn.Parameter]
+    lr: float | None = None
+    adam: Mapping[str, Any] = field(default_factory=dict)
 
 
 class Model(nn.Module):
@@ -32,9 +55,9 @@ class Model(nn.Module):
         self.scaling = scaling
         self.register_buffer("live", None, persistent=False)
 
-    def groups(self) -> dict[str, list[nn.Parameter]]:
-        """Return who owns which parameters; every group has an optimizer. The main one is first."""
-        return {"model": list(self.parameters())}
+    def players(self) -> dict[str, Player]:
+        """Return who owns which parameters, each with an optimizer; the main one is first."""
+        return {"model": Player(self.parameters())}
 
     def forward(self, batch: Batch, loss: str = "codes") -> Tensor | dict[str, Tensor]:
         """Scale the rows and call the method named `loss`: the only door to the networks."""

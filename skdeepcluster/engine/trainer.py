@@ -148,8 +148,8 @@ class Trainer(PlayersNet):
         """Prepare a phase."""
         if self.phase_.optimizers == "reset":
             self._reset_optimizers()
-        for group in self.groups_:
-            self._scale_lr(group, 1.0)  # the ramp of an earlier phase ended with it
+        for player in self.players_:
+            self._scale_lr(player, 1.0)  # the ramp of an earlier phase ended with it
         if self.phase_.start is not None:
             self.phase_.start(self, table)
 
@@ -207,8 +207,8 @@ class Trainer(PlayersNet):
 
     def _follow_ramps(self) -> None:
         """Set the learning rates that this phase scales."""
-        for group, factor in self.phase_.lr.items():
-            self._scale_lr(group, self._now(factor))
+        for player, factor in self.phase_.lr.items():
+            self._scale_lr(player, self._now(factor))
 
     def _weight(self, term: str) -> float:
         return self._now(self.phase_.weights.get(term, 1.0))
@@ -220,7 +220,7 @@ class Trainer(PlayersNet):
         """Write the epoch's means to the history."""
         record = {"stage": self.stage, "phase": self.phase_.name, "phase_epoch": self.place_.epoch}
         record |= {**self.metrics_.means(), **self.losses_.means()}
-        main = f"{next(iter(self.groups_))}_loss"
+        main = f"{next(iter(self.players_))}_loss"
         # A player may have no turn in a short epoch; its last loss then stands.
         last = self.history[-2]["train_loss"] if len(self.history) > 1 else math.nan
         record["train_loss"] = record.get(main, last)
@@ -235,7 +235,7 @@ class Trainer(PlayersNet):
         Huge parameters are finite, and what they make of rows need not be.
         """
         means = self.losses_.means()
-        losses = [means.get(f"{group}_loss", 0.0) for group in self.groups_]
+        losses = [means.get(f"{player}_loss", 0.0) for player in self.players_]
         learned = [t for t in self.model.state_dict().values() if t.is_floating_point()]
         total = sum(t.sum() for t in learned)  # one value to wait for
         if not torch.isfinite(torch.as_tensor(total)) or not all(map(math.isfinite, losses)):

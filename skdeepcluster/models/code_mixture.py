@@ -16,9 +16,8 @@ from typing import Any, cast
 import torch
 from torch import Tensor, nn
 
-from skdeepcluster.engine.schedule import Phase, Refresh, Turn
+from skdeepcluster.engine.schedule import Phase, Refresh, Training, Turn
 from skdeepcluster.engine.table import Batch, Table
-from skdeepcluster.engine.trainer import Trainer
 from skdeepcluster.models.autoencoder import Autoencoder
 from skdeepcluster.models.clusters import fit_kmeans, warn_restarted
 from skdeepcluster.objectives import squared_error
@@ -153,7 +152,7 @@ def mixture_phases(
     return [clustering, Phase("settling", [], epochs=0, start=_settle_mixture)]
 
 
-def _place_mixture(trainer: Trainer, table: Table, seed: int) -> None:
+def _place_mixture(trainer: Training, table: Table, seed: int) -> None:
     """Start the mixture by k-means on the codes of the whole data."""
     model, weight = trainer.model, table.columns.get("weight")
     codes, n_clusters = trainer.encode(table), len(model.prior.means)
@@ -170,7 +169,7 @@ def _remember_some(model: CodeMixture, codes: Tensor, weight: Tensor | None) -> 
     model.remember(codes[rows], None if weight is None else weight[rows])
 
 
-def _settle_mixture(trainer: Trainer, table: Table) -> None:
+def _settle_mixture(trainer: Training, table: Table) -> None:
     """Fit the mixture to codes as prediction will see them.
 
     The codes that it followed in training came from a moving encoder, each standardised by its
@@ -182,11 +181,11 @@ def _settle_mixture(trainer: Trainer, table: Table) -> None:
         model.em_step()
 
 
-def _follow_codes(trainer: Trainer, table: Table) -> Mapping[str, Any]:
+def _follow_codes(trainer: Training, table: Table) -> Mapping[str, Any]:
     return trainer.model.em_step()
 
 
-def _reseed_dead(trainer: Trainer, table: Table) -> None:
+def _reseed_dead(trainer: Training, table: Table) -> None:
     """Split the largest component for each that explains less than half a recent code."""
     prior, n_recent = trainer.model.prior, len(trainer.model.recent)
     dead = (prior.log_weights().exp() * n_recent < 0.5).nonzero().flatten().tolist()

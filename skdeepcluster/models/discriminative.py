@@ -10,8 +10,8 @@ from sklearn.preprocessing import normalize
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from skdeepcluster.engine.schedule import Training
 from skdeepcluster.engine.table import Batch, Table
-from skdeepcluster.engine.trainer import Trainer
 from skdeepcluster.heads import SphericalKMeans, spherical_step
 from skdeepcluster.models.autoencoder import Autoencoder
 from skdeepcluster.models.clusters import follow_labels, forget_labels, warn_restarted
@@ -116,12 +116,12 @@ class DiscriminativeAutoencoder(Autoencoder):
         }
 
 
-def place_centers(trainer: Trainer, table: Table, seed: int) -> None:
+def place_centers(trainer: Training, table: Table, seed: int) -> None:
     """Start the centroids by spherical k-means on the codes of the whole data.
 
     Parameters
     ----------
-    trainer : Trainer
+    trainer : Training
         Of a :class:`DiscriminativeAutoencoder`.
     table : Table
         The data; gets a column of labels, all unknown yet.
@@ -135,12 +135,12 @@ def place_centers(trainer: Trainer, table: Table, seed: int) -> None:
     forget_labels(table)
 
 
-def update_clusters(trainer: Trainer, table: Table) -> Mapping[str, float]:
+def update_clusters(trainer: Training, table: Table) -> Mapping[str, float]:
     """Assign all rows to centroids, then move the centroids to their members' direction.
 
     Parameters
     ----------
-    trainer : Trainer
+    trainer : Training
         Of a :class:`DiscriminativeAutoencoder`.
     table : Table
         The data; its column of labels is renewed.
@@ -175,7 +175,7 @@ def anchors_of(batch: Batch, rule: str | float, n_neighbors: int) -> Tensor:
     return closest_pairs(batch["X"], n_neighbors, float(rule))
 
 
-def list_neighbors(trainer: Trainer, table: Table, n_neighbors: int) -> None:
+def list_neighbors(trainer: Training, table: Table, n_neighbors: int) -> None:
     """Find the mutual nearest neighbours in the whole data, in the scale of the networks."""
     rows = trainer.encode(table, "inputs").cpu().numpy()
     neighbors = torch.from_numpy(mutual_neighbor_lists(rows, n_neighbors))

@@ -10,8 +10,9 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from skdeepcluster.engine.model import Player
+from skdeepcluster.engine.schedule import Training
 from skdeepcluster.engine.table import Batch, Table
-from skdeepcluster.engine.trainer import Trainer
 from skdeepcluster.models.variational import LOG_VARIANCES, VariationalModel, drawn
 from skdeepcluster.networks import make_grouped, slots
 from skdeepcluster.objectives import gaussian_kl_divergence
@@ -105,9 +106,9 @@ class MixtureOfExperts(VariationalAutoencoder):
             own.data.copy_(learned.data)
         self.register_buffer("idle", torch.zeros(n_experts, dtype=torch.bool), persistent=False)
 
-    def groups(self) -> dict[str, list[nn.Parameter]]:
-        """Return what is trained: the experts."""
-        return {"experts": [*self.decoder.parameters(), *self.observation.parameters()]}
+    def players(self) -> dict[str, Player]:
+        """Return who is trained: the experts."""
+        return {"experts": Player([*self.decoder.parameters(), *self.observation.parameters()])}
 
     def train(self, mode: bool = True) -> Self:
         """Keep the encoder as it is: batch statistics would move codes, and so labels."""
@@ -156,7 +157,7 @@ class MixtureOfExperts(VariationalAutoencoder):
         return self.decoder(z.expand(self.n_experts, *z.shape))
 
 
-def start_manager(trainer: Trainer, table: Table, labels: NDArray[np.intp]) -> None:
+def start_manager(trainer: Training, table: Table, labels: NDArray[np.intp]) -> None:
     """Start the manager as the nearest mean of its hidden features.
 
     So its clusters are useful even where it is not trained, after Ctrl-C.

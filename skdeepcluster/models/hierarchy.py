@@ -17,7 +17,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor, nn
 
-from skdeepcluster.engine.model import Model
+from skdeepcluster.engine.model import Model, Player
 from skdeepcluster.engine.table import Batch
 from skdeepcluster.models.variational import drawn
 from skdeepcluster.networks import Discriminator, HierarchicalDecoder, HierarchicalEncoder
@@ -37,6 +37,7 @@ __all__ = ["GAMES", "HierarchicalAutoencoder"]
 
 # Of log-variances. Without a KL term nothing but this keeps a posterior from collapsing to a point.
 BOUND = 5.0
+BETAS = (0.5, 0.999)  # of Adam: a rival that moves on makes a long memory misleading
 
 
 class Gaussian(NamedTuple):
@@ -114,6 +115,8 @@ class HierarchicalAutoencoder(Model):
         Number of groups and width of each.
     group : int
         The group whose code stands for a row.
+    critic_lr : float, default=None
+        Learning rate of the discriminators, if it is one of their own.
     """
 
     def __init__(
@@ -126,6 +129,7 @@ class HierarchicalAutoencoder(Model):
         n_groups: int,
         latent_dim: int,
         group: int,
+        critic_lr: float | None = None,
     ):
         super().__init__(scaling)
         self.encoder = encoder
@@ -135,14 +139,17 @@ class HierarchicalAutoencoder(Model):
         self.n_groups = n_groups
         self.latent_dim = latent_dim
         self.group = group
+        self.critic_lr = critic_lr
         # Black-and-white images, or vectors, which may be such: a pixel is a Bernoulli variable.
         self.is_binary = scaling.bounded and (len(scaling.shape) == 1 or scaling.shape[0] == 1)
 
-    def groups(self) -> dict[str, list[nn.Parameter]]:
+    def players(self) -> dict[str, Player]:
         """Return the players; the prior cells move with the autoencoder, by a term of their own."""
-        players = {"autoencoder": [*self.encoder.parameters(), *self.decoder.parameters()]}
+        own = [*self.encoder.parameters(), *self.decoder.parameters()]
+        players = {"autoencoder": Player(own, adam={"betas": BETAS})}
         if self.discriminators:
-            players["critic"] = list(self.discriminators.parameters())
+            critics = self.discriminators.parameters()
+            players["critic"] = Player(critics, self.critic_lr, adam={"betas": BETAS})
         return players
 
     # -- what training minimises ----------------------------------------------------------------

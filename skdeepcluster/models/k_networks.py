@@ -16,8 +16,9 @@ from sklearn.exceptions import ConvergenceWarning
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from skdeepcluster.engine.model import Player
+from skdeepcluster.engine.schedule import Training
 from skdeepcluster.engine.table import Batch, Table
-from skdeepcluster.engine.trainer import Trainer
 from skdeepcluster.models.variational import LOG_VARIANCES, VariationalModel
 from skdeepcluster.networks import slots
 from skdeepcluster.objectives import gaussian_kl_divergence
@@ -49,6 +50,10 @@ class KAutoencoders(VariationalModel):
         self.variational = variational
         self.register_buffer("wins", torch.zeros(n_networks))
         self.register_buffer("idle", torch.zeros(n_networks, dtype=torch.bool), persistent=False)
+
+    def players(self) -> dict[str, Player]:
+        """Return the one player, whose Adam is that of VaDE."""
+        return {"model": Player(self.parameters(), adam={"eps": 1e-4})}
 
     def posterior(self, rows: Tensor) -> tuple[Tensor, Tensor | None]:
         """Return means and log-variances, shape (k, n, latent_dim); k-DAE has no variances."""
@@ -126,13 +131,13 @@ class KAutoencoders(VariationalModel):
         return rows.expand(self.n_networks, *rows.shape)
 
 
-def hold(trainer: Trainer, table: Table, labels: NDArray[np.integer[Any]]) -> None:
+def hold(trainer: Training, table: Table, labels: NDArray[np.integer[Any]]) -> None:
     """Hold the rows to their first clusters."""
     table.columns["label"] = torch.from_numpy(labels.astype(np.int64)).to(table.device)
     trainer.model.wins.zero_()
 
 
-def release(trainer: Trainer, table: Table, seed: int) -> dict[str, float]:
+def release(trainer: Training, table: Table, seed: int) -> dict[str, float]:
     """Let rows go to whoever explains them best, but for those that revive a dead network.
 
     Dead is who won nothing since the last call.
@@ -148,7 +153,7 @@ def release(trainer: Trainer, table: Table, seed: int) -> dict[str, float]:
     return {"reseeded": float(len(dead))}
 
 
-def _reseed(trainer: Trainer, table: Table, dead: Tensor, seed: int) -> None:
+def _reseed(trainer: Training, table: Table, dead: Tensor, seed: int) -> None:
     """Hold the worst explained rows to dead networks for an epoch, as many as clusters have.
 
     Similar rows go to one network, which starts as a copy of the one that explains them best: a

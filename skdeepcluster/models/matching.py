@@ -14,8 +14,9 @@ import torch
 from sklearn.exceptions import ConvergenceWarning
 from torch import Tensor, nn
 
+from skdeepcluster.engine.model import Player
+from skdeepcluster.engine.schedule import Training
 from skdeepcluster.engine.table import Batch, Table
-from skdeepcluster.engine.trainer import Trainer
 from skdeepcluster.models.generator import CodeGenerator
 from skdeepcluster.neighbors import (
     distances,
@@ -75,6 +76,10 @@ class MatchedGenerator(CodeGenerator):
         self.register_buffer("centroids", torch.zeros(prior.n_clusters, *scaling.shape))
         self.register_buffer("variance", torch.ones(()))
         self.register_buffer("matches", torch.zeros(prior.n_clusters))
+
+    def players(self) -> dict[str, Player]:
+        """Return the one player, generator and encoder together."""
+        return {"model": Player(self.parameters(), adam={"betas": (0.5, 0.99)})}
 
     # -- training -------------------------------------------------------------------------------
 
@@ -177,7 +182,7 @@ class MatchedGenerator(CodeGenerator):
         return self.generator(self.prior.center(codes.softmax(1)))
 
 
-def watch_matches(trainer: Trainer, table: Table, n_balanced: int) -> Mapping[str, float]:
+def watch_matches(trainer: Training, table: Table, n_balanced: int) -> Mapping[str, float]:
     """Decide whether an epoch gives every row a sample of its own: at first, and after a death."""
     model, epoch = trainer.model, trainer.progress().epoch
     dead = int((model.matches == 0).sum()) if epoch else 0

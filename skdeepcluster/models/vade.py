@@ -15,9 +15,9 @@ from numpy.typing import NDArray
 from sklearn.mixture import GaussianMixture
 from torch import Tensor, nn
 
-from skdeepcluster.engine.schedule import Phase, Progress, Turn
+from skdeepcluster.engine.model import Player
+from skdeepcluster.engine.schedule import Phase, Progress, Training, Turn
 from skdeepcluster.engine.table import Batch, Table
-from skdeepcluster.engine.trainer import Trainer
 from skdeepcluster.models.autoencoder import reconstruction_phase
 from skdeepcluster.models.variational import LOG_VARIANCES, VariationalModel, drawn
 from skdeepcluster.objectives import gaussian_kl_divergence
@@ -26,7 +26,7 @@ from skdeepcluster.scaling import Scaling
 
 __all__ = ["VaDE", "place_mixture", "place_on_labels", "vade_phases"]
 
-Start = Callable[[Trainer, Table], None]  # what places the mixture
+Start = Callable[[Training, Table], None]  # what places the mixture
 
 INSIDE = 0.9  # share of the narrowest component's variance that a posterior starts with
 
@@ -59,6 +59,10 @@ class VaDE(VariationalModel):
         # A gain of 0 gives every row the same variance to start with, whatever the encoder is.
         self.log_variance_gain = nn.Parameter(torch.zeros(latent_dim))
         self.log_variance_bias = nn.Parameter(torch.zeros(latent_dim))
+
+    def players(self) -> dict[str, Player]:
+        """Return the one player, whose Adam bounds its steps where gradients are tiny."""
+        return {"model": Player(self.parameters(), adam={"eps": 1e-4})}
 
     def posterior(self, batch: Batch) -> tuple[Tensor, Tensor]:
         """Return the mean and the log-variance of q(z | x)."""
@@ -128,7 +132,7 @@ def _step_decay(progress: Progress) -> float:
     return max(0.9 ** (progress.epoch // 10), 0.1)
 
 
-def place_mixture(trainer: Trainer, table: Table, seed: int) -> None:
+def place_mixture(trainer: Training, table: Table, seed: int) -> None:
     """Start the prior by a Gaussian mixture of the codes, the posteriors just inside it."""
     model = trainer.model
     codes = trainer.encode(table).cpu().double().numpy()
@@ -146,7 +150,7 @@ def place_mixture(trainer: Trainer, table: Table, seed: int) -> None:
     _narrow(model, torch.from_numpy(mixture.covariances_))
 
 
-def place_on_labels(trainer: Trainer, table: Table, labels: NDArray[np.integer[Any]]) -> None:
+def place_on_labels(trainer: Training, table: Table, labels: NDArray[np.integer[Any]]) -> None:
     """Start the prior by the moments of the codes with each label; a row without one has no say."""
     model = trainer.model
     codes = trainer.encode(table)

@@ -45,9 +45,11 @@ def test_codes_turn_into_rows_in_the_units_of_the_user(batch):
     assert torch.equal(rows, torch.tensor([[12.0, 10.0]], dtype=torch.float64))
 
 
-def test_one_group_owns_everything_unless_the_model_says_otherwise():
-    assert Plain().groups() == {"model": [Plain().weight]}
-    assert list(Toy().groups()) == ["player", "critic"]
+def test_one_player_owns_everything_unless_the_model_says_otherwise():
+    model = Plain()
+    (player,) = model.players().values()
+    assert list(player.parameters) == [model.weight]
+    assert list(Toy().players()) == ["player", "critic"]
 
 
 @pytest.mark.parametrize("method", ["codes", "decode"])

@@ -7,7 +7,7 @@ import torch
 from skorch.callbacks import Callback
 from torch import nn
 
-from skdeepcluster.engine.model import Model
+from skdeepcluster.engine.model import Model, Player
 from skdeepcluster.engine.schedule import Turn
 from skdeepcluster.engine.table import Table
 from skdeepcluster.engine.trainer import Trainer
@@ -32,10 +32,10 @@ class Toy(Model):
         self.asked = []
         self.seen = []
 
-    def groups(self):
+    def players(self):
         return {
-            "player": [*self.encoder.parameters(), *self.decoder.parameters()],
-            "critic": list(self.critic.parameters()),
+            "player": Player([*self.encoder.parameters(), *self.decoder.parameters()]),
+            "critic": Player(self.critic.parameters()),
         }
 
     def forward(self, batch, loss="codes"):
@@ -90,9 +90,9 @@ def weights(model):
     return {name: value.clone() for name, value in model.state_dict().items()}
 
 
-def moments(trainer, group):
+def moments(trainer, player):
     """A copy of an optimizer's state, in the order of its parameters."""
-    state = trainer.optimizer_of(group).state_dict()["state"]
+    state = trainer.optimizer_of(player).state_dict()["state"]
     return {f"{i}.{k}": v.clone() for i, entry in state.items() for k, v in entry.items()}
 
 

@@ -375,7 +375,7 @@ def test_the_loss_is_the_weighted_sum_of_the_terms(blobs, loss):
     model = DCANClustering(3, clustering_loss=loss, **settings)
     phases = phases_of(model, blobs[0])
     assert list(phases) == ["pretraining", "clustering", "settling"]
-    groups = [turn.group for turn in phases["clustering"].turns]
+    groups = [turn.player for turn in phases["clustering"].turns]
     assert groups == ["critic", "model"][loss != "adversarial" :]
     for record in model.history_[SMALL["pretrain_epochs"] :]:
         assert_loss_is(record, "model_loss", clustering=1.0, reconstruction=7.0)
