@@ -197,7 +197,7 @@ class DeepClusterer(FittedClusterer):
         labels = self._labels(X)
         if self._drop_dead(labels[weight > 0]):
             labels = self._labels(X)
-        codes = self._apply(X, self.module_).cpu().numpy()
+        codes = self._apply(X, self.module_.codes).cpu().numpy()
         self._n_features_out = codes.shape[1]
         self.n_clusters_ = int(labels.max(initial=-1)) + 1
         self._gaussians = CodeGaussians.fit(codes, labels, weight, self.n_clusters_)

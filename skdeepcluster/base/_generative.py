@@ -114,10 +114,10 @@ class GenerativeClusterer(DeepClusterer):
             same_noise = np.random.RandomState(seed)
             ends.append(self._sample_codes(np.array([cluster]), same_noise))
         share = np.linspace(0, 1, n_steps, dtype=np.float32)[:, None]
-        return self._as_rows((1 - share) * ends[0] + share * ends[1], self.module_.draw)
+        return self._generated((1 - share) * ends[0] + share * ends[1], self.module_.draw)
 
     def _sample_rows(self, labels: NDArray[np.intp], rng: np.random.RandomState) -> NDArray[Any]:
-        return self._as_rows(self._sample_codes(labels, rng), self.module_.draw)
+        return self._generated(self._sample_codes(labels, rng), self.module_.draw)
 
     def _sample_codes(self, labels: NDArray[np.intp], rng: np.random.RandomState) -> NDArray[Any]:
         """Draw codes from the prior, given their components."""

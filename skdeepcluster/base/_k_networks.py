@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
 from functools import partial
 from numbers import Integral
 from typing import Any, ClassVar
@@ -85,19 +84,15 @@ class KNetworksClusterer(InitializedClusterer):
         if self.init == "vade":
             start = partial(place_mixture, seed=run.seed)
             phases = vade_phases(self.vade_pretrain_epochs, self.vade_epochs, start)
-            model: Any = run.train("vade", self._make_vade(run.scaling), phases)
+            vade = run.train("vade", self._make_vade(run.scaling), phases)
+            codes = tiled(vade.codes, run.table)
         else:
-            model = _scaled_rows(run.scaling)
-        codes = tiled(model, run.table)
+            codes = tiled(lambda batch: run.scaling(batch["X"]).flatten(1), run.table)
         return fit_kmeans(codes, run.table, self.n_clusters, n_init=10, seed=run.seed).labels_
 
     def _log_memberships(self, batch: Batch) -> Tensor:
-        return self.module_(batch, "scores")
+        return self.module_.scores(batch)
 
     def _score_rows(self, batch: Batch) -> Tensor:
         """Return the bound of the mixture of all networks, with equal weights."""
-        return self.module_(batch, "bounds").logsumexp(1) - math.log(self.module_.n_networks)
-
-
-def _scaled_rows(scaling: Scaling) -> Callable[[Batch], Tensor]:
-    return lambda batch: scaling(batch["X"]).flatten(1)
+        return self.module_.bounds(batch).logsumexp(1) - math.log(self.module_.n_networks)

@@ -50,7 +50,7 @@ class HierarchicalClusterer(DeepClusterer):
 
     def _fit_heads(self, model: HierarchicalAutoencoder, run: Run) -> None:
         """Cluster the codes of every group."""
-        codes = tiled(lambda batch: model(batch, "posteriors")[:, 0], run.table).cpu().numpy()
+        codes = tiled(lambda batch: model.posteriors(batch)[:, 0], run.table).cpu().numpy()
         weight = run.table.array("weight")
         self._heads = [
             self._make_head(self.head, run.seed, len(codes)).fit(codes[:, group], weight)
@@ -81,7 +81,7 @@ class HierarchicalClusterer(DeepClusterer):
         self.__dict__.pop("outlier_scores_", None)  # of an earlier fit with another head
         super()._complete(run, X, weight)
         group = self.module_.group
-        found = self._apply(X, lambda batch: self.module_(batch, "posteriors")).cpu().numpy()
+        found = self._apply(X, self.module_.posteriors).cpu().numpy()
         # Samples need the groups down to the clustered one; priors tell the others.
         self._members = self._keep_members(found[:, :, : group + 1], weight, run.seed)
         if self.head == "hdbscan":
@@ -104,15 +104,17 @@ class HierarchicalClusterer(DeepClusterer):
 
     def _assign_groups(self, batch: Batch) -> Tensor:
         """Return the labels in every group, shape (n, n_groups)."""
-        codes = self.module_(batch, "posteriors")[:, 0].cpu().numpy()
+        codes = self.module_.posteriors(batch)[:, 0].cpu().numpy()
         labels = [_labels_of(head, codes[:, group]) for group, head in enumerate(self._heads)]
         return torch.from_numpy(np.stack(labels, 1))
 
     def _assign(self, batch: Batch) -> Tensor:
-        return torch.from_numpy(_labels_of(self._head, self.module_(batch).cpu().numpy()))
+        return torch.from_numpy(_labels_of(self._head, self.module_.codes(batch).cpu().numpy()))
 
     def _memberships(self, batch: Batch) -> Tensor:
-        return torch.from_numpy(_memberships_of(self._head, self.module_(batch).cpu().numpy()))
+        return torch.from_numpy(
+            _memberships_of(self._head, self.module_.codes(batch).cpu().numpy())
+        )
 
     @property
     def _head(self) -> ClusteringHead:
@@ -129,8 +131,8 @@ class HierarchicalClusterer(DeepClusterer):
         return self._head.n_clusters_  # a head has dropped its dead clusters
 
     def _score_rows(self, batch: Batch) -> Tensor:
-        rows = self.module_(batch, "reconstruction")
-        return -squared_error(rows, self.module_.scaling(batch["X"]))
+        rows = self.module_.reconstruction(batch)
+        return -squared_error(rows, self.module_.inputs(batch))
 
     # -- what users call --------------------------------------------------------------------------
 
@@ -149,7 +151,7 @@ class HierarchicalClusterer(DeepClusterer):
             `cluster_group`.
         """
         check_is_fitted(self)
-        return self._cast(*self._infer(X, lambda batch: self.module_(batch, "posteriors")[:, 0]))
+        return self._cast(*self._infer(X, lambda batch: self.module_.posteriors(batch)[:, 0]))
 
     def reconstruct(self, X: ArrayLike) -> NDArray[Any]:
         """Return the rows as the codes of all groups tell them.
@@ -165,10 +167,10 @@ class HierarchicalClusterer(DeepClusterer):
             In the units and the shape of the rows that the estimator was fitted on.
         """
         check_is_fitted(self)
-        return self._as_rows(self._check_rows(X, reset=False), self._reconstructed)
+        return self._as_rows(self._apply(self._check_rows(X, reset=False), self._reconstructed))
 
     def _reconstructed(self, batch: Batch) -> Tensor:
-        rows: Tensor = self.module_.scaling.inverse(self.module_(batch, "reconstruction"))
+        rows: Tensor = self.module_.scaling.inverse(self.module_.reconstruction(batch))
         return rows
 
     def sample(
@@ -268,7 +270,7 @@ class HierarchicalClusterer(DeepClusterer):
         n_samples, _, width = given.shape
         noise = temperature * rng.standard_normal((n_samples, self.module_.n_groups, width))
         codes = np.concatenate([given, noise], 1).reshape(n_samples, -1)
-        return self._as_rows(codes, self.module_.ancestral)
+        return self._generated(codes, self.module_.ancestral)
 
 
 def _check_temperature(temperature: float) -> None:

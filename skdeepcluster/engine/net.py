@@ -117,12 +117,12 @@ class PlayersNet(NeuralNet):
             return loss
 
         loss: Tensor = optimizer.step(cast(Any, closure))  # typed for a float
-        self.losses_.note(f"{turn.player}_loss", loss, len(batch["rows"]))
+        self.losses_.note(f"{turn.player}_loss", loss, len(batch["index"]))
         return loss
 
     def _total(self, terms: Mapping[str, Tensor], batch: Batch) -> Tensor:
         """Reduce the named terms to one loss, by the rows' weights and the terms'."""
-        total = torch.zeros((), device=batch["rows"].device)
+        total = torch.zeros((), device=batch["index"].device)
         for name, term in terms.items():
             if term.ndim > 1:
                 raise ValueError(
@@ -131,7 +131,7 @@ class PlayersNet(NeuralNet):
                 )
             if term.ndim:
                 term = (term * batch["weight"]).mean() if "weight" in batch else term.mean()
-            self.losses_.note(name, term, len(batch["rows"]))
+            self.losses_.note(name, term, len(batch["index"]))
             weight = self._weight(name)
             if weight:
                 total = total + (term if weight == 1 else weight * term)
@@ -160,15 +160,30 @@ class PlayersNet(NeuralNet):
             self.optimizer_of(name).load_state_dict(state)
         table.columns = {name: c.to(table.device) for name, c in learned["columns"].items()}
 
-    def encode(self, table: Table, loss: str = "codes") -> Tensor:
-        """Return the codes of a table, or another row-wise method of the model, in eval mode.
+    def encode(self, table: Table) -> Tensor:
+        """Return the codes of a table, in eval mode.
 
         Parameters
         ----------
         table : Table
             The rows.
-        loss : str, default="codes"
-            The method of the model.
+
+        Returns
+        -------
+        codes : Tensor of shape (n_rows, latent_dim)
+            On the table's device.
+        """
+        return self.apply(self.model.codes, table)
+
+    def apply(self, function: Callable[[Batch], Tensor], table: Table) -> Tensor:
+        """Return what a row-wise method of the model says of a table, in eval mode.
+
+        Parameters
+        ----------
+        function : callable
+            The method, such as ``net.model.log_memberships``.
+        table : Table
+            The rows.
 
         Returns
         -------
@@ -178,7 +193,7 @@ class PlayersNet(NeuralNet):
         was_training = self.model.training
         self.model.eval()
         try:
-            return tiled(lambda batch: self.model(batch, loss), table)
+            return tiled(function, table)
         finally:
             self.model.train(was_training)
 

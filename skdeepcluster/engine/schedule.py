@@ -12,7 +12,7 @@ from typing import Any, Literal, Protocol
 
 from torch import Tensor, nn
 
-from skdeepcluster.engine.table import Table
+from skdeepcluster.engine.table import Batch, Table
 
 __all__ = [
     "Phase",
@@ -61,8 +61,11 @@ class Training(Protocol):
     def progress(self) -> Progress:
         """Return where training stands within its phase."""
 
-    def encode(self, table: Table, loss: str = "codes") -> Tensor:
-        """Return the codes of a table, or another row-wise method of the model, in eval mode."""
+    def encode(self, table: Table) -> Tensor:
+        """Return the codes of a table, in eval mode."""
+
+    def apply(self, function: Callable[[Batch], Tensor], table: Table) -> Tensor:
+        """Return what a row-wise method of the model says of a table, in eval mode."""
 
     def forget(self, parameter: nn.Parameter, rows: Tensor) -> None:
         """Erase an optimizer's memory of some rows of a parameter, after they were reseeded."""
@@ -135,7 +138,8 @@ class Phase:
     lr : dict of str to float or Ramp, default={}
         Factors on the learning rates of players.
     weights : dict of str to float or Ramp, default={}
-        Weights of loss terms; a term that is not named weighs 1.
+        Weights of loss terms; a term that is not named weighs 1. A name that no term bears raises,
+        as soon as every player had its first turn.
     fresh : bool, default=False
         False: every batch goes through all turns. True: every update draws a batch of its own, and
         the place in the plan is kept across epochs.

@@ -179,7 +179,7 @@ class AutoencoderClustering(DeepClusterer):
             manifold_params=self.manifold_params,
             head_params=self.head_params,
             random_state=run.seed,
-        ).fit(tiled(model, run.table).cpu().numpy(), run.table.array("weight"))
+        ).fit(tiled(model.codes, run.table).cpu().numpy(), run.table.array("weight"))
         return model
 
     def _n_candidates(self) -> int:
@@ -194,8 +194,8 @@ class AutoencoderClustering(DeepClusterer):
     def _assign(self, batch: Batch) -> Tensor:
         if self._has_memberships:
             return super()._assign(batch)  # from the memberships as they are shown
-        return torch.from_numpy(self.head_.predict(self.module_(batch).cpu().numpy()))
+        return torch.from_numpy(self.head_.predict(self.module_.codes(batch).cpu().numpy()))
 
     def _memberships(self, batch: Batch) -> Tensor:
-        proba = self.head_.predict_proba(self.module_(batch).cpu().numpy())
+        proba = self.head_.predict_proba(self.module_.codes(batch).cpu().numpy())
         return torch.from_numpy(proba).float()

@@ -187,19 +187,20 @@ class ClusterGANClustering(GenerativeClusterer):
         )
 
     def _fit(self, run: Run) -> ClusterGAN:
-        n_critic = self.n_critic or (5 if self.adversarial_loss == "wasserstein" else 1)
+        is_wasserstein = self.adversarial_loss == "wasserstein"
+        n_critic = self.n_critic or (5 if is_wasserstein else 1)
         game = Phase(
             "game",
             [Turn("critic", "judgement", n_critic), Turn("generator", "generation")],
             epochs=self.max_epochs,
             weights={
-                "penalty": self.penalty_weight,
                 "noise": self.noise_weight,
                 "component": self.component_weight,
+                **({"penalty": self.penalty_weight} if is_wasserstein else {}),
             },
             fresh=True,  # algorithm 3.2 draws a batch for every update
         )
         return run.train("clustergan", self._make_model(run.scaling), [game])
 
     def _log_memberships(self, batch: Batch) -> Tensor:
-        return self.module_(batch, "logits")
+        return self.module_.logits(batch)

@@ -249,10 +249,12 @@ class DCANClustering(DeepClusterer):
                 "decoder= would not be used: reconstruction_weight=0 and pretrain_epochs=0 leave "
                 "nothing to decode. Raise one of them, or use decoder=None."
             )
-        turns = [Turn("model", "both" if self.reconstruction_weight else "clustering")]
+        weight = self.reconstruction_weight
+        turns = [Turn("model", "both" if weight else "clustering")]
+        weights = {"reconstruction": weight} if weight else {}
         if self.clustering_loss == "adversarial":
             turns.insert(0, Turn("critic", "judgement"))
-        weights = {"reconstruction": self.reconstruction_weight, "critic_accuracy": 0.0}
+            weights["critic_accuracy"] = 0.0  # told, not trained for
         phases = mixture_phases(turns, self.max_epochs, self.em_interval, weights, run.seed)
         if self._decodes:
             phases.insert(0, reconstruction_phase(self.pretrain_epochs))
@@ -260,7 +262,7 @@ class DCANClustering(DeepClusterer):
         return run.train("dcan", model, phases)
 
     def _log_memberships(self, batch: Batch) -> Tensor:
-        return self.module_(batch, "log_memberships")
+        return self.module_.log_memberships(batch)
 
     def _learned_centers(self) -> Tensor:
         return self.module_.prior.means

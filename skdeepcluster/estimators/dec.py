@@ -173,20 +173,21 @@ class DECClustering(DeepClusterer):
         encoder = self._make_encoder(self.latent_dim)
         decoder = self._make_decoder(self.latent_dim)
         model = DEC(run.scaling, encoder, decoder, (self.n_clusters, self.latent_dim))
+        weight = self.reconstruction_weight
         clustering = Phase(
             "clustering",
-            [Turn("model", "both" if self.reconstruction_weight else "clustering")],
+            [Turn("model", "both" if weight else "clustering")],
             epochs=self.max_epochs,
             start=partial(place_centers, seed=run.seed),
             refresh=[Refresh(update_target, every=self.update_interval)],
-            weights={"reconstruction": self.reconstruction_weight},
+            weights={"reconstruction": weight} if weight else {},
             until=partial(has_settled, tol=self.tol),
         )
         phases = [reconstruction_phase(self.pretrain_epochs), clustering]
         return run.train("dec", model, phases)
 
     def _log_memberships(self, batch: Batch) -> Tensor:
-        return self.module_(batch, "log_memberships")
+        return self.module_.log_memberships(batch)
 
     def _learned_centers(self) -> Tensor:
         return self.module_.centers

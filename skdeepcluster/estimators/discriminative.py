@@ -278,7 +278,7 @@ class DiscriminativeClustering(DeepClusterer):
         )
 
     def _assign(self, batch: Batch) -> Tensor:
-        return self._alive(self.module_(batch, "cosines"), 1).argmax(1)
+        return self._alive(self.module_.cosines(batch), 1).argmax(1)
 
     def _learned_centers(self) -> Tensor:
         return self.module_.centers

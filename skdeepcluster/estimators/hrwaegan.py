@@ -25,7 +25,7 @@ from torch import nn
 
 from skdeepcluster.base import Run
 from skdeepcluster.base._latent_groups import HierarchicalClusterer
-from skdeepcluster.engine.schedule import Phase, Refresh, Training, Turn, one_cycle, warm_up
+from skdeepcluster.engine.schedule import Phase, Ramp, Refresh, Training, Turn, one_cycle, warm_up
 from skdeepcluster.engine.table import Table
 from skdeepcluster.models.hierarchy import GAMES, HierarchicalAutoencoder
 from skdeepcluster.networks import Discriminator, HierarchicalDecoder, HierarchicalEncoder, Levels
@@ -311,8 +311,16 @@ class HRWAEGANClustering(HierarchicalClusterer):
         alpha = self.regularization_weight
         find = partial(self._find_noise, seed=seed)
         turns = [Turn("autoencoder", "autoencoding", self.n_autoencoder)]
+        weights: dict[str, float | Ramp] = {
+            f"regularization_{i}": warm_up(alpha * share) for i, share in enumerate(shares)
+        }
         if self._is_game:
             turns.append(Turn("critic", "discrimination", self.n_critic))
+            weights |= {f"discrimination_{i}": share for i, share in enumerate(shares)}
+        if self.n_groups > 1:
+            weights["matching"] = self.matching_weight
+        if self.noise_weight:
+            weights["noise"] = self.noise_weight
         return Phase(
             "cycle",
             turns,
@@ -320,12 +328,7 @@ class HRWAEGANClustering(HierarchicalClusterer):
             start=self._forget_noise,
             refresh=[Refresh(find, self.refresh_interval)] if self.noise_weight else [],
             lr={turn.player: one_cycle for turn in turns},
-            weights={
-                **{f"regularization_{i}": warm_up(alpha * a) for i, a in enumerate(shares)},
-                **{f"discrimination_{i}": a for i, a in enumerate(shares)},
-                "matching": self.matching_weight,
-                "noise": self.noise_weight,
-            },
+            weights=weights,
             fresh=True,
         )
 
@@ -339,7 +342,7 @@ class HRWAEGANClustering(HierarchicalClusterer):
         if epoch == 0:
             return None  # before training all is noise
         begin = time.perf_counter()
-        codes = trainer.encode(table, "posteriors")[:, 0, 0].cpu().numpy()
+        codes = trainer.apply(trainer.model.posteriors, table)[:, 0, 0].cpu().numpy()
         seen, size = codes, self.refresh_size
         if size is not None and size < len(codes):
             rng = np.random.default_rng([seed, epoch])

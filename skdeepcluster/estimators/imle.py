@@ -265,18 +265,21 @@ class IMLEClustering(GenerativeClusterer):
             epochs=self.max_epochs,
             lr={"model": _late_fall},
             refresh=[Refresh(partial(watch_matches, n_balanced=n_balanced))],
-            weights={
-                "features": self.feature_weight,
-                "noise": self.noise_weight,
-                "component": self.component_weight,
-            },
+            weights=self._weights(),
         )
         model = run.train("imle", self._make_model(run.scaling), [matching])
         model.fix_centroids(run.seed)
         return model
 
+    def _weights(self) -> dict[str, float]:
+        """Return the weights of the terms that there are."""
+        if not self.use_encoder:
+            return {}
+        weights = {"noise": self.noise_weight, "component": self.component_weight}
+        return weights | ({"features": self.feature_weight} if self.feature_weight > 0 else {})
+
     def _log_memberships(self, batch: Batch) -> Tensor:
-        return self.module_(batch, "log_memberships")
+        return self.module_.log_memberships(batch)
 
 
 def _late_fall(progress: Progress) -> float:

@@ -228,7 +228,7 @@ class MoEDCClustering(DeepClusterer):
         self.latent_dim_ = int(self.latent_dim or self._find_width(run))
         pretraining = self._phase("pretraining", self.pretrain_epochs)
         vae = run.train("vae", self._make_vae(run.scaling), [pretraining])
-        labels = run.once("clusters", lambda: self._find_clusters(tiled(vae, table), run))
+        labels = run.once("clusters", lambda: self._find_clusters(tiled(vae.codes, table), run))
         self.noise_ = np.zeros(len(run.counted), dtype=bool)
         self.noise_[run.counted] = labels < 0
         clustered = table.subset(torch.from_numpy(np.flatnonzero(labels >= 0)))
@@ -247,8 +247,9 @@ class MoEDCClustering(DeepClusterer):
         loss: str = "negative_elbo",
         start: Any = None,
     ) -> Phase:
-        turns, weights = [Turn(player, loss)], {"latent": self.latent_weight}
-        return Phase(name, turns, epochs, start=start, weights=weights, lr={player: one_cycle})
+        weights = {"latent": self.latent_weight} if player == "model" else {}
+        turns, lr = [Turn(player, loss)], {player: one_cycle}
+        return Phase(name, turns, epochs, start=start, weights=weights, lr=lr)
 
     def _find_width(self, run: Run) -> int:
         """Return the Z-finder's width, from as many rows as memory allows."""
@@ -293,10 +294,10 @@ class MoEDCClustering(DeepClusterer):
         return self.module_.n_experts
 
     def _log_memberships(self, batch: Batch) -> Tensor:
-        return self.module_(batch, "log_memberships")
+        return self.module_.log_memberships(batch)
 
     def _score_rows(self, batch: Batch) -> Tensor:
-        return self.module_(batch, "elbo")
+        return self.module_.elbo(batch)
 
 
 def principal_width(rows: NDArray[Any], share: float, most: int, seed: int) -> int:

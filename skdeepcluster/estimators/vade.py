@@ -185,10 +185,10 @@ class VaDEClustering(InitializedClusterer):
         return run.train("vade", model, phases)
 
     def _log_memberships(self, batch: Batch) -> Tensor:
-        return self.module_(batch, "log_memberships")
+        return self.module_.log_memberships(batch)
 
     def _score_rows(self, batch: Batch) -> Tensor:
-        return self.module_(batch, "elbo")
+        return self.module_.elbo(batch)
 
     def _learned_centers(self) -> Tensor:
         return self.module_.prior.means

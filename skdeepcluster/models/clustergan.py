@@ -53,7 +53,7 @@ class ClusterGAN(CodeGenerator):
 
     def codes(self, batch: Batch) -> Tensor:
         """Return the code (z_n, z_c) that the encoder finds, z_c as probabilities."""
-        z_n, logits = self.prior.split(self.encoder(batch["X"]))
+        z_n, logits = self.prior.split(self.encoder(self.inputs(batch)))
         return torch.cat([z_n, logits.softmax(1)], 1)
 
     def decode(self, codes: Tensor) -> Tensor:
@@ -62,7 +62,7 @@ class ClusterGAN(CodeGenerator):
 
     def judgement(self, batch: Batch) -> dict[str, Tensor]:
         """Return what the critic pays on real and on generated rows: minus eq. 3.5."""
-        rows, cost = batch["X"], GAMES[self.game]
+        rows, cost = self.inputs(batch), GAMES[self.game]
         with torch.no_grad():
             fake = self.generator(self.prior.sample(len(rows), device=rows.device)[0])
         terms = {

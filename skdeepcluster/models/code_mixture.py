@@ -85,15 +85,15 @@ class CodeMixture(Autoencoder):
         """
         raise NotImplementedError
 
-    def encode(self, batch: Batch) -> tuple[Tensor, Tensor]:
+    def encode(self, x: Tensor) -> Tensor:
+        """Return G(x) of scaled rows."""
+        return self._encoded(x)[0]
+
+    def _encoded(self, x: Tensor) -> tuple[Tensor, Tensor]:
         """Return G(x), and what the encoder returns beside it."""
         width = self.prior.means.shape[1]
-        output = self.encoder(batch["X"]).float()
+        output = self.encoder(x).float()
         return self.standardize(output[:, :width]), output[:, width:]
-
-    def codes(self, batch: Batch) -> Tensor:
-        """Return G(x)."""
-        return self.encode(batch)[0]
 
     def log_memberships(self, batch: Batch) -> Tensor:
         """Return the log-density of codes together with each component."""
@@ -105,15 +105,16 @@ class CodeMixture(Autoencoder):
 
     def clustering(self, batch: Batch) -> dict[str, Tensor]:
         """Return the clustering loss per row."""
-        return self._clustered(batch)[1]
+        return self._clustered(self.inputs(batch), batch)[1]
 
     def both(self, batch: Batch) -> dict[str, Tensor]:
         """Return the clustering and the reconstruction term, from one pass of the encoder."""
-        codes, terms = self._clustered(batch)
-        return {**terms, "reconstruction": squared_error(self.decode(codes), batch["X"])}
+        x = self.inputs(batch)
+        codes, terms = self._clustered(x, batch)
+        return {**terms, "reconstruction": squared_error(self.decode(codes), x)}
 
-    def _clustered(self, batch: Batch) -> tuple[Tensor, dict[str, Tensor]]:
-        codes, rest = self.encode(batch)
+    def _clustered(self, x: Tensor, batch: Batch) -> tuple[Tensor, dict[str, Tensor]]:
+        codes, rest = self._encoded(x)
         self.remember(codes.detach(), batch.get("weight"))
         return codes, {"clustering": self.pull(codes, self.assign(codes), rest)}
 

@@ -43,11 +43,12 @@ class DEC(Autoencoder):
 
     def both(self, batch: Batch) -> dict[str, Tensor]:
         """Return the clustering and the reconstruction term, from one pass of the encoder."""
-        codes = self.codes(batch)
+        x = self.inputs(batch)
+        codes = self.encode(x)
         log_q = student_t_log_proba(codes, self.centers)
         return {
             "clustering": kl_divergence(batch["target"], log_q),
-            "reconstruction": squared_error(self.decode(codes), batch["X"]),
+            "reconstruction": squared_error(self.decode(codes), x),
         }
 
 
@@ -61,7 +62,7 @@ def place_centers(trainer: Training, table: Table, seed: int) -> None:
 
 def update_target(trainer: Training, table: Table) -> Mapping[str, float]:
     """Compute the target p from the memberships q of the whole data (eq. 3)."""
-    q = _reseed_dead(trainer, table, trainer.encode(table, "log_memberships").exp())
+    q = _reseed_dead(trainer, table, trainer.apply(trainer.model.log_memberships, table).exp())
     table.columns["target"] = target_distribution(q, table.columns.get("weight"))
     return follow_labels(table, q.argmax(1))
 
@@ -75,4 +76,4 @@ def _reseed_dead(trainer: Training, table: Table, q: Tensor) -> Tensor:
     trainer.model.centers.data[dead] = trainer.encode(table)[rows]
     trainer.forget(trainer.model.centers, dead)
     warn_restarted(len(dead))
-    return trainer.encode(table, "log_memberships").exp()
+    return trainer.apply(trainer.model.log_memberships, table).exp()

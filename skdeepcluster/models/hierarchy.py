@@ -156,7 +156,7 @@ class HierarchicalAutoencoder(Model):
 
     def autoencoding(self, batch: Batch) -> dict[str, Tensor]:
         """Return the terms of eq. 3.9, each a mean over features, and that of the prior cells."""
-        rows = batch["X"]
+        rows = self.inputs(batch)
         output, latents = self._pass(rows, Gaussian.draw)
         error = self._error(output, rows)
         terms = {"reconstruction": error}
@@ -172,7 +172,7 @@ class HierarchicalAutoencoder(Model):
     def discrimination(self, batch: Batch) -> dict[str, Tensor]:
         """Return what the discriminator of every group pays: the terms of eq. 3.5."""
         with torch.no_grad():
-            _, latents = self._pass(batch["X"], Gaussian.draw)
+            _, latents = self._pass(self.inputs(batch), Gaussian.draw)
         pay = GAMES[self.regularizer].discriminator
         scores = [self._scores(index, latent) for index, latent in enumerate(latents)]
         return {f"discrimination_{index}": pay(*each) for index, each in enumerate(scores)}
@@ -227,7 +227,7 @@ class HierarchicalAutoencoder(Model):
 
     def posteriors(self, batch: Batch) -> Tensor:
         """Return means and log-variances of all groups, shape (n, 2, n_groups, latent_dim)."""
-        _, latents = self._pass(batch["X"], _mean)
+        _, latents = self._pass(self.inputs(batch), _mean)
         return torch.stack([torch.stack(each.posterior, 1) for each in latents], 2)
 
     def codes(self, batch: Batch) -> Tensor:
@@ -236,7 +236,7 @@ class HierarchicalAutoencoder(Model):
 
     def reconstruction(self, batch: Batch) -> Tensor:
         """Return rows, still scaled, through the means of all groups."""
-        return self._expected(self._pass(batch["X"], _mean)[0])
+        return self._expected(self._pass(self.inputs(batch), _mean)[0])
 
     # -- from codes to rows ---------------------------------------------------------------------
 
@@ -245,12 +245,12 @@ class HierarchicalAutoencoder(Model):
         noise = codes.new_zeros(len(codes), self.n_groups, self.latent_dim)
         return self._descend({self.group: codes}, noise)
 
-    def ancestral(self, batch: Batch) -> Tensor:
+    def ancestral(self, codes: Tensor) -> Tensor:
         """Return rows in the user's units, given codes of the first groups and noise for the rest.
 
-        ``batch["X"]`` holds both flattened, the noise of all `n_groups` last.
+        Both are flattened side by side, the noise of all `n_groups` last.
         """
-        values = batch["X"].float().unflatten(1, (-1, self.latent_dim))
+        values = codes.float().unflatten(1, (-1, self.latent_dim))
         given, noise = values[:, : -self.n_groups], values[:, -self.n_groups :]
         rows = self._descend(dict(enumerate(given.unbind(1))), noise)
         return self.scaling.inverse(rows)

@@ -64,7 +64,7 @@ class KAutoencoders(VariationalModel):
 
     def codes(self, batch: Batch) -> Tensor:
         """Return the winner's mean and who it is."""
-        rows = self._repeated(batch["X"])
+        rows = self._repeated(self.inputs(batch))
         mean, log_variance = self.posterior(rows)
         winner = self.winner(self._scores(rows, mean, log_variance))
         own = mean[winner, torch.arange(len(winner), device=winner.device)]
@@ -78,7 +78,7 @@ class KAutoencoders(VariationalModel):
 
     def scores(self, batch: Batch) -> Tensor:
         """Return the score of every network (eq. 8), at its posterior's mean, shape (n, k)."""
-        rows = self._repeated(batch["X"])
+        rows = self._repeated(self.inputs(batch))
         return self._scores(rows, *self.posterior(rows))
 
     def _scores(self, rows: Tensor, mean: Tensor, log_variance: Tensor | None) -> Tensor:
@@ -89,7 +89,7 @@ class KAutoencoders(VariationalModel):
 
     def bounds(self, batch: Batch) -> Tensor:
         """Return the bound of every network, at its posterior's mean, shape (n, k)."""
-        return self._bounds(self._repeated(batch["X"]), None).T
+        return self._bounds(self._repeated(self.inputs(batch)), None).T
 
     def winner_loss(self, batch: Batch) -> dict[str, Tensor]:
         """Return minus the terms of eq. 6 for the winner of every row, or the one it is held to.
@@ -97,7 +97,7 @@ class KAutoencoders(VariationalModel):
         All networks score the rows without gradients; then each is trained on those it won, with
         the noise that scored them.
         """
-        rows, winner = batch["X"], batch["label"]
+        rows, winner = self.inputs(batch), batch["label"]
         noise = torch.randn(self.n_networks, len(rows), self.latent_dim, device=rows.device)
         if (winner < 0).any():
             with torch.no_grad():
@@ -159,7 +159,7 @@ def _reseed(trainer: Training, table: Table, dead: Tensor, seed: int) -> None:
     Similar rows go to one network, which starts as a copy of the one that explains them best: a
     network that knew nothing would lose them again.
     """
-    bounds = trainer.encode(table, "bounds")
+    bounds = trainer.apply(trainer.model.bounds, table)
     bounds[:, dead] = -torch.inf
     best, donor = bounds.max(1)
     weight = table.columns.get("weight", torch.ones_like(best))

@@ -89,7 +89,7 @@ class MatchedGenerator(CodeGenerator):
         All samples are generated once, with gradients. Were the matched ones generated again
         alone, batch norm would make other samples of them.
         """
-        rows = batch["X"]
+        rows = self.inputs(batch)
         z, components = self._draw_codes(rows)
         samples = self.generator(z)
         index = self._search(rows, samples.detach().float(), components)
@@ -100,7 +100,7 @@ class MatchedGenerator(CodeGenerator):
     def pull(self, batch: Batch) -> dict[str, Tensor]:
         """Return the terms once more, for the codes that the rows are matched with already."""
         assert self.matching is not None, "match comes first"
-        return self._terms(batch["X"], self.generator(self.matching.z), self.matching)
+        return self._terms(self.inputs(batch), self.generator(self.matching.z), self.matching)
 
     def _draw_codes(self, rows: Tensor) -> tuple[Tensor, Tensor]:
         """Draw equally many codes from every component."""
@@ -166,7 +166,7 @@ class MatchedGenerator(CodeGenerator):
 
     def proximity(self, batch: Batch) -> Tensor:
         """Return log-densities of round Gaussians at the centroids, up to a constant."""
-        squared = distances(batch["X"], self.centroids).square()
+        squared = distances(self.inputs(batch), self.centroids).square()
         return -squared / (2 * self.variance.clamp_min(LEAST_VARIANCE))
 
     def log_memberships(self, batch: Batch) -> Tensor:

@@ -64,15 +64,15 @@ class VaDE(VariationalModel):
         """Return the one player, whose Adam bounds its steps where gradients are tiny."""
         return {"model": Player(self.parameters(), adam={"eps": 1e-4})}
 
-    def posterior(self, batch: Batch) -> tuple[Tensor, Tensor]:
+    def posterior(self, x: Tensor) -> tuple[Tensor, Tensor]:
         """Return the mean and the log-variance of q(z | x)."""
-        mean, raw = self.encoder(batch["X"]).float().chunk(2, dim=1)
+        mean, raw = self.encoder(x).float().chunk(2, dim=1)
         log_variance = self.log_variance_bias + self.log_variance_gain * raw
         return mean, log_variance.clamp(*LOG_VARIANCES)
 
     def codes(self, batch: Batch) -> Tensor:
         """Return the posterior's mean."""
-        return self.posterior(batch)[0]
+        return self.posterior(self.inputs(batch))[0]
 
     def decode(self, codes: Tensor) -> Tensor:
         """Return the expected rows of codes."""
@@ -84,18 +84,21 @@ class VaDE(VariationalModel):
 
     def reconstruction(self, batch: Batch) -> dict[str, Tensor]:
         """Return -log p(x | z) at the posterior's mean: pretraining."""
-        output = self.decoder(self.codes(batch))
-        return {"reconstruction": -self.observation.log_likelihood(output, batch["X"])}
+        x = self.inputs(batch)
+        output = self.decoder(self.posterior(x)[0])
+        return {"reconstruction": -self.observation.log_likelihood(output, x)}
 
     def negative_elbo(self, batch: Batch) -> dict[str, Tensor]:
         """Return minus the terms of eq. 9, at a code drawn from the posterior."""
-        mean, log_variance = self.posterior(batch)
-        return self._terms(batch["X"], mean, log_variance, drawn(mean, log_variance))
+        x = self.inputs(batch)
+        mean, log_variance = self.posterior(x)
+        return self._terms(x, mean, log_variance, drawn(mean, log_variance))
 
     def elbo(self, batch: Batch) -> Tensor:
         """Return the bound per row, at the posterior's mean, and so the same every time."""
-        mean, log_variance = self.posterior(batch)
-        terms = self._terms(batch["X"], mean, log_variance, mean)
+        x = self.inputs(batch)
+        mean, log_variance = self.posterior(x)
+        terms = self._terms(x, mean, log_variance, mean)
         return -torch.stack(list(terms.values())).sum(0)
 
     def _terms(

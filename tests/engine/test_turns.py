@@ -96,7 +96,7 @@ def test_the_gradient_is_that_of_the_players_loss_alone():
     def compare(net):
         if net.model.asked[-1] == "play":
             rows = torch.tensor(net.model.seen[-1])
-            terms = net.model({"X": torch.from_numpy(make_rows())[rows], "rows": rows}, "play")
+            terms = net.model({"X": torch.from_numpy(make_rows())[rows], "index": rows}, "play")
             loss = sum(term.mean() for term in terms.values())
             own = list(net.players_["player"].values())
             expected = torch.autograd.grad(loss, own)
@@ -158,7 +158,7 @@ def still(phases, **options):
 
 
 def all_rows(model, X, loss):
-    terms = model({"X": torch.from_numpy(X), "rows": torch.arange(len(X))}, loss)
+    terms = model({"X": torch.from_numpy(X), "index": torch.arange(len(X))}, loss)
     return {name: term.mean().item() for name, term in terms.items()}
 
 

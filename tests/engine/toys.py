@@ -38,14 +38,14 @@ class Toy(Model):
             "critic": Player(self.critic.parameters()),
         }
 
-    def forward(self, batch, loss="codes"):
-        if self.training and loss != "codes":
+    def forward(self, batch, loss):
+        if self.training:
             self.asked.append(loss)
-            self.seen.append(batch["rows"].tolist())
+            self.seen.append(batch["index"].tolist())
         return super().forward(batch, loss)
 
     def codes(self, batch):
-        return self.encoder(batch["X"])
+        return self.encoder(self.inputs(batch))
 
     def decode(self, codes):
         return self.decoder(codes)
@@ -53,13 +53,13 @@ class Toy(Model):
     def play(self, batch):
         found = self.decode(self.codes(batch))
         return {
-            "error": (found - batch["X"]).square().mean(1),
+            "error": (found - self.inputs(batch)).square().mean(1),
             "shame": self.critic(found).squeeze(1),
         }
 
     def judge(self, batch):
         fake = self.decode(self.codes(batch))
-        gap = self.critic(fake) - self.critic(batch["X"])
+        gap = self.critic(fake) - self.critic(self.inputs(batch))
         return {"gap": gap.squeeze(1).square(), "size": self.critic.weight.square().sum()}
 
     def fit_target(self, batch):

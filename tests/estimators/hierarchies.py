@@ -29,7 +29,7 @@ def rows_of(n):
 
 
 def batch_of(rows, **columns):
-    return {"X": torch.from_numpy(rows), "rows": torch.arange(len(rows)), **columns}
+    return {"X": torch.from_numpy(rows), "index": torch.arange(len(rows)), **columns}
 
 
 def unfitted(**params):

@@ -383,14 +383,14 @@ def test_the_loss_is_the_weighted_sum_of_the_terms(blobs, loss):
 
 def test_the_encoder_says_sigma_beside_the_code():
     model = made(DivergencePull)
-    codes, rest = model.encode({"X": torch.tensor([[1.0, 2.0, 3.0, 4.0]]).double()})
+    codes, rest = model._encoded(torch.tensor([[1.0, 2.0, 3.0, 4.0]]).double())
     assert codes.tolist() == [[1, 2]]
     assert rest.tolist() == [[3, 4]]
 
 
 def test_reconstruction_reaches_the_encoder():
-    model = made(EuclideanPull)
-    model.encoder = nn.Linear(2, 2).double()
+    model = made(EuclideanPull).float()
+    model.encoder = nn.Linear(2, 2)
     model.both({"X": ROWS})["reconstruction"].sum().backward()
     assert model.encoder.weight.grad.any()
 

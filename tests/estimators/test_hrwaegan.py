@@ -201,7 +201,7 @@ def test_noise_is_looked_for_among_the_codes_of_the_first_group(blobs, monkeypat
     trainer = Trainer(estimator._make_model(Scaling((6,))).eval()).initialize()
     trainer.place_, trainer.n_batches_ = Place(epoch=1), 1
     estimator._find_noise(trainer, table, seed=0)
-    first = trainer.encode(table, "posteriors")[:, 0, 0].numpy()
+    first = trainer.apply(trainer.model.posteriors, table)[:, 0, 0].numpy()
     (codes,) = seen
     assert len(codes) == (refresh_size or 150)
     assert {tuple(code) for code in codes} <= {tuple(code) for code in first}
@@ -237,7 +237,7 @@ def test_all_regularizers_train_all_depths(blobs, regularizer, n_groups):
 def test_posteriors_do_not_collapse_to_points(blobs):
     settings = {**SMALL, "n_clusters": 3, "head": "gmm", "regularization_weight": 0.0}
     model = HRWAEGANClustering(**settings).fit(blobs[0])
-    log_variance = model.module_(batch_of(blobs[0]), "posteriors")[:, 1]
+    log_variance = model.module_.posteriors(batch_of(blobs[0]))[:, 1]
     assert log_variance.min() >= -5 and log_variance.max() <= 5
 
 
@@ -299,7 +299,7 @@ def test_what_regularizes_brings_codes_to_their_prior(blobs, regularizer):
 
     def distance(**params):
         model = HRWAEGANClustering(**settings, **params).fit(blobs[0]).module_
-        mean, log_variance = model(batch_of(blobs[0]), "posteriors")[:, :, 0].unbind(1)
+        mean, log_variance = model.posteriors(batch_of(blobs[0]))[:, :, 0].unbind(1)
         variance = mean.var(0) + log_variance.exp().mean(0)  # of the aggregate posterior
         return (mean.mean(0).square() + variance.log().square()).sum()
 

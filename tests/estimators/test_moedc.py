@@ -364,7 +364,7 @@ def test_the_manager_starts_as_the_nearest_mean_of_weighted_features(blobs):
     trainer = Trainer(model, optimizer=torch.optim.Adam).initialize()
     start_manager(trainer, Table(rows, weight=weight), labels)
     with torch.no_grad():
-        features = model({"X": torch.from_numpy(rows)}, "features")
+        features = model.features({"X": torch.from_numpy(rows)})
         logits = model.manager[-1](features)
     label = torch.from_numpy(labels)
     share = torch.nn.functional.one_hot(label, 3).float() * weight[:, None]
