@@ -28,7 +28,7 @@ class Accuracy(Callback):
     """Note after every epoch how the encoder's labels compare with the digits."""
 
     def on_epoch_end(self, net, dataset_train, **kwargs):
-        labels = net.encode(dataset_train, "log_memberships").argmax(1).cpu().numpy()
+        labels = net.apply(net.model.log_memberships, dataset_train).argmax(1).cpu().numpy()
         net.history.record("accuracy", clustering_accuracy(y, labels))
 
 

@@ -14,12 +14,13 @@ SOURCES = sorted(ROOT.rglob("*.py"))
 
 # The rooms of the package and what each may import of it.
 LEAVES = {"datasets", "heads", "metrics", "neighbors", "networks", "objectives", "priors"}
-LEAVES |= {"plotting", "scaling", "validation"}
+LEAVES |= {"plotting", "scaling", "tiles", "validation"}
 PARTS = {"engine", "heads", "neighbors", "networks", "objectives", "priors"}
 PARTS |= {"scaling", "validation"}
 ALLOWED = {
     **{leaf: set() for leaf in LEAVES},
-    "engine": set(),
+    "heads": {"tiles"},
+    "engine": {"tiles"},
     "models": PARTS,
     "base": PARTS | {"models"},
     "estimators": PARTS | {"base", "models"},

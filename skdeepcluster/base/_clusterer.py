@@ -6,10 +6,8 @@ import os
 import warnings
 from abc import abstractmethod
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
-from functools import partial
 from numbers import Integral, Real
-from typing import Any, ClassVar, Self, TypeVar
+from typing import Any, ClassVar, Self
 
 import numpy as np
 import torch
@@ -22,17 +20,15 @@ from torch import Tensor, nn
 
 from skdeepcluster.base._fitted import FittedClusterer
 from skdeepcluster.base._gaussians import CodeGaussians
+from skdeepcluster.base._run import Run
 from skdeepcluster.engine.callbacks import EpochLog, ProgressBar
 from skdeepcluster.engine.checkpoint import Checkpoint
-from skdeepcluster.engine.device import precision_on, resolve_device, seeded
+from skdeepcluster.engine.device import precision_on, resolve_device
 from skdeepcluster.engine.fingerprint import NO_MATTER, fingerprint
-from skdeepcluster.engine.interruption import on_ctrl_c
 from skdeepcluster.engine.model import Model
-from skdeepcluster.engine.schedule import Phase
-from skdeepcluster.engine.table import Table
-from skdeepcluster.engine.trainer import Trainer
+from skdeepcluster.engine.net import OPTIMIZERS
 from skdeepcluster.networks import make_critic, make_decoder, make_encoder
-from skdeepcluster.scaling import Mode, Scaling, fit_scaling
+from skdeepcluster.scaling import Mode, fit_scaling
 from skdeepcluster.validation import (
     check_callbacks,
     check_network,
@@ -40,35 +36,12 @@ from skdeepcluster.validation import (
     check_weight,
 )
 
-Trained = TypeVar("Trained", bound=Model)
-
-# A fused step is several times faster than torch's default, also on a processor.
-OPTIMIZERS: dict[Any, Callable[..., torch.optim.Optimizer]] = {
-    "adam": partial(torch.optim.Adam, fused=True),
-    "adamw": partial(torch.optim.AdamW, fused=True),
-    "rmsprop": torch.optim.RMSprop,
-    "sgd": partial(torch.optim.SGD, fused=True),
-}
-
-
-@dataclass
-class _Fit:
-    """What the stages of one fit share."""
-
-    rows: Any  # those of positive weight, in the user's units
-    counted: NDArray[np.bool_]  # which of all rows these are
-    seed: int
-    scaling: Scaling
-    checkpoint: Checkpoint | None
-    interrupted: bool = False
-
 
 class DeepClusterer(FittedClusterer):
     """Base class of the estimators.
 
-    A method defines :meth:`_fit`, which trains models stage by stage with :meth:`_train` and
-    returns the last one, and either :meth:`_log_memberships` of a batch or :meth:`_assign`, its
-    labels. The rest follows.
+    A method defines :meth:`_fit`, which trains models stage by stage and returns the last one, and
+    either :meth:`_log_memberships` of a batch or :meth:`_assign`, its labels. The rest follows.
     """
 
     _parameter_constraints: ClassVar[dict[str, list[Any]]] = {
@@ -91,8 +64,6 @@ class DeepClusterer(FittedClusterer):
         "random_state": ["random_state"],
         "verbose": [Interval(Integral, 0, 2, closed="both"), "boolean"],
     }
-
-    _adam: ClassVar[dict[str, Any]] = {}  # the method's own settings of Adam
 
     n_clusters: Any  # an int, where a method does not find it
     latent_dim: Any  # likewise
@@ -120,8 +91,8 @@ class DeepClusterer(FittedClusterer):
     # -- what a method defines ------------------------------------------------------------------
 
     @abstractmethod
-    def _fit(self, table: Table) -> Model:
-        """Train on a table and return the model that is kept."""
+    def _fit(self, run: Run) -> Model:
+        """Train in stages, by :meth:`Run.train`, and return the model that is kept."""
 
     def _learned_centers(self) -> Tensor | None:
         """Return the centres that training learned, shape (n_clusters, latent_dim), if it did."""
@@ -165,74 +136,46 @@ class DeepClusterer(FittedClusterer):
         """
         X = self._check_rows(X, reset=True)
         weight = check_weight(sample_weight, X)
-        rows, positive, counted = X, weight, np.ones(X.shape[0], dtype=bool)
-        if weight is not None and not weight.all():
-            counted = weight > 0
-            rows, positive = X[counted], weight[counted]
-        self._check_enough(rows)
-        device = resolve_device(self.device)
-        self.device_ = str(device)
-        self.history_: list[dict[str, Any]] = []
-        checkpoint = self._open_checkpoint(rows, positive)
-        seed = checkpoint.seed if checkpoint else self._draw_seed()
-        scaling = fit_scaling(rows, self.scaling, self._input_shape, positive)
-        self._fitting = _Fit(rows, counted, seed, scaling, checkpoint)
-        try:
-            with on_ctrl_c(self._may_interrupt), seeded(seed, device), torch.inference_mode(False):
-                self.module_ = self._fit(self._table(rows, positive))
-                self._complete(X, np.ones(X.shape[0]) if weight is None else weight)
-            self._close(self._fitting)
-        finally:
-            del self._fitting
+        run = self._begin(X, weight)
+        with run.under_way():
+            self.module_ = self._fit(run)
+            self._complete(run, X, np.ones(X.shape[0]) if weight is None else weight)
+        self._end(run)
         return self
 
-    def _may_interrupt(self) -> bool:
-        """Note Ctrl-C. What runs between trainings finishes, unless the key is pressed again."""
-        again, self._fitting.interrupted = self._fitting.interrupted, True
-        return again
+    def _begin(self, X: Any, weight: NDArray[np.float64] | None) -> Run:
+        """Gather what the stages of a fit share, of the rows that have a weight."""
+        rows, counted = X, np.ones(X.shape[0], dtype=bool)
+        if weight is not None and not weight.all():
+            counted = weight > 0
+            rows, weight = X[counted], weight[counted]
+        self._check_enough(rows)
+        self.device_ = str(resolve_device(self.device))
+        checkpoint = self._open_checkpoint(rows, weight)
+        run = Run(
+            rows,
+            counted,
+            self._table(rows, weight),
+            fit_scaling(rows, self.scaling, self._input_shape, weight),
+            checkpoint.seed if checkpoint else self._draw_seed(),
+            self._trainer_params(),
+            [[], [ProgressBar()], [EpochLog()]][int(self.verbose)],
+            check_callbacks(self.callbacks),
+            checkpoint,
+        )
+        self.history_ = run.history
+        return run
 
-    def _train(
-        self, stage: str, make_model: Callable[[], Trained], phases: Sequence[Phase], table: Table
-    ) -> Trained:
-        """Make a model and train it through phases; a fit may have several such stages."""
-        fitting, model = self._fitting, make_model()
-        trainer = Trainer(model, stage=stage, **self._trainer_kwargs())
-        trainer.interrupted_ = fitting.interrupted
-        trainer.run(table, phases, fitting.checkpoint)
-        fitting.interrupted = trainer.interrupted_
-        records = trainer.history.to_list()
-        self.history_ += [{k: v for k, v in r.items() if k != "batches"} for r in records]
-        return model
-
-    def _once(self, step: str, compute: Callable[[], dict[str, Tensor]]) -> dict[str, Tensor]:
-        """Return what a step over all rows computes, from the checkpoint if it is there.
-
-        For steps between stages of training, such as a clustering, that a fit which resumes shall
-        not repeat.
-        """
-        checkpoint = self._fitting.checkpoint
-        saved = checkpoint.of(step) if checkpoint else None
-        if saved is not None:
-            return saved
-        computed = compute()
-        if checkpoint and not self._fitting.interrupted:
-            checkpoint.save(step, computed)
-        return computed
-
-    def _trainer_kwargs(self) -> dict[str, Any]:
+    def _trainer_params(self) -> dict[str, Any]:
         """Return the parameters of the trainer that every stage has."""
-        device = torch.device(self.device_)
-        progress: list[Any] = [[], [ProgressBar()], [EpochLog()]][int(self.verbose)]
-        adam = self._adam if self.optimizer == "adam" else {}
-        kwargs = {
+        return {
             "device": self.device_,
-            "precision": precision_on(device, self.precision),
+            "precision": precision_on(torch.device(self.device_), self.precision),
             "batch_size": self.batch_size,
             "lr": self.lr,
             "optimizer": OPTIMIZERS.get(self.optimizer, self.optimizer),
-            "callbacks": progress + check_callbacks(self.callbacks),
+            **check_trainer_params(self.trainer_params),
         }
-        return {**kwargs, **adam, **check_trainer_params(self.trainer_params)}
 
     def _draw_seed(self) -> int:
         return int(check_random_state(self.random_state).randint(np.iinfo(np.int32).max))
@@ -247,14 +190,14 @@ class DeepClusterer(FittedClusterer):
         identity = fingerprint(type(self).__name__, params, X, weight)
         return Checkpoint(self.checkpoint, identity, self._draw_seed())
 
-    def _complete(self, X: Any, weight: NDArray[np.float64]) -> None:
+    def _complete(self, run: Run, X: Any, weight: NDArray[np.float64]) -> None:
         """Derive everything that follows from the trained model."""
         self.module_.eval().zero_grad(set_to_none=True)
         self.n_iter_ = len(self.history_)
         labels = self._labels(X)
         if self._drop_dead(labels[weight > 0]):
             labels = self._labels(X)
-        codes = self._apply(X, self.module_).cpu().numpy()
+        codes = self._apply(X, self.module_.codes).cpu().numpy()
         self._n_features_out = codes.shape[1]
         self.n_clusters_ = int(labels.max(initial=-1)) + 1
         self._gaussians = CodeGaussians.fit(codes, labels, weight, self.n_clusters_)
@@ -285,10 +228,10 @@ class DeepClusterer(FittedClusterer):
             return self._gaussians.means.astype(np.float32)
         return self._alive(learned.detach().cpu(), 0).numpy()
 
-    def _close(self, fitting: _Fit) -> None:
+    def _end(self, run: Run) -> None:
         """End a fit: tell of an interruption, or remove the checkpoint."""
-        if not fitting.interrupted:
-            return fitting.checkpoint.discard() if fitting.checkpoint else None
+        if not run.interrupted:
+            return run.checkpoint.discard() if run.checkpoint else None
         resume = f"call fit again to continue from {self.checkpoint}" if self.checkpoint else ""
         advice = resume or "give a checkpoint= to make a fit resumable"
         warnings.warn(

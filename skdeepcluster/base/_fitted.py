@@ -65,8 +65,8 @@ class FittedClusterer(
 
     def _score_rows(self, batch: Batch) -> Tensor:
         """Return the score of every row: minus the mean squared error of its reconstruction."""
-        rows = self.module_.scaling(batch["X"])
-        error = (self.module_.decode(self.module_(batch)) - rows).square()
+        rows = self.module_.inputs(batch)
+        error = (self.module_.decode(self.module_.codes(batch)) - rows).square()
         return -error.flatten(1).mean(1)
 
     def _sample_codes(self, labels: NDArray[np.intp], rng: np.random.RandomState) -> NDArray[Any]:
@@ -124,7 +124,7 @@ class FittedClusterer(
             Codes, float64 for float64 rows and float32 otherwise.
         """
         check_is_fitted(self)
-        return self._cast(*self._infer(X, self.module_))
+        return self._cast(*self._infer(X, self.module_.codes))
 
     @_has("_decodes")
     def inverse_transform(self, X: ArrayLike) -> NDArray[Any]:
@@ -147,7 +147,7 @@ class FittedClusterer(
                 f"Codes have {self._n_features_out} columns, got {codes.shape[1]}. Pass what "
                 "transform returns."
             )
-        return self._as_rows(codes, self.module_.generate)
+        return self._generated(codes, self.module_.generate)
 
     @_has("_decodes")
     def score_samples(self, X: ArrayLike) -> NDArray[Any]:
@@ -278,9 +278,13 @@ class FittedClusterer(
     def _apply(self, X: Any, function: Callable[[Batch], Tensor]) -> Tensor:
         return tiled(function, self._table(X))
 
-    def _as_rows(self, codes: NDArray[Any], function: Callable[[Batch], Tensor]) -> NDArray[Any]:
-        """Apply a function from codes to rows; return them as the user's rows are."""
-        rows = self._apply(codes, function).cpu().numpy()
+    def _generated(self, codes: NDArray[Any], generate: Callable[[Tensor], Tensor]) -> NDArray[Any]:
+        """Generate rows from codes, by a method of the model."""
+        return self._as_rows(tiled(generate, torch.from_numpy(codes).to(self.device_)))
+
+    def _as_rows(self, generated: Tensor) -> NDArray[Any]:
+        """Return rows that a model generated as the user's rows are."""
+        rows = generated.cpu().numpy()
         return rows.reshape(-1, *self._row_shape).astype(self._row_dtype, copy=False)
 
     @staticmethod

@@ -14,6 +14,7 @@ from sklearn.utils.validation import check_is_fitted
 from torch import nn
 
 from skdeepcluster.base._clusterer import DeepClusterer
+from skdeepcluster.scaling import Scaling
 
 __all__ = ["GenerativeClusterer"]
 
@@ -53,7 +54,7 @@ class GenerativeClusterer(DeepClusterer):
             "activation": "leaky_relu",
         }
 
-    def _make_generator(self) -> nn.Module:
+    def _make_generator(self, scaling: Scaling) -> nn.Module:
         """Make the generator of the thesis's tables 6.1 to 6.7."""
         is_image = len(self._input_shape) == 3
         return self._make_decoder(
@@ -62,7 +63,7 @@ class GenerativeClusterer(DeepClusterer):
             dense=(512, 512) if is_image else (),
             activation="relu" if is_image else "leaky_relu",
             batch_norm=True,
-            output_activation="sigmoid" if self._fitting.scaling.bounded else None,
+            output_activation="sigmoid" if scaling.bounded else None,
         )
 
     # -- drawing --------------------------------------------------------------------------------
@@ -113,10 +114,10 @@ class GenerativeClusterer(DeepClusterer):
             same_noise = np.random.RandomState(seed)
             ends.append(self._sample_codes(np.array([cluster]), same_noise))
         share = np.linspace(0, 1, n_steps, dtype=np.float32)[:, None]
-        return self._as_rows((1 - share) * ends[0] + share * ends[1], self.module_.draw)
+        return self._generated((1 - share) * ends[0] + share * ends[1], self.module_.draw)
 
     def _sample_rows(self, labels: NDArray[np.intp], rng: np.random.RandomState) -> NDArray[Any]:
-        return self._as_rows(self._sample_codes(labels, rng), self.module_.draw)
+        return self._generated(self._sample_codes(labels, rng), self.module_.draw)
 
     def _sample_codes(self, labels: NDArray[np.intp], rng: np.random.RandomState) -> NDArray[Any]:
         """Draw codes from the prior, given their components."""

@@ -11,12 +11,10 @@ from numpy.typing import ArrayLike, NDArray
 from torch import Tensor
 
 from skdeepcluster.base._clusterer import DeepClusterer
-from skdeepcluster.engine.table import Table
+from skdeepcluster.base._run import Run
 from skdeepcluster.heads import fit_labels
 
 __all__ = ["InitializedClusterer"]
-
-STAGE = "init"  # its name in the checkpoint
 
 
 class InitializedClusterer(DeepClusterer):
@@ -24,15 +22,15 @@ class InitializedClusterer(DeepClusterer):
 
     init: Any
 
-    def _given_labels(self, table: Table) -> NDArray[np.integer[Any]]:
-        """Return the label that `init` gives each row of the table; -1 is none."""
+    def _given_labels(self, run: Run) -> NDArray[np.integer[Any]]:
+        """Return the label that `init` gives each row that counts; -1 is none."""
         init = self._first_clusterer()
         if hasattr(init, "fit"):
-            labels, source = self._found_labels(init, table), f"init={type(init).__name__}()"
+            labels = run.once("init", lambda: self._fit_init(init, run))["labels"].numpy()
+            source = f"init={type(init).__name__}()"
             advice = "Let it find fewer, or ask for more here."
         else:
-            counted = self._fitting.counted
-            labels, source = _checked_type(init, len(counted))[counted], "init"
+            labels, source = _checked_type(init, len(run.counted))[run.counted], "init"
             advice = "Number them from 0, or ask for more clusters."
         most = self.n_clusters if isinstance(self.n_clusters, Integral) else labels.max() + 1
         if labels.min() < -1 or labels.max() >= most:
@@ -50,26 +48,19 @@ class InitializedClusterer(DeepClusterer):
         """Return the clusterer, or the labels, that `init` stands for."""
         return self.init
 
-    def _found_labels(self, init: Any, table: Table) -> NDArray[np.integer[Any]]:
-        """Return the labels of the clusterer, which is fitted once even if the fit resumes."""
-
-        def compute() -> dict[str, Tensor]:
-            labels = _checked_type(self._fit_init(init, table), len(table))
-            return {"labels": torch.from_numpy(labels.astype(np.int64))}
-
-        return self._once(STAGE, compute)["labels"].numpy()
-
-    def _fit_init(self, init: Any, table: Table) -> NDArray[Any]:
-        rows = self._fitting.rows
+    def _fit_init(self, init: Any, run: Run) -> dict[str, Tensor]:
+        """Return the labels of the clusterer."""
+        rows = run.rows
         if isinstance(init, DeepClusterer) and len(self._row_shape) > 1:
             rows = rows.reshape(-1, *self._row_shape)  # images, which others do not know
-        return fit_labels(
+        labels = fit_labels(
             init,
             rows,
             int(self.n_clusters) if isinstance(self.n_clusters, Integral) else None,
-            sample_weight=table.array("weight"),
-            seed=self._fitting.seed,
+            sample_weight=run.table.array("weight"),
+            seed=run.seed,
         )
+        return {"labels": torch.from_numpy(_checked_type(labels, len(run.table)).astype(np.int64))}
 
 
 def _checked_type(labels: ArrayLike, n_rows: int) -> NDArray[np.integer[Any]]:

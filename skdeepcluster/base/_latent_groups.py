@@ -15,7 +15,8 @@ from sklearn.utils.validation import check_is_fitted
 from torch import Tensor
 
 from skdeepcluster.base._clusterer import DeepClusterer
-from skdeepcluster.engine.table import Batch, Table, tiled
+from skdeepcluster.base._run import Run
+from skdeepcluster.engine.table import Batch, tiled
 from skdeepcluster.heads import ClusteringHead, make_head
 from skdeepcluster.models.hierarchy import HierarchicalAutoencoder
 from skdeepcluster.objectives import squared_error
@@ -47,18 +48,18 @@ class HierarchicalClusterer(DeepClusterer):
                 stacklevel=5,
             )
 
-    def _fit_heads(self, model: HierarchicalAutoencoder, table: Table) -> None:
+    def _fit_heads(self, model: HierarchicalAutoencoder, run: Run) -> None:
         """Cluster the codes of every group."""
-        codes = tiled(lambda batch: model(batch, "posteriors")[:, 0], table).cpu().numpy()
-        weight = table.array("weight")
+        codes = tiled(lambda batch: model.posteriors(batch)[:, 0], run.table).cpu().numpy()
+        weight = run.table.array("weight")
         self._heads = [
-            self._make_head(self.head, len(table)).fit(codes[:, group], weight)
+            self._make_head(self.head, run.seed, len(codes)).fit(codes[:, group], weight)
             for group in range(model.n_groups)
         ]
         for head in self._heads:
             del head.labels_  # they will be in group_labels_
 
-    def _make_head(self, head: str, n_rows: int, share: float = 1.0) -> ClusteringHead:
+    def _make_head(self, head: str, seed: int, n_rows: int, share: float = 1.0) -> ClusteringHead:
         """Make what clusters one group, given the number of rows and their share of all."""
         size = {}
         if self.min_cluster_size is not None:
@@ -71,26 +72,26 @@ class HierarchicalClusterer(DeepClusterer):
             manifold_params={"n_neighbors": n_neighbors, **(self.manifold_params or {})},
             head_params=size if head == "hdbscan" else None,
             count_params=size,
-            random_state=self._fitting.seed,
+            random_state=seed,
         )
 
     # -- what is kept -----------------------------------------------------------------------------
 
-    def _complete(self, X: Any, weight: NDArray[np.float64]) -> None:
+    def _complete(self, run: Run, X: Any, weight: NDArray[np.float64]) -> None:
         self.__dict__.pop("outlier_scores_", None)  # of an earlier fit with another head
-        super()._complete(X, weight)
+        super()._complete(run, X, weight)
         group = self.module_.group
-        found = self._apply(X, lambda batch: self.module_(batch, "posteriors")).cpu().numpy()
+        found = self._apply(X, self.module_.posteriors).cpu().numpy()
         # Samples need the groups down to the clustered one; priors tell the others.
-        self._members = self._keep_members(found[:, :, : group + 1], weight)
+        self._members = self._keep_members(found[:, :, : group + 1], weight, run.seed)
         if self.head == "hdbscan":
             self.outlier_scores_ = self._head.outlier_scores(found[:, 0, group])
 
     def _keep_members(
-        self, posteriors: NDArray[np.float32], weight: NDArray[np.float64]
+        self, posteriors: NDArray[np.float32], weight: NDArray[np.float64], seed: int
     ) -> NDArray[np.float32]:
         """Return posteriors of rows drawn from every cluster, (n_clusters_, MEMBERS, ...)."""
-        rng = check_random_state(self._fitting.seed)
+        rng = check_random_state(seed)
         kept = np.empty((self.n_clusters_, MEMBERS, *posteriors.shape[1:]), posteriors.dtype)
         for label, members in enumerate(kept):
             share = weight * (self.labels_ == label)
@@ -103,15 +104,17 @@ class HierarchicalClusterer(DeepClusterer):
 
     def _assign_groups(self, batch: Batch) -> Tensor:
         """Return the labels in every group, shape (n, n_groups)."""
-        codes = self.module_(batch, "posteriors")[:, 0].cpu().numpy()
+        codes = self.module_.posteriors(batch)[:, 0].cpu().numpy()
         labels = [_labels_of(head, codes[:, group]) for group, head in enumerate(self._heads)]
         return torch.from_numpy(np.stack(labels, 1))
 
     def _assign(self, batch: Batch) -> Tensor:
-        return torch.from_numpy(_labels_of(self._head, self.module_(batch).cpu().numpy()))
+        return torch.from_numpy(_labels_of(self._head, self.module_.codes(batch).cpu().numpy()))
 
     def _memberships(self, batch: Batch) -> Tensor:
-        return torch.from_numpy(_memberships_of(self._head, self.module_(batch).cpu().numpy()))
+        return torch.from_numpy(
+            _memberships_of(self._head, self.module_.codes(batch).cpu().numpy())
+        )
 
     @property
     def _head(self) -> ClusteringHead:
@@ -128,8 +131,8 @@ class HierarchicalClusterer(DeepClusterer):
         return self._head.n_clusters_  # a head has dropped its dead clusters
 
     def _score_rows(self, batch: Batch) -> Tensor:
-        rows = self.module_(batch, "reconstruction")
-        return -squared_error(rows, self.module_.scaling(batch["X"]))
+        rows = self.module_.reconstruction(batch)
+        return -squared_error(rows, self.module_.inputs(batch))
 
     # -- what users call --------------------------------------------------------------------------
 
@@ -148,7 +151,7 @@ class HierarchicalClusterer(DeepClusterer):
             `cluster_group`.
         """
         check_is_fitted(self)
-        return self._cast(*self._infer(X, lambda batch: self.module_(batch, "posteriors")[:, 0]))
+        return self._cast(*self._infer(X, lambda batch: self.module_.posteriors(batch)[:, 0]))
 
     def reconstruct(self, X: ArrayLike) -> NDArray[Any]:
         """Return the rows as the codes of all groups tell them.
@@ -164,10 +167,10 @@ class HierarchicalClusterer(DeepClusterer):
             In the units and the shape of the rows that the estimator was fitted on.
         """
         check_is_fitted(self)
-        return self._as_rows(self._check_rows(X, reset=False), self._reconstructed)
+        return self._as_rows(self._apply(self._check_rows(X, reset=False), self._reconstructed))
 
     def _reconstructed(self, batch: Batch) -> Tensor:
-        rows: Tensor = self.module_.scaling.inverse(self.module_(batch, "reconstruction"))
+        rows: Tensor = self.module_.scaling.inverse(self.module_.reconstruction(batch))
         return rows
 
     def sample(
@@ -267,7 +270,7 @@ class HierarchicalClusterer(DeepClusterer):
         n_samples, _, width = given.shape
         noise = temperature * rng.standard_normal((n_samples, self.module_.n_groups, width))
         codes = np.concatenate([given, noise], 1).reshape(n_samples, -1)
-        return self._as_rows(codes, self.module_.ancestral)
+        return self._generated(codes, self.module_.ancestral)
 
 
 def _check_temperature(temperature: float) -> None:

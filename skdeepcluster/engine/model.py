@@ -2,21 +2,45 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
 from typing import Any, cast
 
 from torch import Tensor, nn
 
 from skdeepcluster.engine.table import Batch
 
-__all__ = ["Model"]
+__all__ = ["Model", "Player"]
+
+
+@dataclass(frozen=True)
+class Player:
+    """Who owns some parameters of a model, and how they are optimised.
+
+    What a user sets for the optimizer comes before what is said here.
+
+    Parameters
+    ----------
+    parameters : iterable of nn.Parameter
+        What the player moves.
+    lr : float, default=None
+        Its learning rate; None is that of the estimator.
+    adam : dict, default={}
+        Its settings of "adam", where that is the optimizer.
+    """
+
+    parameters: Iterable[nn.Parameter]
+    lr: float | None = None
+    adam: Mapping[str, Any] = field(default_factory=dict)
 
 
 class Model(nn.Module):
     """Everything that a stage of training learns: networks, centres, buffers.
 
-    A subclass adds its networks and, for every loss, a method that takes a batch (with its rows
-    ``"X"`` already scaled) and returns named terms: a value per row, which the engine weights, or
-    a scalar.
+    A subclass adds its networks and two kinds of methods. Those that take a batch get the rows of
+    the user, and scale them by :meth:`inputs`: losses, which return named terms, each a scalar or a
+    value per row that the engine weights, and row-wise ones, such as :meth:`codes`, which return a
+    tensor of as many rows. Those that take tensors, such as :meth:`decode`, take what networks do.
 
     Parameters
     ----------
@@ -32,17 +56,17 @@ class Model(nn.Module):
         self.scaling = scaling
         self.register_buffer("live", None, persistent=False)
 
-    def groups(self) -> dict[str, list[nn.Parameter]]:
-        """Return who owns which parameters; every group has an optimizer. The main one is first."""
-        return {"model": list(self.parameters())}
+    def players(self) -> dict[str, Player]:
+        """Return who owns which parameters, each with an optimizer; the main one is first."""
+        return {"model": Player(self.parameters())}
 
-    def forward(self, batch: Batch, loss: str = "codes") -> Tensor | dict[str, Tensor]:
-        """Scale the rows and call the method named `loss`: the only door to the networks."""
-        return getattr(self, loss)({**batch, "X": self.scaled(batch["X"])})
+    def forward(self, batch: Batch, loss: str) -> dict[str, Tensor]:
+        """Return the terms of the method named `loss`: what a :class:`Turn` minimises."""
+        return cast(dict[str, Tensor], getattr(self, loss)(batch))
 
-    def scaled(self, rows: Tensor) -> Tensor:
-        """Return rows in the user's units as the networks take them."""
-        return cast(Tensor, self.scaling(rows))
+    def inputs(self, batch: Batch) -> Tensor:
+        """Return the rows of a batch, which are in the user's units, as the networks take them."""
+        return cast(Tensor, self.scaling(batch["X"]))
 
     def codes(self, batch: Batch) -> Tensor:
         """Return the code of every row, shape (n, latent_dim)."""
@@ -51,6 +75,10 @@ class Model(nn.Module):
     def decode(self, codes: Tensor) -> Tensor:
         """Return the rows, still scaled, that belong to codes."""
         raise NotImplementedError
+
+    def generate(self, codes: Tensor) -> Tensor:
+        """Return the rows in the user's units that belong to codes."""
+        return cast(Tensor, self.scaling.inverse(self.decode(codes.float())))
 
     def winner(self, scores: Tensor) -> Tensor:
         """Return the component with the best score, of those that have members.
@@ -63,7 +91,3 @@ class Model(nn.Module):
         if self.live is None:
             return scores.argmax(1)
         return self.live[scores.index_select(1, self.live).argmax(1)]
-
-    def generate(self, batch: Batch) -> Tensor:
-        """Return the rows in the user's units that belong to the codes in ``batch["X"]``."""
-        return cast(Tensor, self.scaling.inverse(self.decode(batch["X"].float())))

@@ -8,16 +8,25 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, Literal
+from typing import Any, Literal, Protocol
 
-if TYPE_CHECKING:
-    from skdeepcluster.engine.table import Table
-    from skdeepcluster.engine.trainer import Trainer
+from torch import Tensor, nn
 
-__all__ = ["Phase", "Progress", "Ramp", "Refresh", "Turn", "one_cycle", "warm_up"]
+from skdeepcluster.engine.table import Batch, Table
+
+__all__ = [
+    "Phase",
+    "Progress",
+    "Ramp",
+    "Refresh",
+    "Step",
+    "Training",
+    "Turn",
+    "one_cycle",
+    "warm_up",
+]
 
 Metrics = Mapping[str, float]
-Start = Callable[["Trainer", "Table"], Metrics | None]  # so that a refresh may be one
 
 
 @dataclass(frozen=True)
@@ -42,21 +51,44 @@ class Progress:
 Ramp = Callable[[Progress], float]
 
 
+class Training(Protocol):
+    """What a step over the whole data may ask of the training that it is part of."""
+
+    @property
+    def model(self) -> Any:
+        """The model that is trained."""
+
+    def progress(self) -> Progress:
+        """Return where training stands within its phase."""
+
+    def encode(self, table: Table) -> Tensor:
+        """Return the codes of a table, in eval mode."""
+
+    def apply(self, function: Callable[[Batch], Tensor], table: Table) -> Tensor:
+        """Return what a row-wise method of the model says of a table, in eval mode."""
+
+    def forget(self, parameter: nn.Parameter, rows: Tensor) -> None:
+        """Erase an optimizer's memory of some rows of a parameter, after they were reseeded."""
+
+
+Step = Callable[[Training, Table], Metrics | None]  # over the whole data
+
+
 @dataclass(frozen=True)
 class Turn:
-    """One player's update: minimise the model's `loss` over the parameters of `group`.
+    """One player's update: minimise the model's `loss` over the parameters of `player`.
 
     Parameters
     ----------
-    group : str
-        A key of :meth:`Model.groups`. Only its parameters move.
+    player : str
+        A key of :meth:`Model.players`. Only its parameters move.
     loss : str
         The method of the model that returns the named terms of the loss.
     repeat : int, default=1
         Consecutive updates.
     """
 
-    group: str
+    player: str
     loss: str
     repeat: int = 1
 
@@ -75,7 +107,7 @@ class Refresh:
         Whether `every` counts epochs or batches. The first refresh precedes the first update.
     """
 
-    run: Callable[[Trainer, Table], Metrics | None]
+    run: Step
     every: int = 1
     unit: Literal["epoch", "step"] = "epoch"
 
@@ -104,9 +136,10 @@ class Phase:
     refresh : sequence of Refresh, default=()
         Steps over the whole data.
     lr : dict of str to float or Ramp, default={}
-        Factors on the learning rates of groups.
+        Factors on the learning rates of players.
     weights : dict of str to float or Ramp, default={}
-        Weights of loss terms; a term that is not named weighs 1.
+        Weights of loss terms; a term that is not named weighs 1. A name that no term bears raises,
+        as soon as every player had its first turn.
     fresh : bool, default=False
         False: every batch goes through all turns. True: every update draws a batch of its own, and
         the place in the plan is kept across epochs.
@@ -120,7 +153,7 @@ class Phase:
     turns: Sequence[Turn]
     epochs: int
     steps: int | None = None
-    start: Start | None = None
+    start: Step | None = None
     refresh: Sequence[Refresh] = ()
     lr: Mapping[str, float | Ramp] = field(default_factory=dict)
     weights: Mapping[str, float | Ramp] = field(default_factory=dict)

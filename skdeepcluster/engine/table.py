@@ -14,11 +14,11 @@ from scipy import sparse
 from torch import Tensor
 from torch.utils.data import Dataset
 
+from skdeepcluster.tiles import TILE, tiles
+
 __all__ = ["Batch", "Table", "tiled"]
 
 Batch = dict[str, Tensor]
-
-TILE = 256  # rows of an inference tile: small enough for one row, large enough for thousands
 
 
 class Table(Dataset):
@@ -59,7 +59,7 @@ class Table(Dataset):
         """Return the given rows of the data and of every column."""
         here = rows.to(self.device)
         columns = {name: column.index_select(0, here) for name, column in self.columns.items()}
-        return {"X": self._read(rows, here), "rows": here, **columns}
+        return {"X": self._read(rows, here), "index": here, **columns}
 
     def subset(self, rows: Tensor) -> Table:
         """Return a table of the given rows alone, which reads them from here.
@@ -99,42 +99,46 @@ class Table(Dataset):
             yield self.batch(order[begin:end])
 
     def tiles(self, size: int = TILE) -> Iterator[tuple[Batch, int]]:
-        """Yield the rows in order, as batches of exactly `size` rows, and how many of them count.
-
-        The last tile is padded with its last row. A matrix product of another shape may differ in
-        its last bit, enough to flip a tie: with one shape a row's result is its own.
-        """
-        for begin in range(0, len(self), size):
-            rows = torch.arange(begin, begin + size).clamp_(max=len(self) - 1)
-            yield self.batch(rows), min(size, len(self) - begin)
+        """Yield the rows in order, in batches of exactly `size`, and how many of them count."""
+        for stretch, index in tiles(len(self), size):
+            yield self.batch(torch.from_numpy(index)), stretch.stop - stretch.start
 
 
-def tiled(function: Callable[[Batch], Tensor], table: Table) -> Tensor:
-    """Apply `function` to the rows of a table, tile by tile, without gradients.
+def tiled(function: Callable[[Any], Any], rows: Table | Tensor) -> Any:
+    """Apply `function` to rows, tile by tile, without gradients.
 
     Parameters
     ----------
     function : callable
-        Maps a batch of n rows to a tensor of n rows.
-    table : Table
+        Maps n rows to a tensor of n rows, or to several in a tuple. It takes a batch where `rows`
+        are a table, and a tensor where they are one.
+    rows : Table or Tensor of shape (n_rows, ...)
         The rows.
 
     Returns
     -------
-    result : Tensor of shape (n_rows, ...)
+    result : Tensor of shape (n_rows, ...) or tuple of Tensor
         Where `function` leaves it.
+
+    Examples
+    --------
+    >>> tiled(lambda codes: codes.sum(1), torch.ones(3, 2))
+    tensor([2., 2., 2.])
     """
-    result: Tensor | None = None
-    begin = 0
+    result: list[Tensor] = []
+    is_tuple = False
     with torch.no_grad():
-        for tile, n_valid in table.tiles():
-            values = function(tile)[:n_valid]
-            if result is None:  # one block: tiles kept apart would fragment the memory
-                result = values.new_empty(len(table), *values.shape[1:])
-            result[begin : begin + n_valid] = values
-            begin += n_valid
-    assert result is not None, "a table has rows"
-    return result
+        for stretch, index in tiles(len(rows)):
+            where = torch.from_numpy(index)
+            values = function(rows.batch(where) if isinstance(rows, Table) else rows[where])
+            is_tuple = isinstance(values, tuple)
+            parts = values if is_tuple else (values,)
+            if not result:  # one block each: tiles kept apart would fragment the memory
+                result = [part.new_empty(len(rows), *part.shape[1:]) for part in parts]
+            for whole, part in zip(result, parts, strict=True):
+                whole[stretch] = part[: stretch.stop - stretch.start]
+    assert result, "there are rows"
+    return tuple(result) if is_tuple else result[0]
 
 
 def _cuts(n_rows: int, batch_size: int) -> list[int]:

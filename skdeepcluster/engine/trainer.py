@@ -18,7 +18,8 @@ from skdeepcluster.engine.ledger import Ledger
 from skdeepcluster.engine.model import Model
 from skdeepcluster.engine.net import PlayersNet
 from skdeepcluster.engine.schedule import Phase, Progress, Ramp, Turn
-from skdeepcluster.engine.table import TILE, Batch, Table
+from skdeepcluster.engine.table import Batch, Table
+from skdeepcluster.tiles import TILE
 
 __all__ = ["Trainer"]
 
@@ -89,6 +90,8 @@ class Trainer(PlayersNet):
             When a loss was not finite; the model is then as it was before that epoch.
         """
         self.initialize()
+        for phase in phases:
+            self._check(phase)
         self.place_ = Place()
         saved = checkpoint.of(self.stage) if checkpoint else None
         if saved:
@@ -106,10 +109,34 @@ class Trainer(PlayersNet):
         self.model.eval()
         return self
 
+    def _check(self, phase: Phase) -> None:
+        """Refuse names that nobody bears, before the first batch."""
+        players = [*(turn.player for turn in phase.turns), *phase.lr]
+        losses = [turn.loss for turn in phase.turns]
+        for kind, name, known in (
+            *(("player", name, name in self.players_) for name in players),
+            *(("loss", name, callable(getattr(self.model, name, None))) for name in losses),
+        ):
+            if not known:
+                raise ValueError(
+                    f"Phase {phase.name!r} names the {kind} {name!r}, which "
+                    f"{type(self.model).__name__} does not have; its players are "
+                    f"{list(self.players_)}, and a loss is one of its methods."
+                )
+
+    def _check_weights(self) -> None:
+        """Refuse a weight that no loss term bears: the term that is meant would weigh 1."""
+        unknown = set(self.phase_.weights) - self.terms_
+        if unknown:
+            raise ValueError(
+                f"Phase {self.phase_.name!r} weights the terms {sorted(unknown)}, which none of "
+                f"its losses returns; they return {sorted(self.terms_)}."
+            )
+
     def _run_phase(
         self, phase: Phase, table: Table, resumed: bool, checkpoint: Checkpoint | None
     ) -> None:
-        self.phase_ = phase
+        self.phase_, self.terms_ = phase, set[str]()
         per_epoch = table.n_batches(self.batch_size)
         self.n_batches_ = phase.n_batches(per_epoch)
         self.n_epochs_ = math.ceil(self.n_batches_ / per_epoch)
@@ -148,8 +175,8 @@ class Trainer(PlayersNet):
         """Prepare a phase."""
         if self.phase_.optimizers == "reset":
             self._reset_optimizers()
-        for group in self.groups_:
-            self._scale_lr(group, 1.0)  # the ramp of an earlier phase ended with it
+        for player in self.players_:
+            self._scale_lr(player, 1.0)  # the ramp of an earlier phase ended with it
         if self.phase_.start is not None:
             self.phase_.start(self, table)
 
@@ -166,6 +193,8 @@ class Trainer(PlayersNet):
         for _ in range(min(left, table.n_batches(self.batch_size))):
             self._refresh("step", self.place_.step, table)  # before the batch reads its columns
             self._train_batch(next(batches), plan[self.place_.step % len(plan)])
+            if self.place_.step == len(plan):
+                self._check_weights()
         self.place_.epoch += 1
         self._record_epoch(time.perf_counter() - begin)
         return self._ends_here(table)
@@ -207,10 +236,11 @@ class Trainer(PlayersNet):
 
     def _follow_ramps(self) -> None:
         """Set the learning rates that this phase scales."""
-        for group, factor in self.phase_.lr.items():
-            self._scale_lr(group, self._now(factor))
+        for player, factor in self.phase_.lr.items():
+            self._scale_lr(player, self._now(factor))
 
     def _weight(self, term: str) -> float:
+        self.terms_.add(term)
         return self._now(self.phase_.weights.get(term, 1.0))
 
     def _now(self, value: float | Ramp) -> float:
@@ -220,7 +250,7 @@ class Trainer(PlayersNet):
         """Write the epoch's means to the history."""
         record = {"stage": self.stage, "phase": self.phase_.name, "phase_epoch": self.place_.epoch}
         record |= {**self.metrics_.means(), **self.losses_.means()}
-        main = f"{next(iter(self.groups_))}_loss"
+        main = f"{next(iter(self.players_))}_loss"
         # A player may have no turn in a short epoch; its last loss then stands.
         last = self.history[-2]["train_loss"] if len(self.history) > 1 else math.nan
         record["train_loss"] = record.get(main, last)
@@ -235,7 +265,7 @@ class Trainer(PlayersNet):
         Huge parameters are finite, and what they make of rows need not be.
         """
         means = self.losses_.means()
-        losses = [means.get(f"{group}_loss", 0.0) for group in self.groups_]
+        losses = [means.get(f"{player}_loss", 0.0) for player in self.players_]
         learned = [t for t in self.model.state_dict().values() if t.is_floating_point()]
         total = sum(t.sum() for t in learned)  # one value to wait for
         if not torch.isfinite(torch.as_tensor(total)) or not all(map(math.isfinite, losses)):

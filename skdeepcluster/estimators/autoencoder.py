@@ -20,8 +20,8 @@ from sklearn.base import ClusterMixin
 from sklearn.utils._param_validation import HasMethods, Interval, StrOptions
 from torch import Tensor, nn
 
-from skdeepcluster.base import DeepClusterer
-from skdeepcluster.engine.table import Batch, Table, tiled
+from skdeepcluster.base import DeepClusterer, Run
+from skdeepcluster.engine.table import Batch, tiled
 from skdeepcluster.heads import HEADS, make_head
 from skdeepcluster.models.autoencoder import Autoencoder, reconstruction_phase
 from skdeepcluster.scaling import Mode
@@ -168,21 +168,18 @@ class AutoencoderClustering(DeepClusterer):
     ):
         self._keep(locals())
 
-    def _make_model(self) -> Autoencoder:
+    def _fit(self, run: Run) -> Autoencoder:
         encoder = self._make_encoder(self.latent_dim)
-        return Autoencoder(self._fitting.scaling, encoder, self._make_decoder(self.latent_dim))
-
-    def _fit(self, table: Table) -> Autoencoder:
-        phases = [reconstruction_phase(self.max_epochs, "reconstruction")]
-        model = self._train("autoencoder", self._make_model, phases, table)
+        model = Autoencoder(run.scaling, encoder, self._make_decoder(self.latent_dim))
+        run.train("autoencoder", model, [reconstruction_phase(self.max_epochs, "reconstruction")])
         self.head_ = make_head(
             self.head,
             self.n_clusters,
             manifold=self.manifold,
             manifold_params=self.manifold_params,
             head_params=self.head_params,
-            random_state=self._fitting.seed,
-        ).fit(tiled(model, table).cpu().numpy(), table.array("weight"))
+            random_state=run.seed,
+        ).fit(tiled(model.codes, run.table).cpu().numpy(), run.table.array("weight"))
         return model
 
     def _n_candidates(self) -> int:
@@ -197,8 +194,8 @@ class AutoencoderClustering(DeepClusterer):
     def _assign(self, batch: Batch) -> Tensor:
         if self._has_memberships:
             return super()._assign(batch)  # from the memberships as they are shown
-        return torch.from_numpy(self.head_.predict(self.module_(batch).cpu().numpy()))
+        return torch.from_numpy(self.head_.predict(self.module_.codes(batch).cpu().numpy()))
 
     def _memberships(self, batch: Batch) -> Tensor:
-        proba = self.head_.predict_proba(self.module_(batch).cpu().numpy())
+        proba = self.head_.predict_proba(self.module_.codes(batch).cpu().numpy())
         return torch.from_numpy(proba).float()

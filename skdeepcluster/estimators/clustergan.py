@@ -19,12 +19,12 @@ import torch
 from sklearn.utils._param_validation import Interval, StrOptions
 from torch import Tensor, nn
 
-from skdeepcluster.base._generative import GenerativeClusterer
+from skdeepcluster.base import GenerativeClusterer, Run
 from skdeepcluster.engine.schedule import Phase, Turn
-from skdeepcluster.engine.table import Batch, Table
+from skdeepcluster.engine.table import Batch
 from skdeepcluster.models.clustergan import GAMES, ClusterGAN
 from skdeepcluster.priors import DiscreteContinuousPrior
-from skdeepcluster.scaling import Mode
+from skdeepcluster.scaling import Mode, Scaling
 
 __all__ = ["ClusterGANClustering"]
 
@@ -140,10 +140,6 @@ class ClusterGANClustering(GenerativeClusterer):
         "critic": [callable, None],
         "critic_lr": [Interval(Real, 0, None, closed="neither"), None],
     }
-    _adam: ClassVar[dict[str, Any]] = {
-        "optimizer__betas": (0.5, 0.9),
-        "critic_optimizer__betas": (0.5, 0.9),
-    }
 
     def __init__(
         self,
@@ -177,36 +173,34 @@ class ClusterGANClustering(GenerativeClusterer):
     ):
         self._keep(locals())
 
-    def _make_model(self) -> ClusterGAN:
+    def _make_model(self, scaling: Scaling) -> ClusterGAN:
         """Make the networks of the thesis's tables 6.1 to 6.7."""
-        generator = self._make_generator()
+        generator = self._make_generator(scaling)
         return ClusterGAN(
-            self._fitting.scaling,
+            scaling,
             self._make_encoder(self.latent_dim + self.n_clusters, **self._leaky()),
             generator,
             self._make_critic(**self._leaky()),
             DiscreteContinuousPrior(self.n_clusters, self.latent_dim, self.sigma),
             self.adversarial_loss,
+            self.critic_lr,
         )
 
-    def _trainer_kwargs(self) -> dict[str, Any]:
-        lr = {} if self.critic_lr is None else {"critic_optimizer__lr": self.critic_lr}
-        return {**lr, **super()._trainer_kwargs()}
-
-    def _fit(self, table: Table) -> ClusterGAN:
-        n_critic = self.n_critic or (5 if self.adversarial_loss == "wasserstein" else 1)
+    def _fit(self, run: Run) -> ClusterGAN:
+        is_wasserstein = self.adversarial_loss == "wasserstein"
+        n_critic = self.n_critic or (5 if is_wasserstein else 1)
         game = Phase(
             "game",
             [Turn("critic", "judgement", n_critic), Turn("generator", "generation")],
             epochs=self.max_epochs,
             weights={
-                "penalty": self.penalty_weight,
                 "noise": self.noise_weight,
                 "component": self.component_weight,
+                **({"penalty": self.penalty_weight} if is_wasserstein else {}),
             },
             fresh=True,  # algorithm 3.2 draws a batch for every update
         )
-        return self._train("clustergan", self._make_model, [game], table)
+        return run.train("clustergan", self._make_model(run.scaling), [game])
 
     def _log_memberships(self, batch: Batch) -> Tensor:
-        return self.module_(batch, "logits")
+        return self.module_.logits(batch)

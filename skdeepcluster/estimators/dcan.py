@@ -12,7 +12,6 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Sequence
-from functools import partial
 from numbers import Integral, Real
 from typing import Any, ClassVar
 
@@ -22,15 +21,15 @@ from numpy.typing import NDArray
 from sklearn.utils._param_validation import Interval, StrOptions
 from torch import Tensor, nn
 
-from skdeepcluster.base import DeepClusterer
+from skdeepcluster.base import DeepClusterer, Run
 from skdeepcluster.engine.schedule import Turn
-from skdeepcluster.engine.table import Batch, Table
+from skdeepcluster.engine.table import Batch
 from skdeepcluster.models.autoencoder import reconstruction_phase
 from skdeepcluster.models.code_mixture import CodeMixture, mixture_phases
 from skdeepcluster.models.pulls import PULLS
 from skdeepcluster.networks import make_critic
 from skdeepcluster.priors import GaussianMixturePrior
-from skdeepcluster.scaling import Mode
+from skdeepcluster.scaling import Mode, Scaling
 
 __all__ = ["DCANClustering"]
 
@@ -221,10 +220,10 @@ class DCANClustering(DeepClusterer):
             return self.module_.decoder is not None
         return self.reconstruction_weight > 0 or self.pretrain_epochs > 0
 
-    def _make_model(self, n_recent: int) -> CodeMixture:
+    def _make_model(self, scaling: Scaling, n_recent: int) -> CodeMixture:
         width, loss, standardize = self.latent_dim, self.clustering_loss, self.standardize_codes
         return PULLS[loss](
-            self._fitting.scaling,
+            scaling,
             self._make_encoder(width * (1 + (loss == "kl")), activation="tanh"),
             self._make_decoder(width, activation="tanh") if self._decodes else None,
             GaussianMixturePrior(self.n_clusters, width),
@@ -241,33 +240,29 @@ class DCANClustering(DeepClusterer):
             "critic": make_critic((width,), sizes, activation="tanh"),
             "conditional": self.conditional,
             "sample_scale": self.sample_scale,
+            "critic_lr": self.critic_lr,
         }
 
-    def _trainer_kwargs(self) -> dict[str, Any]:
-        has_own = self.clustering_loss == "adversarial" and self.critic_lr is not None
-        lr = {"critic_optimizer__lr": self.critic_lr} if has_own else {}
-        return {**lr, **super()._trainer_kwargs()}
-
-    def _fit(self, table: Table) -> CodeMixture:
+    def _fit(self, run: Run) -> CodeMixture:
         if self.decoder is not None and not self._decodes:
             raise ValueError(
                 "decoder= would not be used: reconstruction_weight=0 and pretrain_epochs=0 leave "
                 "nothing to decode. Raise one of them, or use decoder=None."
             )
-        turns = [Turn("model", "both" if self.reconstruction_weight else "clustering")]
+        weight = self.reconstruction_weight
+        turns = [Turn("model", "both" if weight else "clustering")]
+        weights = {"reconstruction": weight} if weight else {}
         if self.clustering_loss == "adversarial":
             turns.insert(0, Turn("critic", "judgement"))
-        weights = {"reconstruction": self.reconstruction_weight, "critic_accuracy": 0.0}
-        phases = mixture_phases(
-            turns, self.max_epochs, self.em_interval, weights, self._fitting.seed
-        )
+            weights["critic_accuracy"] = 0.0  # told, not trained for
+        phases = mixture_phases(turns, self.max_epochs, self.em_interval, weights, run.seed)
         if self._decodes:
             phases.insert(0, reconstruction_phase(self.pretrain_epochs))
-        make_model = partial(self._make_model, min(self.buffer_size, len(table)))
-        return self._train("dcan", make_model, phases, table)
+        model = self._make_model(run.scaling, n_recent=min(self.buffer_size, len(run.table)))
+        return run.train("dcan", model, phases)
 
     def _log_memberships(self, batch: Batch) -> Tensor:
-        return self.module_(batch, "log_memberships")
+        return self.module_.log_memberships(batch)
 
     def _learned_centers(self) -> Tensor:
         return self.module_.prior.means

@@ -22,9 +22,9 @@ import torch
 from sklearn.utils._param_validation import Interval
 from torch import Tensor, nn
 
-from skdeepcluster.base import DeepClusterer
+from skdeepcluster.base import DeepClusterer, Run
 from skdeepcluster.engine.schedule import Phase, Refresh, Turn
-from skdeepcluster.engine.table import Batch, Table
+from skdeepcluster.engine.table import Batch
 from skdeepcluster.models.autoencoder import reconstruction_phase
 from skdeepcluster.models.clusters import has_settled
 from skdeepcluster.models.dec import DEC, place_centers, update_target
@@ -169,27 +169,25 @@ class DECClustering(DeepClusterer):
     ):
         self._keep(locals())
 
-    def _make_model(self) -> DEC:
+    def _fit(self, run: Run) -> DEC:
         encoder = self._make_encoder(self.latent_dim)
         decoder = self._make_decoder(self.latent_dim)
-        shape = (self.n_clusters, self.latent_dim)
-        return DEC(self._fitting.scaling, encoder, decoder, shape)
-
-    def _fit(self, table: Table) -> DEC:
+        model = DEC(run.scaling, encoder, decoder, (self.n_clusters, self.latent_dim))
+        weight = self.reconstruction_weight
         clustering = Phase(
             "clustering",
-            [Turn("model", "both" if self.reconstruction_weight else "clustering")],
+            [Turn("model", "both" if weight else "clustering")],
             epochs=self.max_epochs,
-            start=partial(place_centers, seed=self._fitting.seed),
+            start=partial(place_centers, seed=run.seed),
             refresh=[Refresh(update_target, every=self.update_interval)],
-            weights={"reconstruction": self.reconstruction_weight},
+            weights={"reconstruction": weight} if weight else {},
             until=partial(has_settled, tol=self.tol),
         )
         phases = [reconstruction_phase(self.pretrain_epochs), clustering]
-        return self._train("dec", self._make_model, phases, table)
+        return run.train("dec", model, phases)
 
     def _log_memberships(self, batch: Batch) -> Tensor:
-        return self.module_(batch, "log_memberships")
+        return self.module_.log_memberships(batch)
 
     def _learned_centers(self) -> Tensor:
         return self.module_.centers

@@ -23,9 +23,9 @@ import torch
 from sklearn.utils._param_validation import Interval, StrOptions
 from torch import Tensor, nn
 
-from skdeepcluster.base import DeepClusterer
-from skdeepcluster.engine.schedule import Phase, Ramp, Refresh, Start, Turn
-from skdeepcluster.engine.table import Batch, Table
+from skdeepcluster.base import DeepClusterer, Run
+from skdeepcluster.engine.schedule import Phase, Ramp, Refresh, Step, Turn
+from skdeepcluster.engine.table import Batch
 from skdeepcluster.models.clusters import has_settled
 from skdeepcluster.models.discriminative import (
     DiscriminativeAutoencoder,
@@ -40,7 +40,7 @@ from skdeepcluster.networks import (
     make_pooled_decoder,
     make_pooled_encoder,
 )
-from skdeepcluster.scaling import Mode
+from skdeepcluster.scaling import Mode, Scaling
 
 __all__ = ["DiscriminativeClustering"]
 
@@ -228,13 +228,13 @@ class DiscriminativeClustering(DeepClusterer):
     ):
         self._keep(locals())
 
-    def _make_model(self) -> DiscriminativeAutoencoder:
+    def _make_model(self, scaling: Scaling) -> DiscriminativeAutoencoder:
         sizes, n_dimensions = self.hidden_layer_sizes, len(self._input_shape)
         if isinstance(sizes, str):
             sizes = PRESETS[sizes][n_dimensions]
         encoder, decoder = NETWORKS[n_dimensions]
         return DiscriminativeAutoencoder(
-            self._fitting.scaling,
+            scaling,
             self._make_encoder(self.latent_dim, encoder, hidden_layer_sizes=sizes),
             self._make_decoder(self.latent_dim, decoder, hidden_layer_sizes=sizes),
             (self.n_clusters, self.latent_dim),
@@ -242,9 +242,9 @@ class DiscriminativeClustering(DeepClusterer):
             self.alpha,
         )
 
-    def _fit(self, table: Table) -> DiscriminativeAutoencoder:
+    def _fit(self, run: Run) -> DiscriminativeAutoencoder:
         listing = partial(list_neighbors, n_neighbors=self.n_neighbors)
-        placing = partial(place_centers, seed=self._fitting.seed)
+        placing = partial(place_centers, seed=run.seed)
         apart, between = _ramp(self.discrimination_weight), self.between_weight
         phases = [
             Phase(
@@ -259,10 +259,10 @@ class DiscriminativeClustering(DeepClusterer):
             # The last update moved the codes: the centroids follow.
             Phase("assignment", [], epochs=0, start=update_clusters),
         ]
-        return self._train("discriminative", self._make_model, phases, table)
+        return run.train("discriminative", self._make_model(run.scaling), phases)
 
     def _stage(
-        self, name: str, epochs: int, start: Start | None = None, **weights: float | Ramp
+        self, name: str, epochs: int, start: Step | None = None, **weights: float | Ramp
     ) -> Phase:
         """Return a phase that alternates as algorithm 2 does; what is maximised weighs below 0."""
         shared = {"alignment": -1.0, "reconstruction": self.reconstruction_weight}
@@ -278,7 +278,7 @@ class DiscriminativeClustering(DeepClusterer):
         )
 
     def _assign(self, batch: Batch) -> Tensor:
-        return self._alive(self.module_(batch, "cosines"), 1).argmax(1)
+        return self._alive(self.module_.cosines(batch), 1).argmax(1)
 
     def _learned_centers(self) -> Tensor:
         return self.module_.centers

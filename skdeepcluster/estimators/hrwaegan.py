@@ -12,6 +12,7 @@ import os
 import time
 import warnings
 from collections.abc import Callable, Sequence
+from functools import partial
 from numbers import Integral, Real
 from typing import Any, ClassVar
 
@@ -22,19 +23,18 @@ from sklearn.utils._param_validation import Interval, StrOptions
 from skorch.callbacks import GradientNormClipping
 from torch import nn
 
+from skdeepcluster.base import Run
 from skdeepcluster.base._latent_groups import HierarchicalClusterer
-from skdeepcluster.engine.schedule import Phase, Refresh, Turn, one_cycle, warm_up
+from skdeepcluster.engine.schedule import Phase, Ramp, Refresh, Training, Turn, one_cycle, warm_up
 from skdeepcluster.engine.table import Table
-from skdeepcluster.engine.trainer import Trainer
 from skdeepcluster.models.hierarchy import GAMES, HierarchicalAutoencoder
 from skdeepcluster.networks import Discriminator, HierarchicalDecoder, HierarchicalEncoder, Levels
-from skdeepcluster.scaling import Mode
+from skdeepcluster.scaling import Mode, Scaling
 from skdeepcluster.validation import check_network
 
 __all__ = ["HRWAEGANClustering"]
 
 CLIP = 1.0  # largest norm of a player's gradient
-BETAS = (0.5, 0.999)  # of Adam: a rival that moves on makes a long memory misleading
 
 
 class HRWAEGANClustering(HierarchicalClusterer):
@@ -211,8 +211,6 @@ class HRWAEGANClustering(HierarchicalClusterer):
         "critic_lr": [Interval(Real, 0, None, closed="neither"), None],
     }
 
-    _adam: ClassVar[dict[str, Any]] = {"optimizer__betas": BETAS}
-
     def __init__(
         self,
         n_clusters: int | None = None,
@@ -255,7 +253,7 @@ class HRWAEGANClustering(HierarchicalClusterer):
 
     # -- training -------------------------------------------------------------------------------
 
-    def _make_model(self) -> HierarchicalAutoencoder:
+    def _make_model(self, scaling: Scaling) -> HierarchicalAutoencoder:
         levels = Levels(self._input_shape, self.hidden_layer_sizes)
         self._check_groups(levels)
         shape, width, n_groups = self._input_shape, self.latent_dim, self.n_groups
@@ -267,7 +265,7 @@ class HRWAEGANClustering(HierarchicalClusterer):
         maps = [None, *(levels.of_group(group) for group in range(1, n_groups))]
         critics = [Discriminator(width, each) for each in maps] if self._is_game else []
         return HierarchicalAutoencoder(
-            self._fitting.scaling,
+            scaling,
             HierarchicalEncoder(levels, 2 * width, n_groups, encoder),
             HierarchicalDecoder(levels, width, n_groups, decoder),
             critics,
@@ -275,6 +273,7 @@ class HRWAEGANClustering(HierarchicalClusterer):
             n_groups,
             width,
             self.cluster_group,
+            self.critic_lr,
         )
 
     def _check_groups(self, levels: Levels) -> None:
@@ -298,65 +297,59 @@ class HRWAEGANClustering(HierarchicalClusterer):
     def _is_game(self) -> bool:
         return self.regularizer in GAMES
 
-    def _trainer_kwargs(self) -> dict[str, Any]:
-        """Return the trainer's parameters; those of a critic only where there is one."""
-        kwargs = super()._trainer_kwargs()
-        kwargs["callbacks"].append(GradientNormClipping(CLIP))
-        critic: dict[str, Any] = {}
-        if self.optimizer == "adam":
-            critic["critic_optimizer__betas"] = BETAS
-        if self.critic_lr is not None:
-            critic["critic_optimizer__lr"] = self.critic_lr
-        return {**(critic if self._is_game else {}), **kwargs}
-
-    def _fit(self, table: Table) -> HierarchicalAutoencoder:
+    def _fit(self, run: Run) -> HierarchicalAutoencoder:
         self._warn_of_number()
-        model = self._train("hrwaegan", self._make_model, [self._cycle()], table)
+        model, clipping = self._make_model(run.scaling), GradientNormClipping(CLIP)
+        run.train("hrwaegan", model, [self._cycle(run.seed)], callbacks=[clipping])
         model.discriminators = nn.ModuleList()  # they have judged, and inference needs none
-        self._fit_heads(model, table)
+        self._fit_heads(model, run)
         return model
 
-    def _cycle(self) -> Phase:
+    def _cycle(self, seed: int) -> Phase:
         """Return the training cycle of fig. 3.4."""
         shares = [self.group_decay**group for group in range(self.n_groups)]
         alpha = self.regularization_weight
+        find = partial(self._find_noise, seed=seed)
         turns = [Turn("autoencoder", "autoencoding", self.n_autoencoder)]
+        weights: dict[str, float | Ramp] = {
+            f"regularization_{i}": warm_up(alpha * share) for i, share in enumerate(shares)
+        }
         if self._is_game:
             turns.append(Turn("critic", "discrimination", self.n_critic))
+            weights |= {f"discrimination_{i}": share for i, share in enumerate(shares)}
+        if self.n_groups > 1:
+            weights["matching"] = self.matching_weight
+        if self.noise_weight:
+            weights["noise"] = self.noise_weight
         return Phase(
             "cycle",
             turns,
             epochs=self.max_epochs,
             start=self._forget_noise,
-            refresh=[Refresh(self._find_noise, self.refresh_interval)] if self.noise_weight else [],
-            lr={turn.group: one_cycle for turn in turns},
-            weights={
-                **{f"regularization_{i}": warm_up(alpha * a) for i, a in enumerate(shares)},
-                **{f"discrimination_{i}": a for i, a in enumerate(shares)},
-                "matching": self.matching_weight,
-                "noise": self.noise_weight,
-            },
+            refresh=[Refresh(find, self.refresh_interval)] if self.noise_weight else [],
+            lr={turn.player: one_cycle for turn in turns},
+            weights=weights,
             fresh=True,
         )
 
-    def _forget_noise(self, trainer: Trainer, table: Table) -> None:
+    def _forget_noise(self, trainer: Training, table: Table) -> None:
         if self.noise_weight:
             table.columns["noise"] = torch.zeros(len(table), device=table.device)
 
-    def _find_noise(self, trainer: Trainer, table: Table) -> dict[str, float] | None:
+    def _find_noise(self, trainer: Training, table: Table, seed: int) -> dict[str, float] | None:
         """Mark the rows that HDBSCAN calls noise among the codes z_0."""
         epoch = trainer.progress().epoch
         if epoch == 0:
             return None  # before training all is noise
         begin = time.perf_counter()
-        codes = trainer.encode(table, "posteriors")[:, 0, 0].cpu().numpy()
+        codes = trainer.apply(trainer.model.posteriors, table)[:, 0, 0].cpu().numpy()
         seen, size = codes, self.refresh_size
         if size is not None and size < len(codes):
-            rng = np.random.default_rng([self._fitting.seed, epoch])
+            rng = np.random.default_rng([seed, epoch])
             seen = rng.choice(codes, size, replace=False)
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", ConvergenceWarning)  # all may well be noise as yet
-            head = self._make_head("hdbscan", len(seen), len(seen) / len(codes)).fit(seen)
+            head = self._make_head("hdbscan", seed, len(seen), len(seen) / len(codes)).fit(seen)
         noise = head.predict(codes) < 0
         table.columns["noise"] = torch.from_numpy(noise).float().to(table.device)
         return {"noise_share": noise.mean(), "refresh_seconds": time.perf_counter() - begin}

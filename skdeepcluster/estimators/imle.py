@@ -22,12 +22,12 @@ import torch
 from sklearn.utils._param_validation import Interval, StrOptions
 from torch import Tensor, nn
 
-from skdeepcluster.base._generative import GenerativeClusterer
+from skdeepcluster.base import GenerativeClusterer, Run
 from skdeepcluster.engine.schedule import Phase, Progress, Refresh, Turn
-from skdeepcluster.engine.table import Batch, Table
+from skdeepcluster.engine.table import Batch
 from skdeepcluster.models.matching import MatchedGenerator, watch_matches
 from skdeepcluster.priors import DiscreteContinuousPrior, SeparatedGaussiansPrior
-from skdeepcluster.scaling import Mode
+from skdeepcluster.scaling import Mode, Scaling
 
 __all__ = ["IMLEClustering"]
 
@@ -180,7 +180,6 @@ class IMLEClustering(GenerativeClusterer):
         "feature_weight": [Interval(Real, 0, None, closed="left")],
         "detach_features": ["boolean"],
     }
-    _adam: ClassVar[dict[str, Any]] = {"optimizer__betas": (0.5, 0.99)}
 
     def __init__(
         self,
@@ -219,13 +218,13 @@ class IMLEClustering(GenerativeClusterer):
     ):
         self._keep(locals())
 
-    def _make_model(self) -> MatchedGenerator:
-        generator, encoder = self._make_generator(), None
+    def _make_model(self, scaling: Scaling) -> MatchedGenerator:
+        generator, encoder = self._make_generator(scaling), None
         if self.use_encoder:
             encoder = self._make_encoder(self.latent_dim + self.n_clusters, **self._leaky())
         self._check_encoder(encoder)
         return MatchedGenerator(
-            self._fitting.scaling,
+            scaling,
             encoder,
             generator,
             PRIORS[self.prior](self.n_clusters, self.latent_dim, self.sigma),
@@ -255,7 +254,7 @@ class IMLEClustering(GenerativeClusterer):
                 "encoder with use_encoder=True, or set feature_weight=0."
             )
 
-    def _fit(self, table: Table) -> MatchedGenerator:
+    def _fit(self, run: Run) -> MatchedGenerator:
         turns = [Turn("model", "match")]
         if self.updates_per_matching > 1:
             turns.append(Turn("model", "pull", self.updates_per_matching - 1))
@@ -266,18 +265,21 @@ class IMLEClustering(GenerativeClusterer):
             epochs=self.max_epochs,
             lr={"model": _late_fall},
             refresh=[Refresh(partial(watch_matches, n_balanced=n_balanced))],
-            weights={
-                "features": self.feature_weight,
-                "noise": self.noise_weight,
-                "component": self.component_weight,
-            },
+            weights=self._weights(),
         )
-        model = self._train("imle", self._make_model, [matching], table)
-        model.fix_centroids(self._fitting.seed)
+        model = run.train("imle", self._make_model(run.scaling), [matching])
+        model.fix_centroids(run.seed)
         return model
 
+    def _weights(self) -> dict[str, float]:
+        """Return the weights of the terms that there are."""
+        if not self.use_encoder:
+            return {}
+        weights = {"noise": self.noise_weight, "component": self.component_weight}
+        return weights | ({"features": self.feature_weight} if self.feature_weight > 0 else {})
+
     def _log_memberships(self, batch: Batch) -> Tensor:
-        return self.module_(batch, "log_memberships")
+        return self.module_.log_memberships(batch)
 
 
 def _late_fall(progress: Progress) -> float:

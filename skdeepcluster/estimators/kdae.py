@@ -18,7 +18,7 @@ from numpy.typing import ArrayLike
 from sklearn.base import ClusterMixin
 from torch import nn
 
-from skdeepcluster.base._k_networks import KNetworksClusterer
+from skdeepcluster.base import KNetworksClusterer
 from skdeepcluster.scaling import Mode
 
 __all__ = ["KDAEClustering"]

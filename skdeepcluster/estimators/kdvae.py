@@ -19,7 +19,7 @@ from sklearn.base import ClusterMixin
 from torch import nn
 from torch.nn import functional as F
 
-from skdeepcluster.base._k_networks import KNetworksClusterer
+from skdeepcluster.base import KNetworksClusterer
 from skdeepcluster.scaling import Mode
 
 __all__ = ["KDVAEClustering"]

@@ -23,10 +23,10 @@ from sklearn.decomposition import PCA
 from sklearn.utils._param_validation import Interval, RealNotInt
 from torch import Tensor, nn
 
-from skdeepcluster.base import DeepClusterer
+from skdeepcluster.base import DeepClusterer, Run
 from skdeepcluster.engine.callbacks import HoldIdle
 from skdeepcluster.engine.schedule import Phase, Turn, one_cycle
-from skdeepcluster.engine.table import Batch, Table, tiled
+from skdeepcluster.engine.table import Batch, tiled
 from skdeepcluster.heads import make_head
 from skdeepcluster.models.experts import (
     ManagedAutoencoder,
@@ -35,7 +35,7 @@ from skdeepcluster.models.experts import (
     start_manager,
 )
 from skdeepcluster.networks import make_grouped, make_mlp
-from skdeepcluster.scaling import Mode
+from skdeepcluster.scaling import Mode, Scaling
 
 __all__ = ["MoEDCClustering"]
 
@@ -223,51 +223,54 @@ class MoEDCClustering(DeepClusterer):
     ):
         self._keep(locals())
 
-    def _fit(self, table: Table) -> MixtureOfExperts:
-        self.latent_dim_ = int(self.latent_dim or self._find_width(table))
+    def _fit(self, run: Run) -> MixtureOfExperts:
+        table = run.table
+        self.latent_dim_ = int(self.latent_dim or self._find_width(run))
         pretraining = self._phase("pretraining", self.pretrain_epochs)
-        vae = self._train("vae", self._make_vae, [pretraining], table)
-        labels = self._find_clusters(tiled(vae, table), table)
-        self.noise_ = labels < 0
+        vae = run.train("vae", self._make_vae(run.scaling), [pretraining])
+        found = run.once("clusters", lambda: self._find_clusters(tiled(vae.codes, table), run))
+        labels = found["labels"].numpy()
+        self.noise_ = np.zeros(len(run.counted), dtype=bool)
+        self.noise_[run.counted] = labels < 0
         clustered = table.subset(torch.from_numpy(np.flatnonzero(labels >= 0)))
         start = partial(start_manager, labels=labels[labels >= 0])
         retraining = self._phase("without noise", self.manager_epochs, start=start)
-        make_managed = partial(self._make_managed, vae, int(labels.max()) + 1)
-        managed = self._train("manager", make_managed, [retraining], clustered)
+        managed = self._make_managed(vae, int(labels.max()) + 1)
+        run.train("manager", managed, [retraining], clustered)
         experts = self._phase("experts", self.max_epochs, "experts", "routed")
-        return self._train("experts", partial(MixtureOfExperts, managed), [experts], table)
+        return run.train("experts", MixtureOfExperts(managed), [experts], callbacks=[HoldIdle()])
 
     def _phase(
         self,
         name: str,
         epochs: int,
-        group: str = "model",
+        player: str = "model",
         loss: str = "negative_elbo",
         start: Any = None,
     ) -> Phase:
-        turns, weights = [Turn(group, loss)], {"latent": self.latent_weight}
-        return Phase(name, turns, epochs, start=start, weights=weights, lr={group: one_cycle})
+        weights = {"latent": self.latent_weight} if player == "model" else {}
+        turns, lr = [Turn(player, loss)], {player: one_cycle}
+        return Phase(name, turns, epochs, start=start, weights=weights, lr=lr)
 
-    def _find_width(self, table: Table) -> int:
+    def _find_width(self, run: Run) -> int:
         """Return the Z-finder's width, from as many rows as memory allows."""
-        seed, scaling = self._fitting.seed, self._fitting.scaling
-        size = max(3, min(len(table), PCA_ENTRIES // self.n_features_in_))
-        rows = np.random.default_rng(seed).choice(len(table), size, replace=False)
-        drawn_rows = table.subset(torch.from_numpy(np.sort(rows)))
-        scaled = tiled(lambda batch: scaling(batch["X"]).flatten(1), drawn_rows).cpu().numpy()
-        return principal_width(scaled, self.explained_variance, self.max_latent_dim, seed)
+        size = max(3, min(len(run.table), PCA_ENTRIES // self.n_features_in_))
+        rows = np.random.default_rng(run.seed).choice(len(run.table), size, replace=False)
+        drawn_rows = run.table.subset(torch.from_numpy(np.sort(rows)))
+        scaled = tiled(lambda batch: run.scaling(batch["X"]).flatten(1), drawn_rows).cpu().numpy()
+        return principal_width(scaled, self.explained_variance, self.max_latent_dim, run.seed)
 
-    def _make_vae(self) -> VariationalAutoencoder:
+    def _make_vae(self, scaling: Scaling) -> VariationalAutoencoder:
         encoder = self._make_encoder(2 * self.latent_dim_)
         decoder = self._make_decoder(self.latent_dim_)
         make_grouped([decoder])  # refused now rather than when the experts are due
-        return VariationalAutoencoder(self._fitting.scaling, encoder, decoder)
+        return VariationalAutoencoder(scaling, encoder, decoder)
 
     def _make_managed(self, vae: VariationalAutoencoder, n_clusters: int) -> ManagedAutoencoder:
         manager = make_mlp([self.latent_dim_, MANAGER_WIDTH, n_clusters])
         return ManagedAutoencoder(vae, manager, n_clusters)
 
-    def _find_clusters(self, codes: Tensor, table: Table) -> NDArray[np.intp]:
+    def _find_clusters(self, codes: Tensor, run: Run) -> dict[str, Tensor]:
         """Return the clusters among the codes, noise -1; if all is noise, one cluster."""
         finds = self.n_clusters is None
         head = make_head(
@@ -276,13 +279,10 @@ class MoEDCClustering(DeepClusterer):
             manifold="umap",
             manifold_params=self.manifold_params,
             head_params={"min_cluster_size": self.min_cluster_size} if finds else None,
-            random_state=self._fitting.seed,
-        ).fit(codes.cpu().numpy(), table.array("weight"))
-        return _numbered(head.labels_) if head.n_clusters_ else np.zeros_like(head.labels_)
-
-    def _trainer_kwargs(self) -> dict[str, Any]:
-        kwargs = super()._trainer_kwargs()
-        return {**kwargs, "callbacks": [HoldIdle(), *kwargs["callbacks"]]}
+            random_state=run.seed,
+        ).fit(codes.cpu().numpy(), run.table.array("weight"))
+        labels = _numbered(head.labels_) if head.n_clusters_ else np.zeros_like(head.labels_)
+        return {"labels": torch.from_numpy(labels)}
 
     def _check_enough(self, X: Any) -> None:
         super()._check_enough(X)
@@ -292,21 +292,14 @@ class MoEDCClustering(DeepClusterer):
                 "at least 3 rows. Pass more rows."
             )
 
-    def _complete(self, X: Any, weight: NDArray[np.float64]) -> None:
-        seen = weight > 0
-        noise = np.zeros(len(weight), dtype=bool)
-        noise[seen] = self.noise_
-        self.noise_ = noise
-        super()._complete(X, weight)
-
     def _n_candidates(self) -> int:
         return self.module_.n_experts
 
     def _log_memberships(self, batch: Batch) -> Tensor:
-        return self.module_(batch, "log_memberships")
+        return self.module_.log_memberships(batch)
 
     def _score_rows(self, batch: Batch) -> Tensor:
-        return self.module_(batch, "elbo")
+        return self.module_.elbo(batch)
 
 
 def principal_width(rows: NDArray[Any], share: float, most: int, seed: int) -> int:

@@ -30,14 +30,13 @@ from sklearn.utils._param_validation import HasMethods, Interval, StrOptions
 from torch import Tensor, nn
 
 from skdeepcluster.augment import RandomAffine
-from skdeepcluster.base._initialized import InitializedClusterer
+from skdeepcluster.base import InitializedClusterer, Run
 from skdeepcluster.engine.schedule import Phase, Turn, one_cycle
 from skdeepcluster.engine.table import Batch, Table, tiled
 from skdeepcluster.estimators.autoencoder import AutoencoderClustering
 from skdeepcluster.heads import count_clusters, make_head, mixture, umap_coordinates
 from skdeepcluster.models.self_labels import (
     Labeling,
-    Labels,
     SelfLabeler,
     calibrated_temperature,
     confident_rows,
@@ -277,31 +276,31 @@ class SPCClustering(InitializedClusterer):
 
     # -- the schedule ---------------------------------------------------------------------------
 
-    def _fit(self, table: Table) -> SelfLabeler:
-        drawn = self._drawn_rows(len(table))
-        sample = table.subset(torch.from_numpy(drawn))
-        start = found = self._label("start", lambda: self._start(table, sample, drawn))
-        self._keep_start(start, drawn)
+    def _fit(self, run: Run) -> SelfLabeler:
+        drawn = self._drawn_rows(run)
+        sample = run.table.subset(torch.from_numpy(drawn))
+        start = found = self._label(run, "start", lambda: self._start(run, sample, drawn))
+        self._keep_start(run, start, drawn)
         n_clusters = self._count(start)
         model = None
-        while self.n_rounds_ < self.max_rounds and not self._fitting.interrupted:
+        while self.n_rounds_ < self.max_rounds and not run.interrupted:
             self.n_rounds_ += 1
             stage = f"round {self.n_rounds_}"
-            model = self._learn(stage, found, n_clusters, sample)
-            if not self._fitting.interrupted:
-                anew = partial(self._label_anew, model, found.labels, sample)
-                found = self._compare(found, self._label(f"{stage}: clusters", anew))
+            model = self._learn(run, stage, found, n_clusters, sample)
+            if not run.interrupted:
+                anew = partial(self._label_anew, run, model, sample)
+                found = self._compare(found, self._label(run, f"{stage}: clusters", anew))
         self.settled_ = self._has_settled()
         self._has_noise = False
-        if self._fitting.interrupted and model is not None:
+        if run.interrupted and model is not None:
             return model  # it has learned something, which one more would not
         final = self._final_labels(start, found, n_clusters)
-        model = self._learn("final", final, n_clusters + self._has_noise, sample, last=True)
+        model = self._learn(run, "final", final, n_clusters + self._has_noise, sample, last=True)
         self._calibrate(model, sample)
         return model
 
-    def _label(self, step: str, find: Callable[[], Labeling]) -> Labeling:
-        return Labeling.of(self._once(step, lambda: find().tensors()))
+    def _label(self, run: Run, step: str, find: Callable[[], Labeling]) -> Labeling:
+        return Labeling.of(run.once(step, lambda: find().tensors()))
 
     def _compare(self, before: Labeling, found: Labeling) -> Labeling:
         """Note what a round has changed."""
@@ -352,6 +351,7 @@ class SPCClustering(InitializedClusterer):
 
     def _learn(
         self,
+        run: Run,
         stage: str,
         labeling: Labeling,
         n_clusters: int,
@@ -365,33 +365,43 @@ class SPCClustering(InitializedClusterer):
         label = torch.from_numpy(labeling.labels[rows]).to(taught.device)
         taught.columns["label"] = label.clamp_min(0)
         if joint:
-            taught.columns["confident"] = torch.from_numpy(labeling.confident[rows]).float()
+            confident = torch.from_numpy(labeling.confident[rows])
+            taught.columns["confident"] = confident.float().to(taught.device)
         decodes = joint or (last and self.decoder_epochs > 0)
-        phases = [self._phase("learning", "model", "labeling", self._n_epochs(len(taught)))]
+        phases = [self._learning(self._n_epochs(len(taught)))]
         if decodes and not joint:
-            phases.append(self._phase("decoding", "decoder", "reconstruction", self.decoder_epochs))
-        return self._train(stage, partial(self._make_model, n_clusters, decodes), phases, taught)
+            phases.append(self._decoding())
+        model = self._make_model(run, n_clusters, decodes)
+        return run.train(stage, model, phases, taught)
 
-    def _phase(self, name: str, group: str, loss: str, epochs: int) -> Phase:
+    def _learning(self, epochs: int) -> Phase:
+        weight = self.reconstruction_weight
         return Phase(
-            name,
-            [Turn(group, loss)],
+            "learning",
+            [Turn("model", "labeling")],
             epochs,
-            start=place_classifiers if group == "model" else None,
-            lr={group: one_cycle},
-            weights={"reconstruction": self.reconstruction_weight} if group == "model" else {},
+            start=place_classifiers,
+            lr={"model": one_cycle},
+            weights={"reconstruction": weight} if weight else {},
         )
 
-    def _n_epochs(self, n_rows: int) -> int:
-        if self.max_epochs == "auto":
-            return max(LEAST_EPOCHS, -(-UPDATES * self.batch_size // n_rows))
-        return int(self.max_epochs)
+    def _decoding(self) -> Phase:
+        turns = [Turn("decoder", "reconstruction")]
+        return Phase("decoding", turns, self.decoder_epochs, lr={"decoder": one_cycle})
 
-    def _make_model(self, n_clusters: int, decodes: bool) -> SelfLabeler:
+    def _n_epochs(self, n_rows: int) -> int:
+        epochs: Any = self.max_epochs
+        return (
+            max(LEAST_EPOCHS, -(-UPDATES * self.batch_size // n_rows))
+            if epochs == "auto"
+            else epochs
+        )
+
+    def _make_model(self, run: Run, n_clusters: int, decodes: bool) -> SelfLabeler:
         members = [self._make_member() for _ in range(self.n_members)]
         trunks, code_layers = zip(*members, strict=True)
         return SelfLabeler(
-            self._fitting.scaling,
+            run.scaling,
             trunks,
             code_layers,
             n_clusters,
@@ -405,7 +415,9 @@ class SPCClustering(InitializedClusterer):
     def _make_member(self) -> tuple[nn.Module, nn.Module]:
         """Return what makes the features, and what makes the code of them."""
         encoder = self._make_encoder(self.latent_dim, make_feature_encoder)
-        return (encoder[:-1], encoder[-1]) if self.encoder is None else (encoder, nn.Identity())
+        if isinstance(encoder, nn.Sequential) and self.encoder is None:
+            return encoder[:-1], encoder[-1]
+        return encoder, nn.Identity()
 
     def _augmentation(self) -> Callable[[Tensor], Tensor] | None:
         if isinstance(self.augment, str):
@@ -414,7 +426,7 @@ class SPCClustering(InitializedClusterer):
 
     def _calibrate(self, model: SelfLabeler, sample: Table) -> None:
         """Let probabilities be as large, in the mean, as rounds or members agree."""
-        logits = tiled(partial(model, loss="member_logits"), sample)
+        logits = tiled(model.member_logits, sample)
         guesses = logits.argmax(2)
         if self.n_members > 1:
             agree = (guesses[:, 1:] == guesses[:, :1]).float().mean().item()
@@ -427,15 +439,16 @@ class SPCClustering(InitializedClusterer):
 
     # -- clustering -----------------------------------------------------------------------------
 
-    def _drawn_rows(self, n_rows: int) -> NDArray[np.intp]:
+    def _drawn_rows(self, run: Run) -> NDArray[np.intp]:
         """Return the rows that clusters are found among, in order."""
+        n_rows = len(run.table)
         if self.max_samples is None or n_rows <= self.max_samples:
             return np.arange(n_rows)
-        rng = np.random.default_rng(self._fitting.seed)
+        rng = np.random.default_rng(run.seed)
         return np.sort(rng.choice(n_rows, self.max_samples, replace=False))
 
-    def _keep_start(self, start: Labeling, drawn: NDArray[np.intp]) -> None:
-        counted = self._fitting.counted
+    def _keep_start(self, run: Run, start: Labeling, drawn: NDArray[np.intp]) -> None:
+        counted = run.counted
         self.start_labels_ = np.full(len(counted), -1)
         self.start_labels_[np.flatnonzero(counted)[drawn]] = start.labels
         self.n_rounds_, self.label_change_, self.agreement_ = 0, np.nan, start.agreement
@@ -445,17 +458,17 @@ class SPCClustering(InitializedClusterer):
             return int(self.n_clusters)
         return max(1, int(start.labels.max()) + 1)
 
-    def _start(self, table: Table, sample: Table, drawn: NDArray[np.intp]) -> Labeling:
+    def _start(self, run: Run, sample: Table, drawn: NDArray[np.intp]) -> Labeling:
         """Return the first clusters."""
         if not isinstance(self.init, str) or self._is_init("n2d"):
-            labels = self._given_labels(table)[drawn].astype(np.int64)
+            labels = self._given_labels(run)[drawn].astype(np.int64)
             return Labeling(labels, labels >= 0)
         self._tell("start", len(sample))
-        place = self._embed(self._raw_rows(sample, drawn), 0)
+        place = self._embed(self._raw_rows(run, sample, drawn), run.seed)
         if self._is_init("umap-gmm"):
             k = count_clusters(place, {}) if self.n_clusters == "auto" else self.n_clusters
-            return self._mix(place, k, 0)
-        head = make_head("hdbscan", random_state=self._fitting.seed).fit(place)
+            return self._mix(place, k, run.seed)
+        head = make_head("hdbscan", random_state=run.seed).fit(place)
         labels = head.labels_.astype(np.int64)
         if not head.n_clusters_:
             labels[:] = 0  # all is noise: one cluster, of which the head has warned
@@ -477,36 +490,37 @@ class SPCClustering(InitializedClusterer):
             verbose=self.verbose,
         )
 
-    def _label_anew(self, model: SelfLabeler, before: Labels, sample: Table) -> Labeling:
+    def _label_anew(self, run: Run, model: SelfLabeler, sample: Table) -> Labeling:
         """Return the clusters among the features of a model, numbered as it numbers them."""
-        proba = tiled(partial(model, loss="log_memberships"), sample).exp().cpu().numpy()
+        proba = tiled(model.log_memberships, sample).exp().cpu().numpy()
         guess = proba.argmax(1)
         if self.recluster is None:
             found = [Labeling(guess, np.ones(len(guess), dtype=bool))]
         else:
             self._tell(f"round {self.n_rounds_}", len(sample))
-            found = [self._cluster_features(model, m, sample) for m in range(self.n_members)]
+            found = [self._cluster_features(run, model, m, sample) for m in range(self.n_members)]
         labels = [matched(each.labels, guess, model.n_clusters) for each in found]
         voted, unanimous = vote(np.stack(labels))
         confident = confident_rows(voted, guess, np.where(unanimous, proba.max(1), 0.0))
         agreement = float(np.mean([each.agreement for each in found]))
         return Labeling(voted, confident, agreement, float((voted == guess).mean()))
 
-    def _cluster_features(self, model: SelfLabeler, member: int, sample: Table) -> Labeling:
-        features = tiled(lambda batch: model(batch, "features")[:, member], sample)
-        number = self.n_rounds_ * self.n_members + member
-        place = self._embed(features.cpu().numpy(), number, model.n_clusters)
-        return self._mix(place, model.n_clusters, number)
+    def _cluster_features(
+        self, run: Run, model: SelfLabeler, member: int, sample: Table
+    ) -> Labeling:
+        features = tiled(lambda batch: model.features(batch)[:, member], sample)
+        seed = run.seed + self.n_rounds_ * self.n_members + member
+        place = self._embed(features.cpu().numpy(), seed, model.n_clusters)
+        return self._mix(place, model.n_clusters, seed)
 
-    def _raw_rows(self, sample: Table, drawn: NDArray[np.intp]) -> Any:
+    def _raw_rows(self, run: Run, sample: Table, drawn: NDArray[np.intp]) -> Any:
         """Return the rows of the sample as the networks see them; sparse ones as they are."""
-        if sparse.issparse(self._fitting.rows):
-            return self._fitting.rows[drawn]
-        scaling = self._fitting.scaling
-        return tiled(lambda batch: scaling(batch["X"]).flatten(1), sample).cpu().numpy()
+        if sparse.issparse(run.rows):
+            return run.rows[drawn]
+        return tiled(lambda batch: run.scaling(batch["X"]).flatten(1), sample).cpu().numpy()
 
-    def _embed(self, rows: Any, number: int, n_clusters: int | None = None) -> NDArray[np.float64]:
-        """Return the UMAP coordinates of rows; `number` tells the embeddings of a fit apart."""
+    def _embed(self, rows: Any, seed: int, n_clusters: int | None = None) -> NDArray[np.float64]:
+        """Return the UMAP coordinates of rows."""
         k = n_clusters or (WIDTH if isinstance(self.n_clusters, str) else self.n_clusters)
         params = {
             # A graph should rather join rows of a cluster than clusters.
@@ -514,12 +528,12 @@ class SPCClustering(InitializedClusterer):
             "metric": "cosine" if sparse.issparse(rows) else "euclidean",
             **(self.manifold_params or {}),
         }
-        place = umap_coordinates(rows, WIDTH, self._fitting.seed + number, params).astype(float)
+        place = umap_coordinates(rows, WIDTH, seed, params).astype(float)
         return np.where(np.isfinite(place), place, np.nanmean(place, axis=0))
 
-    def _mix(self, place: NDArray[np.float64], n_clusters: int, number: int) -> Labeling:
+    def _mix(self, place: NDArray[np.float64], n_clusters: int, seed: int) -> Labeling:
         """Return the components of a steady mixture."""
-        fitted = mixture(place, n_clusters, self._fitting.seed + number).fit(place)
+        fitted = mixture(place, n_clusters, seed).fit(place)
         responsibility = fitted.predict_proba(place)
         labels = responsibility.argmax(1)
         sure = sure_rows(labels, responsibility.max(1))
@@ -549,25 +563,25 @@ class SPCClustering(InitializedClusterer):
             )
 
     @property
-    def _decodes(self) -> bool:
+    def _decodes(self) -> bool:  # type: ignore[override]
         if self.__sklearn_is_fitted__():
             return self.module_.decoder is not None
         return self.decoder_epochs > 0 or self.reconstruction_weight > 0
 
     @property
-    def _has_memberships(self) -> bool:
+    def _has_memberships(self) -> bool:  # type: ignore[override]
         return self.noise == "nearest"
 
     def _n_candidates(self) -> int:
         return self.module_.n_clusters - self._has_noise
 
     def _log_memberships(self, batch: Batch) -> Tensor:
-        return self.module_(batch, "log_memberships")[:, : self._n_candidates()]
+        return self.module_.log_memberships(batch)[:, : self._n_candidates()]
 
     def _assign(self, batch: Batch) -> Tensor:
         labels = super()._assign(batch)
         if not self._has_noise:
             return labels
         # The classifier's last output is the noise that it was taught.
-        is_noise = self.module_(batch, "log_memberships").argmax(1) == self._n_candidates()
+        is_noise = self.module_.log_memberships(batch).argmax(1) == self._n_candidates()
         return labels.masked_fill(is_noise, -1)

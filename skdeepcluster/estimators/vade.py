@@ -24,9 +24,8 @@ from sklearn.base import ClusterMixin
 from sklearn.utils._param_validation import HasMethods, Interval, StrOptions
 from torch import Tensor, nn
 
-from skdeepcluster.base import DeepClusterer
-from skdeepcluster.base._initialized import InitializedClusterer
-from skdeepcluster.engine.table import Batch, Table
+from skdeepcluster.base import DeepClusterer, InitializedClusterer, Run
+from skdeepcluster.engine.table import Batch
 from skdeepcluster.models.vade import VaDE, place_mixture, place_on_labels, vade_phases
 from skdeepcluster.scaling import Mode
 
@@ -147,7 +146,6 @@ class VaDEClustering(InitializedClusterer):
         "init": [StrOptions({"gmm"}), HasMethods(["fit"]), "array-like"],
         "pretrain_epochs": [Interval(Integral, 0, None, closed="left")],
     }
-    _adam: ClassVar[dict[str, Any]] = {"optimizer__eps": 1e-4}
 
     def __init__(
         self,
@@ -175,25 +173,22 @@ class VaDEClustering(InitializedClusterer):
     ):
         self._keep(locals())
 
-    def _make_model(self) -> VaDE:
+    def _fit(self, run: Run) -> VaDE:
+        if isinstance(self.init, str):
+            start = partial(place_mixture, seed=run.seed)
+        else:
+            start = partial(place_on_labels, labels=self._given_labels(run))
+        phases = vade_phases(self.pretrain_epochs, self.max_epochs, start)
         encoder = self._make_encoder(2 * self.latent_dim)
         decoder = self._make_decoder(self.latent_dim)
-        scaling = self._fitting.scaling
-        return VaDE(scaling, encoder, decoder, self.n_clusters, self.latent_dim)
-
-    def _fit(self, table: Table) -> VaDE:
-        if isinstance(self.init, str):
-            start = partial(place_mixture, seed=self._fitting.seed)
-        else:
-            start = partial(place_on_labels, labels=self._given_labels(table))
-        phases = vade_phases(self.pretrain_epochs, self.max_epochs, start)
-        return self._train("vade", self._make_model, phases, table)
+        model = VaDE(run.scaling, encoder, decoder, self.n_clusters, self.latent_dim)
+        return run.train("vade", model, phases)
 
     def _log_memberships(self, batch: Batch) -> Tensor:
-        return self.module_(batch, "log_memberships")
+        return self.module_.log_memberships(batch)
 
     def _score_rows(self, batch: Batch) -> Tensor:
-        return self.module_(batch, "elbo")
+        return self.module_.elbo(batch)
 
     def _learned_centers(self) -> Tensor:
         return self.module_.prior.means

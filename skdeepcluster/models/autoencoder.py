@@ -29,9 +29,13 @@ class Autoencoder(Model):
         self.encoder = encoder
         self.decoder = decoder
 
+    def encode(self, x: Tensor) -> Tensor:
+        """Return f(x) of scaled rows."""
+        return self.encoder(x)
+
     def codes(self, batch: Batch) -> Tensor:
         """Return f(x)."""
-        return self.encoder(batch["X"])
+        return self.encode(self.inputs(batch))
 
     def decode(self, codes: Tensor) -> Tensor:
         """Return g(z)."""
@@ -39,8 +43,8 @@ class Autoencoder(Model):
 
     def reconstruction(self, batch: Batch) -> dict[str, Tensor]:
         """Return the squared error of g(f(x)), a mean over features, per row."""
-        rows = self.decode(self.codes(batch))
-        return {"reconstruction": squared_error(rows, batch["X"])}
+        x = self.inputs(batch)
+        return {"reconstruction": squared_error(self.decode(self.encode(x)), x)}
 
 
 def reconstruction_phase(epochs: int, name: str = "pretraining") -> Phase:

@@ -8,6 +8,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
+from skdeepcluster.engine.model import Player
 from skdeepcluster.engine.table import Batch
 from skdeepcluster.models.generator import CodeGenerator
 from skdeepcluster.objectives import (
@@ -20,6 +21,7 @@ from skdeepcluster.scaling import Scaling
 
 __all__ = ["GAMES", "ClusterGAN"]
 
+BETAS = (0.5, 0.9)  # of Adam: a rival that moves on makes a long memory misleading
 GAMES = {"vanilla": vanilla_adversarial_loss, "wasserstein": wasserstein_adversarial_loss}
 
 
@@ -34,19 +36,24 @@ class ClusterGAN(CodeGenerator):
         critic: nn.Module,
         prior: DiscreteContinuousPrior,
         game: str,
+        critic_lr: float | None = None,
     ):
         super().__init__(scaling, encoder, generator, prior)
         self.critic = critic
         self.game = game
+        self.critic_lr = critic_lr
 
-    def groups(self) -> dict[str, list[nn.Parameter]]:
+    def players(self) -> dict[str, Player]:
         """Return the players: generator and encoder share terms, and so are one."""
         together = [*self.generator.parameters(), *self.encoder.parameters()]
-        return {"generator": together, "critic": list(self.critic.parameters())}
+        return {
+            "generator": Player(together, adam={"betas": BETAS}),
+            "critic": Player(self.critic.parameters(), self.critic_lr, adam={"betas": BETAS}),
+        }
 
     def codes(self, batch: Batch) -> Tensor:
         """Return the code (z_n, z_c) that the encoder finds, z_c as probabilities."""
-        z_n, logits = self.prior.split(self.encoder(batch["X"]))
+        z_n, logits = self.prior.split(self.encoder(self.inputs(batch)))
         return torch.cat([z_n, logits.softmax(1)], 1)
 
     def decode(self, codes: Tensor) -> Tensor:
@@ -55,7 +62,7 @@ class ClusterGAN(CodeGenerator):
 
     def judgement(self, batch: Batch) -> dict[str, Tensor]:
         """Return what the critic pays on real and on generated rows: minus eq. 3.5."""
-        rows, cost = batch["X"], GAMES[self.game]
+        rows, cost = self.inputs(batch), GAMES[self.game]
         with torch.no_grad():
             fake = self.generator(self.prior.sample(len(rows), device=rows.device)[0])
         terms = {

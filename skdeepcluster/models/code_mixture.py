@@ -16,9 +16,8 @@ from typing import Any, cast
 import torch
 from torch import Tensor, nn
 
-from skdeepcluster.engine.schedule import Phase, Refresh, Turn
+from skdeepcluster.engine.schedule import Phase, Refresh, Training, Turn
 from skdeepcluster.engine.table import Batch, Table
-from skdeepcluster.engine.trainer import Trainer
 from skdeepcluster.models.autoencoder import Autoencoder
 from skdeepcluster.models.clusters import fit_kmeans, warn_restarted
 from skdeepcluster.objectives import squared_error
@@ -86,15 +85,15 @@ class CodeMixture(Autoencoder):
         """
         raise NotImplementedError
 
-    def encode(self, batch: Batch) -> tuple[Tensor, Tensor]:
+    def encode(self, x: Tensor) -> Tensor:
+        """Return G(x) of scaled rows."""
+        return self._encoded(x)[0]
+
+    def _encoded(self, x: Tensor) -> tuple[Tensor, Tensor]:
         """Return G(x), and what the encoder returns beside it."""
         width = self.prior.means.shape[1]
-        output = self.encoder(batch["X"]).float()
+        output = self.encoder(x).float()
         return self.standardize(output[:, :width]), output[:, width:]
-
-    def codes(self, batch: Batch) -> Tensor:
-        """Return G(x)."""
-        return self.encode(batch)[0]
 
     def log_memberships(self, batch: Batch) -> Tensor:
         """Return the log-density of codes together with each component."""
@@ -106,15 +105,16 @@ class CodeMixture(Autoencoder):
 
     def clustering(self, batch: Batch) -> dict[str, Tensor]:
         """Return the clustering loss per row."""
-        return self._clustered(batch)[1]
+        return self._clustered(self.inputs(batch), batch)[1]
 
     def both(self, batch: Batch) -> dict[str, Tensor]:
         """Return the clustering and the reconstruction term, from one pass of the encoder."""
-        codes, terms = self._clustered(batch)
-        return {**terms, "reconstruction": squared_error(self.decode(codes), batch["X"])}
+        x = self.inputs(batch)
+        codes, terms = self._clustered(x, batch)
+        return {**terms, "reconstruction": squared_error(self.decode(codes), x)}
 
-    def _clustered(self, batch: Batch) -> tuple[Tensor, dict[str, Tensor]]:
-        codes, rest = self.encode(batch)
+    def _clustered(self, x: Tensor, batch: Batch) -> tuple[Tensor, dict[str, Tensor]]:
+        codes, rest = self._encoded(x)
         self.remember(codes.detach(), batch.get("weight"))
         return codes, {"clustering": self.pull(codes, self.assign(codes), rest)}
 
@@ -153,7 +153,7 @@ def mixture_phases(
     return [clustering, Phase("settling", [], epochs=0, start=_settle_mixture)]
 
 
-def _place_mixture(trainer: Trainer, table: Table, seed: int) -> None:
+def _place_mixture(trainer: Training, table: Table, seed: int) -> None:
     """Start the mixture by k-means on the codes of the whole data."""
     model, weight = trainer.model, table.columns.get("weight")
     codes, n_clusters = trainer.encode(table), len(model.prior.means)
@@ -170,7 +170,7 @@ def _remember_some(model: CodeMixture, codes: Tensor, weight: Tensor | None) -> 
     model.remember(codes[rows], None if weight is None else weight[rows])
 
 
-def _settle_mixture(trainer: Trainer, table: Table) -> None:
+def _settle_mixture(trainer: Training, table: Table) -> None:
     """Fit the mixture to codes as prediction will see them.
 
     The codes that it followed in training came from a moving encoder, each standardised by its
@@ -182,11 +182,11 @@ def _settle_mixture(trainer: Trainer, table: Table) -> None:
         model.em_step()
 
 
-def _follow_codes(trainer: Trainer, table: Table) -> Mapping[str, Any]:
+def _follow_codes(trainer: Training, table: Table) -> Mapping[str, Any]:
     return trainer.model.em_step()
 
 
-def _reseed_dead(trainer: Trainer, table: Table) -> None:
+def _reseed_dead(trainer: Training, table: Table) -> None:
     """Split the largest component for each that explains less than half a recent code."""
     prior, n_recent = trainer.model.prior, len(trainer.model.recent)
     dead = (prior.log_weights().exp() * n_recent < 0.5).nonzero().flatten().tolist()

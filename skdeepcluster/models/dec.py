@@ -11,8 +11,8 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from skdeepcluster.engine.schedule import Training
 from skdeepcluster.engine.table import Batch, Table
-from skdeepcluster.engine.trainer import Trainer
 from skdeepcluster.models.autoencoder import Autoencoder
 from skdeepcluster.models.clusters import fit_kmeans, follow_labels, forget_labels, warn_restarted
 from skdeepcluster.objectives import (
@@ -43,15 +43,16 @@ class DEC(Autoencoder):
 
     def both(self, batch: Batch) -> dict[str, Tensor]:
         """Return the clustering and the reconstruction term, from one pass of the encoder."""
-        codes = self.codes(batch)
+        x = self.inputs(batch)
+        codes = self.encode(x)
         log_q = student_t_log_proba(codes, self.centers)
         return {
             "clustering": kl_divergence(batch["target"], log_q),
-            "reconstruction": squared_error(self.decode(codes), batch["X"]),
+            "reconstruction": squared_error(self.decode(codes), x),
         }
 
 
-def place_centers(trainer: Trainer, table: Table, seed: int) -> None:
+def place_centers(trainer: Training, table: Table, seed: int) -> None:
     """Start the centres by k-means on the codes of the whole data."""
     centers = trainer.model.centers
     kmeans = fit_kmeans(trainer.encode(table), table, len(centers), n_init=20, seed=seed)
@@ -59,14 +60,14 @@ def place_centers(trainer: Trainer, table: Table, seed: int) -> None:
     forget_labels(table)
 
 
-def update_target(trainer: Trainer, table: Table) -> Mapping[str, float]:
+def update_target(trainer: Training, table: Table) -> Mapping[str, float]:
     """Compute the target p from the memberships q of the whole data (eq. 3)."""
-    q = _reseed_dead(trainer, table, trainer.encode(table, "log_memberships").exp())
+    q = _reseed_dead(trainer, table, trainer.apply(trainer.model.log_memberships, table).exp())
     table.columns["target"] = target_distribution(q, table.columns.get("weight"))
     return follow_labels(table, q.argmax(1))
 
 
-def _reseed_dead(trainer: Trainer, table: Table, q: Tensor) -> Tensor:
+def _reseed_dead(trainer: Training, table: Table, q: Tensor) -> Tensor:
     """Move centres without members to the rows least at home in any cluster; return the new q."""
     dead = (torch.bincount(q.argmax(1), minlength=q.shape[1]) == 0).nonzero().flatten()
     if not len(dead):
@@ -75,4 +76,4 @@ def _reseed_dead(trainer: Trainer, table: Table, q: Tensor) -> Tensor:
     trainer.model.centers.data[dead] = trainer.encode(table)[rows]
     trainer.forget(trainer.model.centers, dead)
     warn_restarted(len(dead))
-    return trainer.encode(table, "log_memberships").exp()
+    return trainer.apply(trainer.model.log_memberships, table).exp()

@@ -10,8 +10,8 @@ from sklearn.preprocessing import normalize
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from skdeepcluster.engine.schedule import Training
 from skdeepcluster.engine.table import Batch, Table
-from skdeepcluster.engine.trainer import Trainer
 from skdeepcluster.heads import SphericalKMeans, spherical_step
 from skdeepcluster.models.autoencoder import Autoencoder
 from skdeepcluster.models.clusters import follow_labels, forget_labels, warn_restarted
@@ -52,7 +52,8 @@ class DiscriminativeAutoencoder(Autoencoder):
     shape : (n_clusters, latent_dim)
         Shape of the centroids.
     anchors : callable
-        Returns the pairs of a batch that should be alike, a mask of shape (n, n).
+        Returns the pairs that should be alike, a mask of shape (n, n), of scaled rows and the batch
+        that they are of.
     alpha : float
         Doubt about them.
     """
@@ -65,7 +66,7 @@ class DiscriminativeAutoencoder(Autoencoder):
         encoder: nn.Module,
         decoder: nn.Module,
         shape: tuple[int, int],
-        anchors: Callable[[Batch], Tensor],
+        anchors: Callable[[Tensor, Batch], Tensor],
         alpha: float,
     ):
         super().__init__(scaling, encoder, decoder)
@@ -77,51 +78,54 @@ class DiscriminativeAutoencoder(Autoencoder):
         """Return the cosine of every code to every centroid, shape (n, n_clusters)."""
         return F.normalize(self.codes(batch)) @ self.centers.T
 
-    def inputs(self, batch: Batch) -> Tensor:
+    def vectors(self, batch: Batch) -> Tensor:
         """Return the scaled rows as vectors."""
-        return batch["X"].flatten(1)
+        return self.inputs(batch).flatten(1)
 
     def pretraining(self, batch: Batch) -> dict[str, Tensor]:
         """Return the terms of eq. 6."""
-        return self._unsupervised(self.codes(batch), batch)
+        x = self.inputs(batch)
+        return self._unsupervised(self.encode(x), x, batch)
 
     def stage1(self, batch: Batch) -> dict[str, Tensor]:
         """Return the terms of eq. 8."""
-        codes = self.codes(batch)
-        return {"alignment": self._alignment(codes, batch), **self._unsupervised(codes, batch)}
+        x = self.inputs(batch)
+        codes = self.encode(x)
+        return {"alignment": self._alignment(codes, batch), **self._unsupervised(codes, x, batch)}
 
     def stage2(self, batch: Batch) -> dict[str, Tensor]:
         """Return the terms of eq. 11."""
-        codes = self.codes(batch)
+        x = self.inputs(batch)
+        codes = self.encode(x)
         clusters = batch["label"], len(self.centers), batch.get("weight")
         return {
             "alignment": self._alignment(codes, batch),
             "between": between_similarity(codes, *clusters),
             "within": within_similarity(codes, *clusters),
-            "reconstruction": squared_error(self.decode(codes), batch["X"]),
+            "reconstruction": squared_error(self.decode(codes), x),
         }
 
     def _alignment(self, codes: Tensor, batch: Batch) -> Tensor:
         """Return the cosine of every code to its centroid: the terms of the sum in eq. 7."""
         return F.cosine_similarity(codes, self.centers[batch["label"]])
 
-    def _unsupervised(self, codes: Tensor, batch: Batch) -> dict[str, Tensor]:
+    def _unsupervised(self, codes: Tensor, x: Tensor, batch: Batch) -> dict[str, Tensor]:
         """Return the terms that need no clusters."""
         weight = batch.get("weight")
         return {
             "discrimination": pairwise_discrimination(
-                codes, self.anchors(batch), alpha=self.alpha, sample_weight=weight
+                codes, self.anchors(x, batch), alpha=self.alpha, sample_weight=weight
             ),
-            "reconstruction": squared_error(self.decode(codes), batch["X"]),
+            "reconstruction": squared_error(self.decode(codes), x),
         }
 
 
-def place_centers(trainer: Trainer, table: Table, seed: int) -> None:
+def place_centers(trainer: Training, table: Table, seed: int) -> None:
     """Start the centroids by spherical k-means on the codes of the whole data.
 
     Parameters
     ----------
-    trainer : Trainer
+    trainer : Training
         Of a :class:`DiscriminativeAutoencoder`.
     table : Table
         The data; gets a column of labels, all unknown yet.
@@ -135,12 +139,12 @@ def place_centers(trainer: Trainer, table: Table, seed: int) -> None:
     forget_labels(table)
 
 
-def update_clusters(trainer: Trainer, table: Table) -> Mapping[str, float]:
+def update_clusters(trainer: Training, table: Table) -> Mapping[str, float]:
     """Assign all rows to centroids, then move the centroids to their members' direction.
 
     Parameters
     ----------
-    trainer : Trainer
+    trainer : Training
         Of a :class:`DiscriminativeAutoencoder`.
     table : Table
         The data; its column of labels is renewed.
@@ -166,17 +170,17 @@ def update_clusters(trainer: Trainer, table: Table) -> Mapping[str, float]:
     return follow_labels(table, torch.from_numpy(labels).to(table.device))
 
 
-def anchors_of(batch: Batch, rule: str | float, n_neighbors: int) -> Tensor:
-    """Return the anchors of a batch, shape (n, n)."""
+def anchors_of(x: Tensor, batch: Batch, rule: str | float, n_neighbors: int) -> Tensor:
+    """Return the anchors among scaled rows, shape (n, n), and the batch that they are of."""
     if rule == "global":
-        return anchors_among(batch["rows"], batch["neighbors"])
+        return anchors_among(batch["index"], batch["neighbors"])
     if rule == "mutual":
-        return mutual_neighbors(batch["X"], n_neighbors)
-    return closest_pairs(batch["X"], n_neighbors, float(rule))
+        return mutual_neighbors(x, n_neighbors)
+    return closest_pairs(x, n_neighbors, float(rule))
 
 
-def list_neighbors(trainer: Trainer, table: Table, n_neighbors: int) -> None:
+def list_neighbors(trainer: Training, table: Table, n_neighbors: int) -> None:
     """Find the mutual nearest neighbours in the whole data, in the scale of the networks."""
-    rows = trainer.encode(table, "inputs").cpu().numpy()
+    rows = trainer.apply(trainer.model.vectors, table).cpu().numpy()
     neighbors = torch.from_numpy(mutual_neighbor_lists(rows, n_neighbors))
     table.columns["neighbors"] = neighbors.to(table.device)

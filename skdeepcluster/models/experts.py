@@ -10,8 +10,9 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from skdeepcluster.engine.model import Player
+from skdeepcluster.engine.schedule import Training
 from skdeepcluster.engine.table import Batch, Table
-from skdeepcluster.engine.trainer import Trainer
 from skdeepcluster.models.variational import LOG_VARIANCES, VariationalModel, drawn
 from skdeepcluster.networks import make_grouped, slots
 from skdeepcluster.objectives import gaussian_kl_divergence
@@ -29,28 +30,25 @@ class VariationalAutoencoder(VariationalModel):
         self.encoder = encoder
         self.decoder = decoder
 
-    def posterior(self, batch: Batch) -> tuple[Tensor, Tensor]:
+    def posterior(self, x: Tensor) -> tuple[Tensor, Tensor]:
         """Return the mean and the log-variance of q(z | x)."""
-        mean, log_variance = self.encoder(batch["X"]).float().chunk(2, dim=1)
+        mean, log_variance = self.encoder(x).float().chunk(2, dim=1)
         return mean, log_variance.clamp(*LOG_VARIANCES)
 
     def codes(self, batch: Batch) -> Tensor:
         """Return the posterior's mean."""
-        return self.posterior(batch)[0]
+        return self.posterior(self.inputs(batch))[0]
 
     def negative_elbo(self, batch: Batch) -> dict[str, Tensor]:
         """Return minus the terms of the evidence lower bound, at a code that is drawn."""
-        posterior = self.posterior(batch)
-        return self.terms(batch, drawn(*posterior), *posterior)
+        x = self.inputs(batch)
+        mean, log_variance = self.posterior(x)
+        return self.terms(batch, x, drawn(mean, log_variance), divergence(mean, log_variance))
 
-    def terms(
-        self, batch: Batch, z: Tensor, mean: Tensor, log_variance: Tensor
-    ) -> dict[str, Tensor]:
-        """Return minus log p(x | z), and the divergence of the posterior from the prior."""
-        return {
-            "reconstruction": -self.observation.log_likelihood(self.decoder(z), batch["X"]),
-            "latent": divergence(mean, log_variance),
-        }
+    def terms(self, batch: Batch, x: Tensor, z: Tensor, latent: Tensor) -> dict[str, Tensor]:
+        """Return minus log p(x | z), beside the divergence of the posterior from the prior."""
+        likelihood = self.observation.log_likelihood(self.decoder(z), x)
+        return {"reconstruction": -likelihood, "latent": latent}
 
 
 def divergence(mean: Tensor, log_variance: Tensor) -> Tensor:
@@ -72,12 +70,10 @@ class ManagedAutoencoder(VariationalAutoencoder):
         """Return the manager's hidden features of the posterior's mean."""
         return self.manager[:-1](self.codes(batch))
 
-    def terms(
-        self, batch: Batch, z: Tensor, mean: Tensor, log_variance: Tensor
-    ) -> dict[str, Tensor]:
+    def terms(self, batch: Batch, x: Tensor, z: Tensor, latent: Tensor) -> dict[str, Tensor]:
         """Return the terms of log p(x), and -log p(c | z) of the cluster c that was found."""
         routing = F.cross_entropy(self.manager(z), batch["label"], reduction="none")
-        return {**super().terms(batch, z, mean, log_variance), "routing": routing}
+        return {**super().terms(batch, x, z, latent), "routing": routing}
 
 
 class MixtureOfExperts(VariationalAutoencoder):
@@ -105,9 +101,9 @@ class MixtureOfExperts(VariationalAutoencoder):
             own.data.copy_(learned.data)
         self.register_buffer("idle", torch.zeros(n_experts, dtype=torch.bool), persistent=False)
 
-    def groups(self) -> dict[str, list[nn.Parameter]]:
-        """Return what is trained: the experts."""
-        return {"experts": [*self.decoder.parameters(), *self.observation.parameters()]}
+    def players(self) -> dict[str, Player]:
+        """Return who is trained: the experts."""
+        return {"experts": Player([*self.decoder.parameters(), *self.observation.parameters()])}
 
     def train(self, mode: bool = True) -> Self:
         """Keep the encoder as it is: batch statistics would move codes, and so labels."""
@@ -117,11 +113,11 @@ class MixtureOfExperts(VariationalAutoencoder):
 
     def log_memberships(self, batch: Batch) -> Tensor:
         """Return log p(c | z) at the posterior's mean, shape (n, k)."""
-        return self.manager(self.posterior(batch)[0]).log_softmax(1)
+        return self.manager(self.posterior(self.inputs(batch))[0]).log_softmax(1)
 
     def codes(self, batch: Batch) -> Tensor:
         """Return the posterior's mean and who the expert is."""
-        mean, _ = self.posterior(batch)
+        mean, _ = self.posterior(self.inputs(batch))
         return torch.cat([mean, F.one_hot(self.winner(self.manager(mean)), self.n_experts)], 1)
 
     def decode(self, codes: Tensor) -> Tensor:
@@ -132,19 +128,21 @@ class MixtureOfExperts(VariationalAutoencoder):
 
     def routed(self, batch: Batch) -> dict[str, Tensor]:
         """Return -log p_c(x | z), where c is the expert to whom the manager sends the row."""
+        x = self.inputs(batch)
         with torch.no_grad():
-            mean, log_variance = self.posterior(batch)
+            mean, log_variance = self.posterior(x)
             expert = self.manager(mean).argmax(1)
             z = drawn(mean, log_variance)
         self.idle = torch.bincount(expert, minlength=self.n_experts) == 0
         index, place = slots(expert, self.n_experts)
-        likelihood = self.observation.log_likelihood(self.decoder(z[index]), batch["X"][index])
+        likelihood = self.observation.log_likelihood(self.decoder(z[index]), x[index])
         return {"reconstruction": -likelihood[expert, place]}
 
     def elbo(self, batch: Batch) -> Tensor:
         """Return the bound of the whole mixture, with its expectation taken at the mean."""
-        mean, log_variance = self.posterior(batch)
-        likelihood = self.observation.log_likelihood(self._outputs(mean), batch["X"])
+        x = self.inputs(batch)
+        mean, log_variance = self.posterior(x)
+        likelihood = self.observation.log_likelihood(self._outputs(mean), x)
         joint = likelihood.T + self.manager(mean).log_softmax(1)
         return joint.logsumexp(1) - divergence(mean, log_variance)
 
@@ -156,13 +154,13 @@ class MixtureOfExperts(VariationalAutoencoder):
         return self.decoder(z.expand(self.n_experts, *z.shape))
 
 
-def start_manager(trainer: Trainer, table: Table, labels: NDArray[np.intp]) -> None:
+def start_manager(trainer: Training, table: Table, labels: NDArray[np.intp]) -> None:
     """Start the manager as the nearest mean of its hidden features.
 
     So its clusters are useful even where it is not trained, after Ctrl-C.
     """
     label = torch.from_numpy(labels).to(table.device)
-    features = trainer.encode(table, "features")
+    features = trainer.apply(trainer.model.features, table)
     last = trainer.model.manager[-1]
     member = responsibilities_of(label, last.out_features, table.columns.get("weight"))
     means = member.T @ features / member.sum(0)[:, None]

@@ -39,7 +39,7 @@ class CodeGenerator(Model):
 
     def logits(self, batch: Batch) -> Tensor:
         """Return the encoder's logits of the component."""
-        return self.prior.split(self.encoder(batch["X"]))[1]
+        return self.prior.split(self.encoder(self.inputs(batch)))[1]
 
     def code_terms(self, found: Tensor, z: Tensor, components: Tensor) -> dict[str, Tensor]:
         """Return, per row, how badly the encoder's answers tell the codes that were drawn.
@@ -52,7 +52,7 @@ class CodeGenerator(Model):
             "component": F.cross_entropy(logits, components, reduction="none"),
         }
 
-    def draw(self, batch: Batch) -> Tensor:
-        """Return the rows in the user's units that belong to the prior's codes in ``batch``."""
-        rows: Tensor = self.scaling.inverse(self.generator(batch["X"].float()))
+    def draw(self, z: Tensor) -> Tensor:
+        """Return the rows in the user's units that belong to codes of the prior."""
+        rows: Tensor = self.scaling.inverse(self.generator(z.float()))
         return rows

@@ -17,7 +17,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor, nn
 
-from skdeepcluster.engine.model import Model
+from skdeepcluster.engine.model import Model, Player
 from skdeepcluster.engine.table import Batch
 from skdeepcluster.models.variational import drawn
 from skdeepcluster.networks import Discriminator, HierarchicalDecoder, HierarchicalEncoder
@@ -37,6 +37,7 @@ __all__ = ["GAMES", "HierarchicalAutoencoder"]
 
 # Of log-variances. Without a KL term nothing but this keeps a posterior from collapsing to a point.
 BOUND = 5.0
+BETAS = (0.5, 0.999)  # of Adam: a rival that moves on makes a long memory misleading
 
 
 class Gaussian(NamedTuple):
@@ -114,6 +115,8 @@ class HierarchicalAutoencoder(Model):
         Number of groups and width of each.
     group : int
         The group whose code stands for a row.
+    critic_lr : float, default=None
+        Learning rate of the discriminators, if it is one of their own.
     """
 
     def __init__(
@@ -126,6 +129,7 @@ class HierarchicalAutoencoder(Model):
         n_groups: int,
         latent_dim: int,
         group: int,
+        critic_lr: float | None = None,
     ):
         super().__init__(scaling)
         self.encoder = encoder
@@ -135,21 +139,24 @@ class HierarchicalAutoencoder(Model):
         self.n_groups = n_groups
         self.latent_dim = latent_dim
         self.group = group
+        self.critic_lr = critic_lr
         # Black-and-white images, or vectors, which may be such: a pixel is a Bernoulli variable.
         self.is_binary = scaling.bounded and (len(scaling.shape) == 1 or scaling.shape[0] == 1)
 
-    def groups(self) -> dict[str, list[nn.Parameter]]:
+    def players(self) -> dict[str, Player]:
         """Return the players; the prior cells move with the autoencoder, by a term of their own."""
-        players = {"autoencoder": [*self.encoder.parameters(), *self.decoder.parameters()]}
+        own = [*self.encoder.parameters(), *self.decoder.parameters()]
+        players = {"autoencoder": Player(own, adam={"betas": BETAS})}
         if self.discriminators:
-            players["critic"] = list(self.discriminators.parameters())
+            critics = self.discriminators.parameters()
+            players["critic"] = Player(critics, self.critic_lr, adam={"betas": BETAS})
         return players
 
     # -- what training minimises ----------------------------------------------------------------
 
     def autoencoding(self, batch: Batch) -> dict[str, Tensor]:
         """Return the terms of eq. 3.9, each a mean over features, and that of the prior cells."""
-        rows = batch["X"]
+        rows = self.inputs(batch)
         output, latents = self._pass(rows, Gaussian.draw)
         error = self._error(output, rows)
         terms = {"reconstruction": error}
@@ -165,7 +172,7 @@ class HierarchicalAutoencoder(Model):
     def discrimination(self, batch: Batch) -> dict[str, Tensor]:
         """Return what the discriminator of every group pays: the terms of eq. 3.5."""
         with torch.no_grad():
-            _, latents = self._pass(batch["X"], Gaussian.draw)
+            _, latents = self._pass(self.inputs(batch), Gaussian.draw)
         pay = GAMES[self.regularizer].discriminator
         scores = [self._scores(index, latent) for index, latent in enumerate(latents)]
         return {f"discrimination_{index}": pay(*each) for index, each in enumerate(scores)}
@@ -220,7 +227,7 @@ class HierarchicalAutoencoder(Model):
 
     def posteriors(self, batch: Batch) -> Tensor:
         """Return means and log-variances of all groups, shape (n, 2, n_groups, latent_dim)."""
-        _, latents = self._pass(batch["X"], _mean)
+        _, latents = self._pass(self.inputs(batch), _mean)
         return torch.stack([torch.stack(each.posterior, 1) for each in latents], 2)
 
     def codes(self, batch: Batch) -> Tensor:
@@ -229,7 +236,7 @@ class HierarchicalAutoencoder(Model):
 
     def reconstruction(self, batch: Batch) -> Tensor:
         """Return rows, still scaled, through the means of all groups."""
-        return self._expected(self._pass(batch["X"], _mean)[0])
+        return self._expected(self._pass(self.inputs(batch), _mean)[0])
 
     # -- from codes to rows ---------------------------------------------------------------------
 
@@ -238,12 +245,12 @@ class HierarchicalAutoencoder(Model):
         noise = codes.new_zeros(len(codes), self.n_groups, self.latent_dim)
         return self._descend({self.group: codes}, noise)
 
-    def ancestral(self, batch: Batch) -> Tensor:
+    def ancestral(self, codes: Tensor) -> Tensor:
         """Return rows in the user's units, given codes of the first groups and noise for the rest.
 
-        ``batch["X"]`` holds both flattened, the noise of all `n_groups` last.
+        Both are flattened side by side, the noise of all `n_groups` last.
         """
-        values = batch["X"].float().unflatten(1, (-1, self.latent_dim))
+        values = codes.float().unflatten(1, (-1, self.latent_dim))
         given, noise = values[:, : -self.n_groups], values[:, -self.n_groups :]
         rows = self._descend(dict(enumerate(given.unbind(1))), noise)
         return self.scaling.inverse(rows)

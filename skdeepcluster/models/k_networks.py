@@ -16,8 +16,9 @@ from sklearn.exceptions import ConvergenceWarning
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from skdeepcluster.engine.model import Player
+from skdeepcluster.engine.schedule import Training
 from skdeepcluster.engine.table import Batch, Table
-from skdeepcluster.engine.trainer import Trainer
 from skdeepcluster.models.variational import LOG_VARIANCES, VariationalModel
 from skdeepcluster.networks import slots
 from skdeepcluster.objectives import gaussian_kl_divergence
@@ -50,6 +51,10 @@ class KAutoencoders(VariationalModel):
         self.register_buffer("wins", torch.zeros(n_networks))
         self.register_buffer("idle", torch.zeros(n_networks, dtype=torch.bool), persistent=False)
 
+    def players(self) -> dict[str, Player]:
+        """Return the one player, whose Adam is that of VaDE."""
+        return {"model": Player(self.parameters(), adam={"eps": 1e-4})}
+
     def posterior(self, rows: Tensor) -> tuple[Tensor, Tensor | None]:
         """Return means and log-variances, shape (k, n, latent_dim); k-DAE has no variances."""
         if not self.variational:
@@ -59,7 +64,7 @@ class KAutoencoders(VariationalModel):
 
     def codes(self, batch: Batch) -> Tensor:
         """Return the winner's mean and who it is."""
-        rows = self._repeated(batch["X"])
+        rows = self._repeated(self.inputs(batch))
         mean, log_variance = self.posterior(rows)
         winner = self.winner(self._scores(rows, mean, log_variance))
         own = mean[winner, torch.arange(len(winner), device=winner.device)]
@@ -73,7 +78,7 @@ class KAutoencoders(VariationalModel):
 
     def scores(self, batch: Batch) -> Tensor:
         """Return the score of every network (eq. 8), at its posterior's mean, shape (n, k)."""
-        rows = self._repeated(batch["X"])
+        rows = self._repeated(self.inputs(batch))
         return self._scores(rows, *self.posterior(rows))
 
     def _scores(self, rows: Tensor, mean: Tensor, log_variance: Tensor | None) -> Tensor:
@@ -84,7 +89,7 @@ class KAutoencoders(VariationalModel):
 
     def bounds(self, batch: Batch) -> Tensor:
         """Return the bound of every network, at its posterior's mean, shape (n, k)."""
-        return self._bounds(self._repeated(batch["X"]), None).T
+        return self._bounds(self._repeated(self.inputs(batch)), None).T
 
     def winner_loss(self, batch: Batch) -> dict[str, Tensor]:
         """Return minus the terms of eq. 6 for the winner of every row, or the one it is held to.
@@ -92,7 +97,7 @@ class KAutoencoders(VariationalModel):
         All networks score the rows without gradients; then each is trained on those it won, with
         the noise that scored them.
         """
-        rows, winner = batch["X"], batch["label"]
+        rows, winner = self.inputs(batch), batch["label"]
         noise = torch.randn(self.n_networks, len(rows), self.latent_dim, device=rows.device)
         if (winner < 0).any():
             with torch.no_grad():
@@ -126,13 +131,13 @@ class KAutoencoders(VariationalModel):
         return rows.expand(self.n_networks, *rows.shape)
 
 
-def hold(trainer: Trainer, table: Table, labels: NDArray[np.integer[Any]]) -> None:
+def hold(trainer: Training, table: Table, labels: NDArray[np.integer[Any]]) -> None:
     """Hold the rows to their first clusters."""
     table.columns["label"] = torch.from_numpy(labels.astype(np.int64)).to(table.device)
     trainer.model.wins.zero_()
 
 
-def release(trainer: Trainer, table: Table, seed: int) -> dict[str, float]:
+def release(trainer: Training, table: Table, seed: int) -> dict[str, float]:
     """Let rows go to whoever explains them best, but for those that revive a dead network.
 
     Dead is who won nothing since the last call.
@@ -148,13 +153,13 @@ def release(trainer: Trainer, table: Table, seed: int) -> dict[str, float]:
     return {"reseeded": float(len(dead))}
 
 
-def _reseed(trainer: Trainer, table: Table, dead: Tensor, seed: int) -> None:
+def _reseed(trainer: Training, table: Table, dead: Tensor, seed: int) -> None:
     """Hold the worst explained rows to dead networks for an epoch, as many as clusters have.
 
     Similar rows go to one network, which starts as a copy of the one that explains them best: a
     network that knew nothing would lose them again.
     """
-    bounds = trainer.encode(table, "bounds")
+    bounds = trainer.apply(trainer.model.bounds, table)
     bounds[:, dead] = -torch.inf
     best, donor = bounds.max(1)
     weight = table.columns.get("weight", torch.ones_like(best))

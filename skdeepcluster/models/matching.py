@@ -14,8 +14,9 @@ import torch
 from sklearn.exceptions import ConvergenceWarning
 from torch import Tensor, nn
 
+from skdeepcluster.engine.model import Player
+from skdeepcluster.engine.schedule import Training
 from skdeepcluster.engine.table import Batch, Table
-from skdeepcluster.engine.trainer import Trainer
 from skdeepcluster.models.generator import CodeGenerator
 from skdeepcluster.neighbors import (
     distances,
@@ -76,6 +77,10 @@ class MatchedGenerator(CodeGenerator):
         self.register_buffer("variance", torch.ones(()))
         self.register_buffer("matches", torch.zeros(prior.n_clusters))
 
+    def players(self) -> dict[str, Player]:
+        """Return the one player, generator and encoder together."""
+        return {"model": Player(self.parameters(), adam={"betas": (0.5, 0.99)})}
+
     # -- training -------------------------------------------------------------------------------
 
     def match(self, batch: Batch) -> dict[str, Tensor]:
@@ -84,7 +89,7 @@ class MatchedGenerator(CodeGenerator):
         All samples are generated once, with gradients. Were the matched ones generated again
         alone, batch norm would make other samples of them.
         """
-        rows = batch["X"]
+        rows = self.inputs(batch)
         z, components = self._draw_codes(rows)
         samples = self.generator(z)
         index = self._search(rows, samples.detach().float(), components)
@@ -95,7 +100,7 @@ class MatchedGenerator(CodeGenerator):
     def pull(self, batch: Batch) -> dict[str, Tensor]:
         """Return the terms once more, for the codes that the rows are matched with already."""
         assert self.matching is not None, "match comes first"
-        return self._terms(batch["X"], self.generator(self.matching.z), self.matching)
+        return self._terms(self.inputs(batch), self.generator(self.matching.z), self.matching)
 
     def _draw_codes(self, rows: Tensor) -> tuple[Tensor, Tensor]:
         """Draw equally many codes from every component."""
@@ -161,7 +166,7 @@ class MatchedGenerator(CodeGenerator):
 
     def proximity(self, batch: Batch) -> Tensor:
         """Return log-densities of round Gaussians at the centroids, up to a constant."""
-        squared = distances(batch["X"], self.centroids).square()
+        squared = distances(self.inputs(batch), self.centroids).square()
         return -squared / (2 * self.variance.clamp_min(LEAST_VARIANCE))
 
     def log_memberships(self, batch: Batch) -> Tensor:
@@ -177,7 +182,7 @@ class MatchedGenerator(CodeGenerator):
         return self.generator(self.prior.center(codes.softmax(1)))
 
 
-def watch_matches(trainer: Trainer, table: Table, n_balanced: int) -> Mapping[str, float]:
+def watch_matches(trainer: Training, table: Table, n_balanced: int) -> Mapping[str, float]:
     """Decide whether an epoch gives every row a sample of its own: at first, and after a death."""
     model, epoch = trainer.model, trainer.progress().epoch
     dead = int((model.matches == 0).sum()) if epoch else 0

@@ -11,6 +11,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from skdeepcluster.engine.model import Player
 from skdeepcluster.engine.table import Batch
 from skdeepcluster.models.code_mixture import CodeMixture
 from skdeepcluster.objectives import (
@@ -46,18 +47,25 @@ class AdversarialPull(CodeMixture):
     """The game: a discriminator that tells codes from draws of the components they belong to."""
 
     def __init__(
-        self, *parts: Any, critic: nn.Module, conditional: bool, sample_scale: float, **options: Any
+        self,
+        *parts: Any,
+        critic: nn.Module,
+        conditional: bool,
+        sample_scale: float,
+        critic_lr: float | None = None,
+        **options: Any,
     ):
         super().__init__(*parts, **options)
+        self.critic_lr = critic_lr
         self.critic = critic
         self.conditional = conditional
         self.sample_scale = sample_scale
 
-    def groups(self) -> dict[str, list[nn.Parameter]]:
+    def players(self) -> dict[str, Player]:
         """Return the players."""
-        critic = list(self.critic.parameters())
         others = [p for name, p in self.named_parameters() if not name.startswith("critic.")]
-        return {"model": others, "critic": critic}
+        critic = Player(self.critic.parameters(), self.critic_lr)
+        return {"model": Player(others), "critic": critic}
 
     def score(self, codes: Tensor, components: Tensor) -> Tensor:
         """Return the logit of D: higher for codes drawn from the mixture.

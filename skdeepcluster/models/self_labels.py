@@ -6,7 +6,7 @@ rows to learn from, and telling whether the labels have come to rest.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, cast
 
@@ -17,9 +17,9 @@ from scipy.optimize import linear_sum_assignment
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from skdeepcluster.engine.model import Model
+from skdeepcluster.engine.model import Model, Player
+from skdeepcluster.engine.schedule import Training
 from skdeepcluster.engine.table import Batch, Table
-from skdeepcluster.engine.trainer import Trainer
 from skdeepcluster.networks import make_grouped
 from skdeepcluster.objectives import squared_error
 from skdeepcluster.priors import responsibilities_of
@@ -71,7 +71,7 @@ class Labeling:
         return {name: torch.as_tensor(value) for name, value in vars(self).items()}
 
     @classmethod
-    def of(cls, tensors: dict[str, Tensor]) -> Labeling:
+    def of(cls, tensors: Mapping[str, Tensor]) -> Labeling:
         """Return the labeling whose fields are these."""
         values: dict[str, Any] = {k: v.numpy() if v.ndim else v.item() for k, v in tensors.items()}
         return cls(**values)
@@ -132,14 +132,14 @@ class SelfLabeler(Model):
     def _one(self, networks: Sequence[nn.Module]) -> nn.Module:
         return make_grouped(networks) if self.n_members > 1 else networks[0]
 
-    def groups(self) -> dict[str, list[nn.Parameter]]:
+    def players(self) -> dict[str, Player]:
         """Return who learns the labels, and who learns to decode."""
         parts = [self.trunk, self.code_layer, self.classifier]
         labeler = [p for part in parts for p in part.parameters()]
         decoder = [] if self.decoder is None else [*self.decoder.parameters()]
         if self.joint or self.decoder is None:
-            return {"model": labeler + decoder}
-        return {"model": labeler, "decoder": decoder}
+            return {"model": Player(labeler + decoder)}
+        return {"model": Player(labeler), "decoder": Player(decoder)}
 
     # -- row by row -----------------------------------------------------------------------------
 
@@ -173,11 +173,11 @@ class SelfLabeler(Model):
         return self._by_member(batch, 2)
 
     def _by_member(self, batch: Batch, part: int) -> Tensor:
-        return self.members(self._repeated(batch["X"]))[part].transpose(0, 1)
+        return self.members(self._repeated(self.inputs(batch)))[part].transpose(0, 1)
 
     def codes(self, batch: Batch) -> Tensor:
         """Return the first member's codes."""
-        return self.members(self._repeated(batch["X"]))[1][0]
+        return self.members(self._repeated(self.inputs(batch)))[1][0]
 
     def decode(self, codes: Tensor) -> Tensor:
         """Return the rows that belong to codes of the first member."""
@@ -186,14 +186,15 @@ class SelfLabeler(Model):
 
     def log_memberships(self, batch: Batch) -> Tensor:
         """Return the logarithm of the members' mean probabilities, shape (n, n_clusters)."""
-        logits = self.members(self._repeated(batch["X"]))[2] / self.log_temperature.exp()
+        logits = self.members(self._repeated(self.inputs(batch)))[2] / self.log_temperature.exp()
         return logits.log_softmax(2).logsumexp(0)
 
     # -- losses ---------------------------------------------------------------------------------
 
     def labeling(self, batch: Batch) -> dict[str, Tensor]:
         """Return the cross-entropy of the labels, a mean over members, for rows to learn from."""
-        rows = self._repeated(batch["X"])
+        inputs = self.inputs(batch)
+        rows = self._repeated(inputs)
         if self.augment is not None:
             rows = self.augment(rows)
         _, codes, logits = self.members(rows)
@@ -201,7 +202,7 @@ class SelfLabeler(Model):
         if "confident" in batch:
             terms["classification"] = terms["classification"] * batch["confident"]
         if self.joint:
-            terms["reconstruction"] = squared_error(self.decode(codes[0]), batch["X"])
+            terms["reconstruction"] = squared_error(self.decode(codes[0]), inputs)
         return terms
 
     def _cross_entropy(self, logits: Tensor, label: Tensor) -> Tensor:
@@ -219,16 +220,16 @@ class SelfLabeler(Model):
             part.eval()  # the statistics of batches too are of the training that has ended
         with torch.no_grad():
             codes = self.codes(batch)
-        return {"reconstruction": squared_error(self.decode(codes), batch["X"])}
+        return {"reconstruction": squared_error(self.decode(codes), self.inputs(batch))}
 
 
-def place_classifiers(trainer: Trainer, table: Table) -> None:
+def place_classifiers(training: Training, table: Table) -> None:
     """Start every classifier as the rule of the nearest mean code.
 
     So the labels are useful even where nothing is trained, after Ctrl-C.
     """
-    model, label = trainer.model, table.columns["label"]
-    codes = trainer.encode(table, "member_codes").transpose(0, 1)
+    model, label = training.model, table.columns["label"]
+    codes = training.apply(model.member_codes, table).transpose(0, 1)
     member = responsibilities_of(label, model.n_clusters, table.columns.get("weight"))
     rules = [nearest_mean_rule(own, member) for own in codes]
     weight, bias = (torch.stack(part) for part in zip(*rules, strict=True))

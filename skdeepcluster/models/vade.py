@@ -15,9 +15,9 @@ from numpy.typing import NDArray
 from sklearn.mixture import GaussianMixture
 from torch import Tensor, nn
 
-from skdeepcluster.engine.schedule import Phase, Progress, Turn
+from skdeepcluster.engine.model import Player
+from skdeepcluster.engine.schedule import Phase, Progress, Training, Turn
 from skdeepcluster.engine.table import Batch, Table
-from skdeepcluster.engine.trainer import Trainer
 from skdeepcluster.models.autoencoder import reconstruction_phase
 from skdeepcluster.models.variational import LOG_VARIANCES, VariationalModel, drawn
 from skdeepcluster.objectives import gaussian_kl_divergence
@@ -26,7 +26,7 @@ from skdeepcluster.scaling import Scaling
 
 __all__ = ["VaDE", "place_mixture", "place_on_labels", "vade_phases"]
 
-Start = Callable[[Trainer, Table], None]  # what places the mixture
+Start = Callable[[Training, Table], None]  # what places the mixture
 
 INSIDE = 0.9  # share of the narrowest component's variance that a posterior starts with
 
@@ -60,15 +60,19 @@ class VaDE(VariationalModel):
         self.log_variance_gain = nn.Parameter(torch.zeros(latent_dim))
         self.log_variance_bias = nn.Parameter(torch.zeros(latent_dim))
 
-    def posterior(self, batch: Batch) -> tuple[Tensor, Tensor]:
+    def players(self) -> dict[str, Player]:
+        """Return the one player, whose Adam bounds its steps where gradients are tiny."""
+        return {"model": Player(self.parameters(), adam={"eps": 1e-4})}
+
+    def posterior(self, x: Tensor) -> tuple[Tensor, Tensor]:
         """Return the mean and the log-variance of q(z | x)."""
-        mean, raw = self.encoder(batch["X"]).float().chunk(2, dim=1)
+        mean, raw = self.encoder(x).float().chunk(2, dim=1)
         log_variance = self.log_variance_bias + self.log_variance_gain * raw
         return mean, log_variance.clamp(*LOG_VARIANCES)
 
     def codes(self, batch: Batch) -> Tensor:
         """Return the posterior's mean."""
-        return self.posterior(batch)[0]
+        return self.posterior(self.inputs(batch))[0]
 
     def decode(self, codes: Tensor) -> Tensor:
         """Return the expected rows of codes."""
@@ -80,18 +84,21 @@ class VaDE(VariationalModel):
 
     def reconstruction(self, batch: Batch) -> dict[str, Tensor]:
         """Return -log p(x | z) at the posterior's mean: pretraining."""
-        output = self.decoder(self.codes(batch))
-        return {"reconstruction": -self.observation.log_likelihood(output, batch["X"])}
+        x = self.inputs(batch)
+        output = self.decoder(self.posterior(x)[0])
+        return {"reconstruction": -self.observation.log_likelihood(output, x)}
 
     def negative_elbo(self, batch: Batch) -> dict[str, Tensor]:
         """Return minus the terms of eq. 9, at a code drawn from the posterior."""
-        mean, log_variance = self.posterior(batch)
-        return self._terms(batch["X"], mean, log_variance, drawn(mean, log_variance))
+        x = self.inputs(batch)
+        mean, log_variance = self.posterior(x)
+        return self._terms(x, mean, log_variance, drawn(mean, log_variance))
 
     def elbo(self, batch: Batch) -> Tensor:
         """Return the bound per row, at the posterior's mean, and so the same every time."""
-        mean, log_variance = self.posterior(batch)
-        terms = self._terms(batch["X"], mean, log_variance, mean)
+        x = self.inputs(batch)
+        mean, log_variance = self.posterior(x)
+        terms = self._terms(x, mean, log_variance, mean)
         return -torch.stack(list(terms.values())).sum(0)
 
     def _terms(
@@ -128,7 +135,7 @@ def _step_decay(progress: Progress) -> float:
     return max(0.9 ** (progress.epoch // 10), 0.1)
 
 
-def place_mixture(trainer: Trainer, table: Table, seed: int) -> None:
+def place_mixture(trainer: Training, table: Table, seed: int) -> None:
     """Start the prior by a Gaussian mixture of the codes, the posteriors just inside it."""
     model = trainer.model
     codes = trainer.encode(table).cpu().double().numpy()
@@ -146,7 +153,7 @@ def place_mixture(trainer: Trainer, table: Table, seed: int) -> None:
     _narrow(model, torch.from_numpy(mixture.covariances_))
 
 
-def place_on_labels(trainer: Trainer, table: Table, labels: NDArray[np.integer[Any]]) -> None:
+def place_on_labels(trainer: Training, table: Table, labels: NDArray[np.integer[Any]]) -> None:
     """Start the prior by the moments of the codes with each label; a row without one has no say."""
     model = trainer.model
     codes = trainer.encode(table)

@@ -8,6 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from skdeepcluster.engine.model import Model
+from skdeepcluster.engine.table import Batch
 from skdeepcluster.objectives import bernoulli_log_likelihood, gaussian_log_likelihood
 from skdeepcluster.scaling import Scaling
 
@@ -71,11 +72,11 @@ class VariationalModel(Model):
         super().__init__(scaling)
         self.observation = Observation(scaling.shape, scaling.bounded, *networks)
 
-    def scaled(self, rows: Tensor) -> Tensor:
+    def inputs(self, batch: Batch) -> Tensor:
         """Return scaled rows, those of [0, 1] held within it.
 
         New rows may lie beyond the range of the training data. A Bernoulli variable cannot, and
         would have a likelihood above 1 there.
         """
-        scaled = super().scaled(rows)
+        scaled = super().inputs(batch)
         return scaled.clamp(0, 1) if self.scaling.bounded else scaled

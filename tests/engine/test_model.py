@@ -16,38 +16,39 @@ class Plain(Model):
         self.weight = torch.nn.Parameter(torch.ones(1))
 
     def codes(self, batch):
-        return self.weight * batch["X"]
+        return self.weight * self.inputs(batch)
 
     def decode(self, codes):
         return codes / self.weight
 
-    def others(self, batch):
-        return batch["X"], batch["rows"]
+    def loss(self, batch):
+        return {"size": self.inputs(batch).square().mean(1)}
 
 
 @pytest.fixture
 def batch():
-    return {"X": torch.tensor([[12, 10]], dtype=torch.uint8), "rows": torch.tensor([3])}
+    return {"X": torch.tensor([[12, 10]], dtype=torch.uint8), "index": torch.tensor([3])}
 
 
-def test_every_loss_gets_its_batch_scaled_and_leaves_it_as_it_was(batch):
+def test_rows_are_scaled_where_they_come_in_and_left_as_they_were(batch):
     model = Plain()
-    scaled, rows = model(batch, "others")
-    assert torch.equal(scaled, torch.tensor([[1.0, 0.0]]))
-    assert torch.equal(rows, batch["rows"])
-    assert torch.equal(model(batch), torch.tensor([[1.0, 0.0]]))
+    assert torch.equal(model.inputs(batch), torch.tensor([[1.0, 0.0]]))
+    assert torch.equal(model.codes(batch), torch.tensor([[1.0, 0.0]]))
+    assert torch.equal(model(batch, "loss")["size"], torch.tensor([0.5]))
     assert batch["X"].dtype == torch.uint8
 
 
 def test_codes_turn_into_rows_in_the_units_of_the_user(batch):
     model = Plain()
-    rows = model.generate({"X": model(batch).double()})
+    rows = model.generate(model.codes(batch).double())
     assert torch.equal(rows, torch.tensor([[12.0, 10.0]], dtype=torch.float64))
 
 
-def test_one_group_owns_everything_unless_the_model_says_otherwise():
-    assert Plain().groups() == {"model": [Plain().weight]}
-    assert list(Toy().groups()) == ["player", "critic"]
+def test_one_player_owns_everything_unless_the_model_says_otherwise():
+    model = Plain()
+    (player,) = model.players().values()
+    assert list(player.parameters) == [model.weight]
+    assert list(Toy().players()) == ["player", "critic"]
 
 
 @pytest.mark.parametrize("method", ["codes", "decode"])

@@ -275,7 +275,9 @@ def test_encoding_is_in_eval_mode_and_leaves_the_mode_and_the_statistics(mode):
     assert not codes.requires_grad
     assert trainer.model.training is mode
     assert same(weights(trainer.model), start)
-    torch.testing.assert_close(codes, trainer.model.eval()({"X": torch.from_numpy(make_rows())}))
+    torch.testing.assert_close(
+        codes, trainer.model.eval().codes({"X": torch.from_numpy(make_rows())})
+    )
 
 
 @pytest.mark.parametrize("rows", [torch.tensor([1, 3]), torch.tensor([0, 1, 0, 1]).bool()])
@@ -298,3 +300,32 @@ def test_forgetting_erases_the_moments_of_some_rows(rows):
 def test_forgetting_before_the_first_update_does_nothing():
     trainer = make_trainer().initialize()
     trainer.forget(trainer.model.decoder.weight, torch.tensor([0]))
+
+
+# -- names that nobody bears --------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("phase", "message"),
+    [
+        (Phase("p", [Turn("payer", "play")], epochs=1), "the player 'payer'"),
+        (Phase("p", [Turn("player", "pay")], epochs=1), "the loss 'pay'"),
+        (Phase("p", [PLAY], epochs=1, lr={"critc": 0.5}), "the player 'critc'"),
+    ],
+    ids=["player", "loss", "rate"],
+)
+def test_a_misspelt_name_is_refused_before_the_first_batch(phase, message):
+    """Also in a phase that would come much later."""
+    model = Toy()
+    with pytest.raises(ValueError, match=message):
+        train([Phase("first", [PLAY], epochs=1), phase], model=model)
+    assert not model.asked
+
+
+@pytest.mark.parametrize("fresh", [False, True])
+def test_a_weight_that_no_term_bears_is_refused_after_everybodys_first_turn(fresh):
+    """In silence, the term that is meant would weigh 1."""
+    model, weights = Toy(), {"error": 1.0, "sham": 0.0, "gap": 2.0}
+    with pytest.raises(ValueError, match=r"weights the terms \['sham'\].*'shame'"):
+        train([Phase("p", [JUDGE, PLAY], epochs=2, fresh=fresh, weights=weights)], model=model)
+    assert model.asked == ["judge", "play"]

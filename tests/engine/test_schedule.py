@@ -17,9 +17,9 @@ def test_a_plan_lists_the_updates_of_each_batch(n_critic, n_player):
     critic, player = Turn("critic", "judge", n_critic), Turn("player", "play", n_player)
     updates = ["critic"] * n_critic + ["player"] * n_player
     together = Phase("game", [critic, player], epochs=1).plan()
-    assert [[turn.group for turn in turns] for turns in together] == [updates]
+    assert [[turn.player for turn in turns] for turns in together] == [updates]
     fresh = Phase("game", [critic, player], epochs=1, fresh=True).plan()
-    assert [[turn.group for turn in turns] for turns in fresh] == [[name] for name in updates]
+    assert [[turn.player for turn in turns] for turns in fresh] == [[name] for name in updates]
 
 
 @pytest.mark.parametrize(

@@ -86,8 +86,8 @@ def test_columns_travel_with_their_rows():
     table = Table(make_rows(N), weight=torch.arange(N), pair=torch.randn(N, 2))
     rows = torch.tensor([4, 1, 1])
     batch = table.batch(rows)
-    assert batch.keys() == {"X", "rows", "weight", "pair"}
-    assert torch.equal(batch["rows"], rows)
+    assert batch.keys() == {"X", "index", "weight", "pair"}
+    assert torch.equal(batch["index"], rows)
     assert torch.equal(batch["weight"], rows)
     assert torch.equal(batch["pair"], table.columns["pair"][rows])
     table.columns["label"] = -torch.arange(N)
@@ -112,7 +112,7 @@ def test_batches_cover_the_rows_once_and_a_single_last_row_is_joined(n, batch_si
     batches = list(table.batches(batch_size))
     assert [len(batch["X"]) for batch in batches] == sizes
     assert table.n_batches(batch_size) == len(sizes)
-    rows = torch.cat([batch["rows"] for batch in batches])
+    rows = torch.cat([batch["index"] for batch in batches])
     assert torch.equal(rows.sort().values, torch.arange(n))
 
 
@@ -121,7 +121,7 @@ def test_batches_are_shuffled_anew_by_the_generator_of_torch():
 
     def orders(n):
         torch.manual_seed(3)
-        return [torch.cat([b["rows"] for b in table.batches(4)]).tolist() for _ in range(n)]
+        return [torch.cat([b["index"] for b in table.batches(4)]).tolist() for _ in range(n)]
 
     first, second = orders(2)
     assert first != second
@@ -133,7 +133,7 @@ def test_tiles_have_one_size_and_count_every_row_once(n):
     X = make_rows(n)
     tiles = list(Table(X).tiles())
     assert {len(tile["X"]) for tile, _ in tiles} == {TILE}
-    kept = torch.cat([tile["rows"][:n_valid] for tile, n_valid in tiles])
+    kept = torch.cat([tile["index"][:n_valid] for tile, n_valid in tiles])
     assert torch.equal(kept, torch.arange(n))
     assert torch.equal(tiled(lambda batch: batch["X"], Table(X)), torch.from_numpy(X))
 
@@ -161,7 +161,7 @@ def test_a_subset_reads_its_rows_from_the_whole(X, layout):
     batch = part.batch(torch.tensor([2, 0]))
     assert torch.equal(batch["X"], torch.from_numpy(X)[[7, 20]])
     assert batch["weight"].tolist() == [7, 20]
-    assert batch["rows"].tolist() == [2, 0]
+    assert batch["index"].tolist() == [2, 0]
     part.columns["label"] = torch.zeros(3)
     part.columns["weight"].zero_()
     assert set(whole.columns) == {"weight"} and len(whole) == N

@@ -59,18 +59,18 @@ class Watched(Trainer):
     """Asserts after every update that only the player's side has changed."""
 
     def train_step(self, batch, turn):
-        rivals = [group for group in self.groups_ if group != turn.group]
-        before = [self._side(group) for group in rivals]
-        own = self._side(turn.group)
+        rivals = [player for player in self.players_ if player != turn.player]
+        before = [self._side(player) for player in rivals]
+        own = self._side(turn.player)
         loss = super().train_step(batch, turn)
         assert all(same(a, self._side(b)) for a, b in zip(before, rivals, strict=True))
-        assert not same(own, self._side(turn.group))
+        assert not same(own, self._side(turn.player))
         return loss
 
-    def _side(self, group):
-        parameters = self.groups_[group].items()
+    def _side(self, player):
+        parameters = self.players_[player].items()
         grads = {f"{n}.grad": p.grad.clone() for n, p in parameters if p.grad is not None}
-        return {n: p.detach().clone() for n, p in parameters} | grads | moments(self, group)
+        return {n: p.detach().clone() for n, p in parameters} | grads | moments(self, player)
 
 
 @pytest.mark.parametrize("fresh", [False, True])
@@ -96,9 +96,9 @@ def test_the_gradient_is_that_of_the_players_loss_alone():
     def compare(net):
         if net.model.asked[-1] == "play":
             rows = torch.tensor(net.model.seen[-1])
-            terms = net.model({"X": torch.from_numpy(make_rows())[rows], "rows": rows}, "play")
+            terms = net.model({"X": torch.from_numpy(make_rows())[rows], "index": rows}, "play")
             loss = sum(term.mean() for term in terms.values())
-            own = list(net.groups_["player"].values())
+            own = list(net.players_["player"].values())
             expected = torch.autograd.grad(loss, own)
             found.append(all(torch.allclose(p.grad, e) for p, e in zip(own, expected, strict=True)))
 
@@ -116,7 +116,7 @@ def test_clipping_sees_only_the_players_gradient():
     step = trainer.train_step
 
     def measured(batch, turn):
-        side = {"player": ("encoder", "decoder"), "critic": ("critic",)}[turn.group]
+        side = {"player": ("encoder", "decoder"), "critic": ("critic",)}[turn.player]
         start = {n: p for n, p in weights(trainer.model).items() if n.startswith(side)}
         loss = step(batch, turn)
         lengths.append(distance(weights(trainer.model), start))
@@ -158,7 +158,7 @@ def still(phases, **options):
 
 
 def all_rows(model, X, loss):
-    terms = model({"X": torch.from_numpy(X), "rows": torch.arange(len(X))}, loss)
+    terms = model({"X": torch.from_numpy(X), "index": torch.arange(len(X))}, loss)
     return {name: term.mean().item() for name, term in terms.items()}
 
 

@@ -7,7 +7,7 @@ import torch
 from skorch.callbacks import Callback
 from torch import nn
 
-from skdeepcluster.engine.model import Model
+from skdeepcluster.engine.model import Model, Player
 from skdeepcluster.engine.schedule import Turn
 from skdeepcluster.engine.table import Table
 from skdeepcluster.engine.trainer import Trainer
@@ -32,20 +32,20 @@ class Toy(Model):
         self.asked = []
         self.seen = []
 
-    def groups(self):
+    def players(self):
         return {
-            "player": [*self.encoder.parameters(), *self.decoder.parameters()],
-            "critic": list(self.critic.parameters()),
+            "player": Player([*self.encoder.parameters(), *self.decoder.parameters()]),
+            "critic": Player(self.critic.parameters()),
         }
 
-    def forward(self, batch, loss="codes"):
-        if self.training and loss != "codes":
+    def forward(self, batch, loss):
+        if self.training:
             self.asked.append(loss)
-            self.seen.append(batch["rows"].tolist())
+            self.seen.append(batch["index"].tolist())
         return super().forward(batch, loss)
 
     def codes(self, batch):
-        return self.encoder(batch["X"])
+        return self.encoder(self.inputs(batch))
 
     def decode(self, codes):
         return self.decoder(codes)
@@ -53,13 +53,13 @@ class Toy(Model):
     def play(self, batch):
         found = self.decode(self.codes(batch))
         return {
-            "error": (found - batch["X"]).square().mean(1),
+            "error": (found - self.inputs(batch)).square().mean(1),
             "shame": self.critic(found).squeeze(1),
         }
 
     def judge(self, batch):
         fake = self.decode(self.codes(batch))
-        gap = self.critic(fake) - self.critic(batch["X"])
+        gap = self.critic(fake) - self.critic(self.inputs(batch))
         return {"gap": gap.squeeze(1).square(), "size": self.critic.weight.square().sum()}
 
     def fit_target(self, batch):
@@ -90,9 +90,9 @@ def weights(model):
     return {name: value.clone() for name, value in model.state_dict().items()}
 
 
-def moments(trainer, group):
+def moments(trainer, player):
     """A copy of an optimizer's state, in the order of its parameters."""
-    state = trainer.optimizer_of(group).state_dict()["state"]
+    state = trainer.optimizer_of(player).state_dict()["state"]
     return {f"{i}.{k}": v.clone() for i, entry in state.items() for k, v in entry.items()}
 
 

@@ -6,7 +6,6 @@ import numpy as np
 import torch
 
 from skdeepcluster import HRWAEGANClustering
-from skdeepcluster.base._clusterer import _Fit
 from skdeepcluster.scaling import Scaling
 
 REGULARIZERS = ["relativistic", "standard", "mmd", "kl"]
@@ -30,17 +29,19 @@ def rows_of(n):
 
 
 def batch_of(rows, **columns):
-    return {"X": torch.from_numpy(rows), "rows": torch.arange(len(rows)), **columns}
+    return {"X": torch.from_numpy(rows), "index": torch.arange(len(rows)), **columns}
 
 
 def unfitted(**params):
     """An estimator that is ready to make its model."""
     estimator = HRWAEGANClustering(**{**BRIEF, **params})
     estimator._input_shape = (6,)
-    estimator._fitting = _Fit(
-        rows=None, counted=None, seed=0, scaling=Scaling((6,)), checkpoint=None
-    )
     return estimator
+
+
+def model_of(**params):
+    """The model of an estimator before training."""
+    return unfitted(**params)._make_model(Scaling((6,)))
 
 
 def gradients(model, loss):

@@ -6,20 +6,21 @@ from typing import Any
 
 import pytest
 
+from skdeepcluster.base import Run
 from skdeepcluster.engine.schedule import Phase
 
 
 def phases_of(estimator: Any, X: Any, **fit_params: Any) -> dict[str, Phase]:
     """Fit, and return the phases by their names."""
     found: dict[str, Phase] = {}
-    train = type(estimator)._train
+    train = Run.train
 
-    def noting(self: Any, stage: str, make_model: Any, phases: Any, table: Any) -> Any:
+    def noting(self: Run, stage: str, model: Any, phases: Any, *args: Any, **kwargs: Any) -> Any:
         found.update({phase.name: phase for phase in phases})
-        return train(self, stage, make_model, phases, table)
+        return train(self, stage, model, phases, *args, **kwargs)
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(type(estimator), "_train", noting)
+        patch.setattr(Run, "train", noting)
         estimator.fit(X, **fit_params)
     return found
 

@@ -375,7 +375,7 @@ def test_the_loss_is_the_weighted_sum_of_the_terms(blobs, loss):
     model = DCANClustering(3, clustering_loss=loss, **settings)
     phases = phases_of(model, blobs[0])
     assert list(phases) == ["pretraining", "clustering", "settling"]
-    groups = [turn.group for turn in phases["clustering"].turns]
+    groups = [turn.player for turn in phases["clustering"].turns]
     assert groups == ["critic", "model"][loss != "adversarial" :]
     for record in model.history_[SMALL["pretrain_epochs"] :]:
         assert_loss_is(record, "model_loss", clustering=1.0, reconstruction=7.0)
@@ -383,14 +383,14 @@ def test_the_loss_is_the_weighted_sum_of_the_terms(blobs, loss):
 
 def test_the_encoder_says_sigma_beside_the_code():
     model = made(DivergencePull)
-    codes, rest = model.encode({"X": torch.tensor([[1.0, 2.0, 3.0, 4.0]]).double()})
+    codes, rest = model._encoded(torch.tensor([[1.0, 2.0, 3.0, 4.0]]).double())
     assert codes.tolist() == [[1, 2]]
     assert rest.tolist() == [[3, 4]]
 
 
 def test_reconstruction_reaches_the_encoder():
-    model = made(EuclideanPull)
-    model.encoder = nn.Linear(2, 2).double()
+    model = made(EuclideanPull).float()
+    model.encoder = nn.Linear(2, 2)
     model.both({"X": ROWS})["reconstruction"].sum().backward()
     assert model.encoder.weight.grad.any()
 

@@ -47,7 +47,7 @@ def table() -> Table:
 def test_the_target_is_that_of_the_whole_data(trainer, table):
     trainer.model.centers.data[1] = torch.ones(2)
     assert update_target(trainer, table) == {}
-    q = trainer.encode(table, "log_memberships").exp()
+    q = trainer.apply(trainer.model.log_memberships, table).exp()
     torch.testing.assert_close(table.columns["target"], target_distribution(q))
     assert update_target(trainer, table) == {"label_change": 0.0}
     assert len(table.columns["target"]) == len(table)

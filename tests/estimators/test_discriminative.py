@@ -46,8 +46,8 @@ def phase(model, name):
     return [record for record in model.history_ if record["phase"] == name]
 
 
-def no_anchors(batch):
-    n_rows = len(batch["X"])
+def no_anchors(x, batch):
+    n_rows = len(x)
     return torch.zeros(n_rows, n_rows, dtype=torch.bool)
 
 
@@ -105,7 +105,7 @@ def test_codes_are_signed():
 def test_stages_have_the_terms_of_their_equations(model):
     batch = {
         "X": torch.tensor([[3.0, 0.0], [0.0, 2.0], [1.0, 1.0]]),
-        "rows": torch.arange(3),
+        "index": torch.arange(3),
         "label": torch.tensor([0, 1, 1]),
     }
     root = 0.5**0.5
@@ -209,9 +209,9 @@ def test_rules_of_anchors(trainer, table):
     list_neighbors(trainer, table, n_neighbors=2)
     batch = table.batch(torch.arange(20))
     rows = batch["X"]
-    torch.testing.assert_close(anchors_of(batch, "global", 2), mutual_neighbors(rows, 2))
-    torch.testing.assert_close(anchors_of(batch, "mutual", 2), mutual_neighbors(rows, 2))
-    torch.testing.assert_close(anchors_of(batch, 0.5, 2), closest_pairs(rows, 2, 0.5))
+    torch.testing.assert_close(anchors_of(rows, batch, "global", 2), mutual_neighbors(rows, 2))
+    torch.testing.assert_close(anchors_of(rows, batch, "mutual", 2), mutual_neighbors(rows, 2))
+    torch.testing.assert_close(anchors_of(rows, batch, 0.5, 2), closest_pairs(rows, 2, 0.5))
 
 
 def test_global_anchors_survive_a_crash(blobs, tmp_path):
@@ -247,7 +247,7 @@ def test_bfloat16_trains(model, table):
     batch = table.batch(torch.arange(20))
     batch["label"] = torch.arange(20) % 2
     with torch.autocast("cpu", dtype=torch.bfloat16):
-        assert model.anchors(batch).equal(mutual_neighbors(batch["X"], 2))
+        assert model.anchors(batch["X"], batch).equal(mutual_neighbors(batch["X"], 2))
         for loss in ("pretraining", "stage1", "stage2"):
             assert all(term.isfinite().all() for term in model(batch, loss).values())
 
@@ -291,7 +291,7 @@ def test_the_number_of_neighbors_is_heeded(blobs):
     for n_neighbors in (1, 5):
         none = {"pretrain_epochs": 0, "stage1_epochs": 0, "max_epochs": 0}
         model = DiscriminativeClustering(3, **{**SMALL, **none}, n_neighbors=n_neighbors)
-        found.append(int(model.fit(blobs[0]).module_.anchors(batch).sum()))
+        found.append(int(model.fit(blobs[0]).module_.anchors(batch["X"], batch).sum()))
     assert found[0] < found[1]
 
 
@@ -299,8 +299,8 @@ def test_weights_count_in_the_pairs(model):
     """A row of weight 0 is no part of any pair."""
     rows = torch.tensor([[1.0, 0.0], [0.6, 0.8], [0.0, 1.0]])
     weight, label = torch.tensor([1.5, 1.5, 0.0]), torch.tensor([0, 1, 1])
-    with_it = {"X": rows, "rows": torch.arange(3), "weight": weight, "label": label}
-    without = {"X": rows[:2], "rows": torch.arange(2), "label": label[:2]}
+    with_it = {"X": rows, "index": torch.arange(3), "weight": weight, "label": label}
+    without = {"X": rows[:2], "index": torch.arange(2), "label": label[:2]}
     for loss, names in (("pretraining", ["discrimination"]), ("stage2", ["between", "within"])):
         for name in names:
             one, other = (model(batch, loss)[name] for batch in (with_it, without))

@@ -20,6 +20,7 @@ from skdeepcluster.engine.table import Table
 from skdeepcluster.engine.trainer import Place, Trainer
 from skdeepcluster.metrics import clustering_accuracy
 from skdeepcluster.models.hierarchy import Gaussian
+from skdeepcluster.scaling import Scaling
 
 
 @pytest.fixture(scope="module")
@@ -128,17 +129,10 @@ class Turns(Callback):
         self.seen.append((player, float(norm) ** 0.5))
 
 
-def test_gradients_are_clipped(blobs, monkeypatch):
+def test_gradients_are_clipped(blobs):
     seen = []
-    own = HRWAEGANClustering._trainer_kwargs
-
-    def with_witness(estimator):
-        kwargs = own(estimator)
-        kwargs["callbacks"].append(Turns(seen))
-        return kwargs
-
-    monkeypatch.setattr(HRWAEGANClustering, "_trainer_kwargs", with_witness)
-    HRWAEGANClustering(**BRIEF, regularization_weight=1e4).fit(blobs[0])
+    settings = {**BRIEF, "regularization_weight": 1e4, "callbacks": [Turns(seen)]}
+    HRWAEGANClustering(**settings).fit(blobs[0])
     norms = [norm for player, norm in seen if player == "encoder"]
     assert max(norms) == pytest.approx(1, rel=1e-3)
 
@@ -162,7 +156,7 @@ def test_without_a_game_there_is_one_player(blobs, regularizer):
 
 def test_weights_warm_up_step_by_step_and_decrease_from_group_to_group():
     settings = {"regularization_weight": 0.8, "group_decay": 0.5, "n_groups": 3}
-    weights = HRWAEGANClustering(**settings)._cycle().weights
+    weights = HRWAEGANClustering(**settings)._cycle(0).weights
     early, late = Progress(0, 1, 0.25), Progress(9, 9, 0.9)
     at = [weights[f"regularization_{group}"] for group in range(3)]
     assert [ramp(Progress(0, 0, 0.0)) for ramp in at] == [0, 0, 0]
@@ -204,10 +198,10 @@ class FirstRowsAreNoise:
 def test_noise_is_looked_for_among_the_codes_of_the_first_group(blobs, monkeypatch, refresh_size):
     estimator, table, seen = unfitted(refresh_size=refresh_size), Table(blobs[0]), []
     monkeypatch.setattr(estimator, "_make_head", lambda *told: FirstRowsAreNoise(seen))
-    trainer = Trainer(estimator._make_model().eval()).initialize()
+    trainer = Trainer(estimator._make_model(Scaling((6,))).eval()).initialize()
     trainer.place_, trainer.n_batches_ = Place(epoch=1), 1
-    estimator._find_noise(trainer, table)
-    first = trainer.encode(table, "posteriors")[:, 0, 0].numpy()
+    estimator._find_noise(trainer, table, seed=0)
+    first = trainer.apply(trainer.model.posteriors, table)[:, 0, 0].numpy()
     (codes,) = seen
     assert len(codes) == (refresh_size or 150)
     assert {tuple(code) for code in codes} <= {tuple(code) for code in first}
@@ -243,7 +237,7 @@ def test_all_regularizers_train_all_depths(blobs, regularizer, n_groups):
 def test_posteriors_do_not_collapse_to_points(blobs):
     settings = {**SMALL, "n_clusters": 3, "head": "gmm", "regularization_weight": 0.0}
     model = HRWAEGANClustering(**settings).fit(blobs[0])
-    log_variance = model.module_(batch_of(blobs[0]), "posteriors")[:, 1]
+    log_variance = model.module_.posteriors(batch_of(blobs[0]))[:, 1]
     assert log_variance.min() >= -5 and log_variance.max() <= 5
 
 
@@ -305,7 +299,7 @@ def test_what_regularizes_brings_codes_to_their_prior(blobs, regularizer):
 
     def distance(**params):
         model = HRWAEGANClustering(**settings, **params).fit(blobs[0]).module_
-        mean, log_variance = model(batch_of(blobs[0]), "posteriors")[:, :, 0].unbind(1)
+        mean, log_variance = model.posteriors(batch_of(blobs[0]))[:, :, 0].unbind(1)
         variance = mean.var(0) + log_variance.exp().mean(0)  # of the aggregate posterior
         return (mean.mean(0).square() + variance.log().square()).sum()
 
@@ -364,11 +358,11 @@ def test_labels_by_umap_and_hdbscan_are_predictions_row_by_row(by_umap, blobs):
 def test_neighbours_of_umap_follow_the_number_of_rows():
     """Equation 3.8, with 5 as a floor, and equation 4.3 for the clusters."""
     for n_rows, expected in ((300, 5), (3000, 10), (10_000, 33), (70_000, 100)):
-        head = unfitted(manifold="umap")._make_head("hdbscan", n_rows)
+        head = unfitted(manifold="umap")._make_head("hdbscan", 0, n_rows)
         assert head.umap_params["n_neighbors"] == expected
-    head = unfitted(min_cluster_size=60)._make_head("hdbscan", 500, share=0.1)
+    head = unfitted(min_cluster_size=60)._make_head("hdbscan", 0, 500, share=0.1)
     assert head.head_params == {"min_cluster_size": 6}  # of a sample of the rows
-    own = unfitted(manifold="umap", manifold_params={"n_neighbors": 7})._make_head("gmm", 900)
+    own = unfitted(manifold="umap", manifold_params={"n_neighbors": 7})._make_head("gmm", 0, 900)
     assert own.umap_params["n_neighbors"] == 7
 
 

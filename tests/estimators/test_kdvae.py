@@ -334,7 +334,7 @@ def test_a_code_names_its_network(blobs):
 def test_the_score_is_the_bound_of_the_mixture(blobs):
     model = KDVAEClustering(3, **SMALL).fit(blobs[0])
     with torch.no_grad():
-        bounds = model.module_({"X": torch.from_numpy(blobs[0])}, "bounds")
+        bounds = model.module_.bounds({"X": torch.from_numpy(blobs[0])})
     expected = bounds.logsumexp(1) - math.log(3)
     np.testing.assert_allclose(model.score_samples(blobs[0]), expected, rtol=1e-4)
 

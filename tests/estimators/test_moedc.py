@@ -57,7 +57,7 @@ def seed():
 def told(blobs, monkeypatch):
     """The clusters of the blobs as those that are found, for tests of what follows."""
     labels = blobs[1].astype(np.intp)
-    monkeypatch.setattr(MoEDCClustering, "_find_clusters", lambda self, codes, table: labels)
+    monkeypatch.setattr(MoEDCClustering, "_find_clusters", lambda self, codes, run: labels)
     return labels
 
 
@@ -71,7 +71,7 @@ def managed(k=3, width=6, latent_dim=2, bounded=True):
 def experts(**options):
     """Experts who no longer agree."""
     model = MixtureOfExperts(managed(**options))
-    for parameter in model.groups()["experts"]:
+    for parameter in model.players()["experts"].parameters:
         parameter.data += 0.5 * torch.randn_like(parameter)
     return model.eval()
 
@@ -197,7 +197,7 @@ def test_an_expert_learns_from_the_rows_that_the_manager_sends(bounded):
     assert model.idle.tolist() == [i not in route for i in range(3)]
     found.sum().backward()
     assert all(p.grad is None for p in [*model.encoder.parameters(), *model.manager.parameters()])
-    for parameter in model.groups()["experts"]:
+    for parameter in model.players()["experts"].parameters:
         moved = parameter.grad.flatten(1).any(1)
         assert moved.tolist() == [i in route for i in range(3)]
 
@@ -264,7 +264,7 @@ def test_noise_teaches_the_manager_nothing(blobs, told, monkeypatch):
 def test_rows_of_no_weight_are_no_noise(blobs, told, monkeypatch):
     weight = (np.arange(150) % 3 > 0).astype(float)
     labels = np.where(np.arange(100) < 10, -1, told[weight > 0])
-    monkeypatch.setattr(MoEDCClustering, "_find_clusters", lambda self, codes, table: labels)
+    monkeypatch.setattr(MoEDCClustering, "_find_clusters", lambda self, codes, run: labels)
     model = MoEDCClustering(**SMALL).fit(blobs[0], sample_weight=weight)
     np.testing.assert_array_equal(model.noise_, (np.arange(150) < 15) & (weight > 0))
 
@@ -364,7 +364,7 @@ def test_the_manager_starts_as_the_nearest_mean_of_weighted_features(blobs):
     trainer = Trainer(model, optimizer=torch.optim.Adam).initialize()
     start_manager(trainer, Table(rows, weight=weight), labels)
     with torch.no_grad():
-        features = model({"X": torch.from_numpy(rows)}, "features")
+        features = model.features({"X": torch.from_numpy(rows)})
         logits = model.manager[-1](features)
     label = torch.from_numpy(labels)
     share = torch.nn.functional.one_hot(label, 3).float() * weight[:, None]

@@ -61,7 +61,7 @@ def test_the_terms_worked_out_by_hand(model):
         0.5 * (log(4 / 0.25) + 0.25 / 4 + 1 / 4 - 1),
     ]
     rows = torch.ones(1, 1)
-    mean, log_variance = model.posterior({"X": rows})
+    mean, log_variance = model.posterior(rows)
     terms = model._terms(rows, mean, log_variance, mean)
     assert terms["reconstruction"].item() == pytest.approx(0.5 * log(2 * pi))
     assert terms["latent"].item() == pytest.approx(sum(np.multiply(gamma, divergence)))
@@ -133,7 +133,7 @@ def test_the_mixture_starts_where_the_codes_are(blobs):
     for label in range(3):
         members = codes[model.labels_ == label]
         np.testing.assert_allclose(model.cluster_centers_[label], members.mean(0), atol=1e-2)
-    _, log_variance = model.module_.posterior({"X": torch.zeros(1, 6)})
+    _, log_variance = model.module_.posterior(torch.zeros(1, 6))
     assert (log_variance < prior.log_variances.amin(0)).all()
     assert (log_variance > prior.log_variances.amin(0) - 0.2).all()
 

@@ -1,0 +1,140 @@
+"""One fit while it lasts: what its stages share."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, TypeVar
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from skorch.callbacks import Callback
+
+from skdeepcluster.engine.checkpoint import Checkpoint
+from skdeepcluster.engine.device import seeded
+from skdeepcluster.engine.interruption import on_ctrl_c
+from skdeepcluster.engine.model import Model
+from skdeepcluster.engine.schedule import Phase
+from skdeepcluster.engine.table import Table
+from skdeepcluster.engine.trainer import Trainer
+from skdeepcluster.scaling import Scaling
+
+__all__ = ["Run"]
+
+Trained = TypeVar("Trained", bound=Model)
+
+
+@dataclass
+class Run:
+    """What a fit owns: its rows, its seed, its checkpoint, and whether it was interrupted.
+
+    Parameters
+    ----------
+    rows : ndarray or CSR matrix of shape (n_rows, n_features)
+        The rows that count, those of positive weight, in the user's units.
+    counted : ndarray of bool of shape (n_samples,)
+        Which rows of the user's these are.
+    table : Table
+        The same rows for training, with their weights.
+    scaling : Scaling
+        Maps them to the networks' input.
+    seed : int
+        Of everything random.
+    trainer_params : dict
+        Parameters of every stage's trainer.
+    progress, callbacks : list of skorch callbacks
+        What shows the progress, and the user's own.
+    checkpoint : Checkpoint or None
+        Where progress is kept.
+    """
+
+    rows: Any
+    counted: NDArray[np.bool_]
+    table: Table
+    scaling: Scaling
+    seed: int
+    trainer_params: Mapping[str, Any]
+    progress: Sequence[Callback]
+    callbacks: Sequence[Any]
+    checkpoint: Checkpoint | None
+    history: list[dict[str, Any]] = field(default_factory=list)
+    interrupted: bool = False
+
+    @contextlib.contextmanager
+    def under_way(self) -> Iterator[None]:
+        """Seed torch inside the block, take gradients there, and let Ctrl-C wait for its turn."""
+        with (
+            on_ctrl_c(self._may_interrupt),
+            seeded(self.seed, self.table.device),
+            torch.inference_mode(False),
+        ):
+            yield
+
+    def train(
+        self,
+        stage: str,
+        model: Trained,
+        phases: Sequence[Phase],
+        table: Table | None = None,
+        callbacks: Sequence[Callback] = (),
+    ) -> Trained:
+        """Train a model through phases; a fit may have several such stages.
+
+        Parameters
+        ----------
+        stage : str
+            Its name in the history and in the checkpoint.
+        model : Model
+            What is trained, in place.
+        phases : sequence of Phase
+            The schedule.
+        table : Table, default=None
+            The rows; None is all of them.
+        callbacks : sequence of skorch callbacks, default=()
+            The method's own, called before the user's.
+
+        Returns
+        -------
+        model : Model
+            The same, in eval mode.
+        """
+        own = [*self.progress, *callbacks, *self.callbacks]
+        trainer = Trainer(model, stage=stage, callbacks=own, **self.trainer_params)
+        trainer.interrupted_ = self.interrupted
+        trainer.run(self.table if table is None else table, phases, self.checkpoint)
+        self.interrupted = trainer.interrupted_
+        records = trainer.history.to_list()
+        self.history += [{k: v for k, v in r.items() if k != "batches"} for r in records]
+        return model
+
+    def once(
+        self, name: str, compute: Callable[[], Mapping[str, torch.Tensor]]
+    ) -> Mapping[str, torch.Tensor]:
+        """Return what a step over the whole data finds, which a fit that resumes need not repeat.
+
+        Parameters
+        ----------
+        name : str
+            Its name in the checkpoint, beside those of the stages.
+        compute : callable
+            Returns named tensors.
+
+        Returns
+        -------
+        found : mapping of str to Tensor
+            What `compute` returned, now or before the fit was resumed.
+        """
+        saved = self.checkpoint.of(name) if self.checkpoint else None
+        if saved is not None:
+            return saved
+        found = dict(compute())
+        if self.checkpoint and not self.interrupted:
+            self.checkpoint.save(name, found)
+        return found
+
+    def _may_interrupt(self) -> bool:
+        """Note Ctrl-C. What runs between trainings finishes, unless the key is pressed again."""
+        again, self.interrupted = self.interrupted, True
+        return again
