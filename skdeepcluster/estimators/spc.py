@@ -25,6 +25,7 @@ import torch
 from numpy.typing import ArrayLike, NDArray
 from scipy import sparse
 from sklearn.base import ClusterMixin
+from sklearn.decomposition import TruncatedSVD
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.utils._param_validation import HasMethods, Interval, StrOptions
 from torch import Tensor, nn
@@ -51,6 +52,7 @@ from skdeepcluster.scaling import Mode
 __all__ = ["SPCClustering"]
 
 WIDTH = 10  # dimensions of the embedding
+DENSE_ENTRIES, SVD_WIDTH = 50_000_000, 100  # numbers of sparse rows that UMAP sees, or their axes
 UPDATES = 400  # of a round at least, with max_epochs="auto"
 LEAST_EPOCHS = 10  # of a round, likewise
 MOST_CHANGE, LEAST_RUNS = 0.04, 0.95  # within which the last round counts as settled
@@ -464,7 +466,10 @@ class SPCClustering(InitializedClusterer):
             labels = self._given_labels(run)[drawn].astype(np.int64)
             return Labeling(labels, labels >= 0)
         self._tell("start", len(sample))
-        place = self._embed(self._raw_rows(run, sample, drawn), run.seed)
+        # Sparse rows that are left to us are taken for counts of words, whose sum means little.
+        is_text = sparse.issparse(run.rows) and self.scaling == "auto"
+        rows, metric = self._raw_rows(run, sample, drawn), "cosine" if is_text else "euclidean"
+        place = self._embed(rows, run.seed, metric=metric)
         if self._is_init("umap-gmm"):
             k = count_clusters(place, {}) if self.n_clusters == "auto" else self.n_clusters
             return self._mix(place, k, run.seed)
@@ -513,19 +518,25 @@ class SPCClustering(InitializedClusterer):
         place = self._embed(features.cpu().numpy(), seed, model.n_clusters)
         return self._mix(place, model.n_clusters, seed)
 
-    def _raw_rows(self, run: Run, sample: Table, drawn: NDArray[np.intp]) -> Any:
-        """Return the rows of the sample as the networks see them; sparse ones as they are."""
-        if sparse.issparse(run.rows):
-            return run.rows[drawn]
+    def _raw_rows(self, run: Run, sample: Table, drawn: NDArray[np.intp]) -> NDArray[Any]:
+        """Return the rows of the sample as the networks see them; of wide sparse ones a summary."""
+        if sparse.issparse(run.rows) and len(drawn) * run.rows.shape[1] > DENSE_ENTRIES:
+            return TruncatedSVD(SVD_WIDTH, random_state=run.seed).fit_transform(run.rows[drawn])
         return tiled(lambda batch: run.scaling(batch["X"]).flatten(1), sample).cpu().numpy()
 
-    def _embed(self, rows: Any, seed: int, n_clusters: int | None = None) -> NDArray[np.float64]:
+    def _embed(
+        self,
+        rows: NDArray[Any],
+        seed: int,
+        n_clusters: int | None = None,
+        metric: str = "euclidean",
+    ) -> NDArray[np.float64]:
         """Return the UMAP coordinates of rows."""
         k = n_clusters or (WIDTH if isinstance(self.n_clusters, str) else self.n_clusters)
         params = {
             # A graph should rather join rows of a cluster than clusters.
             "n_neighbors": int(np.clip(rows.shape[0] // (7 * k), 5, 20)),
-            "metric": "cosine" if sparse.issparse(rows) else "euclidean",
+            "metric": metric,
             **(self.manifold_params or {}),
         }
         place = umap_coordinates(rows, WIDTH, seed, params).astype(float)
