@@ -17,11 +17,10 @@ from typing import Any, ClassVar
 import numpy as np
 import torch
 from sklearn.utils._param_validation import Interval, StrOptions
-from torch import Tensor, nn
+from torch import nn
 
 from skdeepcluster.base import GenerativeClusterer, Run
 from skdeepcluster.engine.schedule import Phase, Turn
-from skdeepcluster.engine.table import Batch
 from skdeepcluster.models.clustergan import GAMES, ClusterGAN
 from skdeepcluster.priors import DiscreteContinuousPrior
 from skdeepcluster.scaling import Mode, Scaling
@@ -201,6 +200,3 @@ class ClusterGANClustering(GenerativeClusterer):
             fresh=True,  # algorithm 3.2 draws a batch for every update
         )
         return run.train("clustergan", self._make_model(run.scaling), [game])
-
-    def _log_memberships(self, batch: Batch) -> Tensor:
-        return self.module_.logits(batch)

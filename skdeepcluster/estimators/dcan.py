@@ -23,7 +23,6 @@ from torch import Tensor, nn
 
 from skdeepcluster.base import DeepClusterer, Run
 from skdeepcluster.engine.schedule import Turn
-from skdeepcluster.engine.table import Batch
 from skdeepcluster.models.autoencoder import reconstruction_phase
 from skdeepcluster.models.code_mixture import CodeMixture, mixture_phases
 from skdeepcluster.models.pulls import PULLS
@@ -260,9 +259,6 @@ class DCANClustering(DeepClusterer):
             phases.insert(0, reconstruction_phase(self.pretrain_epochs))
         model = self._make_model(run.scaling, n_recent=min(self.buffer_size, len(run.table)))
         return run.train("dcan", model, phases)
-
-    def _log_memberships(self, batch: Batch) -> Tensor:
-        return self.module_.log_memberships(batch)
 
     def _learned_centers(self) -> Tensor:
         return self.module_.prior.means

@@ -24,7 +24,6 @@ from torch import Tensor, nn
 
 from skdeepcluster.base import DeepClusterer, Run
 from skdeepcluster.engine.schedule import Phase, Refresh, Turn
-from skdeepcluster.engine.table import Batch
 from skdeepcluster.models.autoencoder import reconstruction_phase
 from skdeepcluster.models.clusters import has_settled
 from skdeepcluster.models.dec import DEC, place_centers, update_target
@@ -185,9 +184,6 @@ class DECClustering(DeepClusterer):
         )
         phases = [reconstruction_phase(self.pretrain_epochs), clustering]
         return run.train("dec", model, phases)
-
-    def _log_memberships(self, batch: Batch) -> Tensor:
-        return self.module_.log_memberships(batch)
 
     def _learned_centers(self) -> Tensor:
         return self.module_.centers

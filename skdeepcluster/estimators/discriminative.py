@@ -25,7 +25,6 @@ from torch import Tensor, nn
 
 from skdeepcluster.base import DeepClusterer, Run
 from skdeepcluster.engine.schedule import Phase, Ramp, Refresh, Step, Turn
-from skdeepcluster.engine.table import Batch
 from skdeepcluster.models.clusters import has_settled
 from skdeepcluster.models.discriminative import (
     DiscriminativeAutoencoder,
@@ -277,8 +276,8 @@ class DiscriminativeClustering(DeepClusterer):
             until=partial(has_settled, tol=self.tol),
         )
 
-    def _assign(self, batch: Batch) -> Tensor:
-        return self._alive(self.module_.cosines(batch), 1).argmax(1)
+    def _label(self, scores: Tensor) -> Tensor:
+        return scores.index_select(1, self._live).argmax(1)
 
     def _learned_centers(self) -> Tensor:
         return self.module_.centers

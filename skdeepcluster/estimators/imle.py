@@ -20,11 +20,10 @@ from typing import Any, ClassVar
 import numpy as np
 import torch
 from sklearn.utils._param_validation import Interval, StrOptions
-from torch import Tensor, nn
+from torch import nn
 
 from skdeepcluster.base import GenerativeClusterer, Run
 from skdeepcluster.engine.schedule import Phase, Progress, Refresh, Turn
-from skdeepcluster.engine.table import Batch
 from skdeepcluster.models.matching import MatchedGenerator, watch_matches
 from skdeepcluster.priors import DiscreteContinuousPrior, SeparatedGaussiansPrior
 from skdeepcluster.scaling import Mode, Scaling
@@ -277,9 +276,6 @@ class IMLEClustering(GenerativeClusterer):
             return {}
         weights = {"noise": self.noise_weight, "component": self.component_weight}
         return weights | ({"features": self.feature_weight} if self.feature_weight > 0 else {})
-
-    def _log_memberships(self, batch: Batch) -> Tensor:
-        return self.module_.log_memberships(batch)
 
 
 def _late_fall(progress: Progress) -> float:

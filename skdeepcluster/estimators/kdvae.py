@@ -17,7 +17,6 @@ import torch
 from numpy.typing import ArrayLike, NDArray
 from sklearn.base import ClusterMixin
 from torch import nn
-from torch.nn import functional as F
 
 from skdeepcluster.base import KNetworksClusterer
 from skdeepcluster.scaling import Mode
@@ -169,4 +168,4 @@ class KDVAEClustering(KNetworksClusterer):
         """Draw codes from N(0, I), for the networks of the clusters."""
         model = self.module_  # of the fit, whatever the parameters are now
         noise = rng.standard_normal((len(labels), model.latent_dim))
-        return np.hstack([noise, F.one_hot(self._components(labels), model.n_networks).numpy()])
+        return np.hstack([noise, np.eye(model.n_networks)[self._clusters.live[labels]]])

@@ -293,9 +293,6 @@ class MoEDCClustering(DeepClusterer):
     def _n_candidates(self) -> int:
         return self.module_.n_experts
 
-    def _log_memberships(self, batch: Batch) -> Tensor:
-        return self.module_.log_memberships(batch)
-
     def _score_rows(self, batch: Batch) -> Tensor:
         return self.module_.elbo(batch)
 

@@ -184,9 +184,6 @@ class VaDEClustering(InitializedClusterer):
         model = VaDE(run.scaling, encoder, decoder, self.n_clusters, self.latent_dim)
         return run.train("vade", model, phases)
 
-    def _log_memberships(self, batch: Batch) -> Tensor:
-        return self.module_.log_memberships(batch)
-
     def _score_rows(self, batch: Batch) -> Tensor:
         return self.module_.elbo(batch)
 

@@ -1,11 +1,12 @@
 """Encoders, decoders and critics, one at a time or many in one computation."""
 
 from ._grouped import make_grouped, slots
-from ._ladder import Discriminator, HierarchicalDecoder, HierarchicalEncoder, Levels
+from ._ladder import Choice, Discriminator, HierarchicalDecoder, HierarchicalEncoder, Levels
 from ._networks import make_critic, make_decoder, make_encoder, make_mlp
 from ._pooled import make_pooled_decoder, make_pooled_encoder
 
 __all__ = [
+    "Choice",
     "Discriminator",
     "HierarchicalDecoder",
     "HierarchicalEncoder",

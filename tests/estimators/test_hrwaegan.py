@@ -61,7 +61,7 @@ def test_another_group_may_stand_for_the_rows(blobs):
     means = [codes[model.labels_ == label].mean(0) for label in range(model.n_clusters_)]
     np.testing.assert_allclose(model.cluster_centers_, means, rtol=1e-4, atol=1e-5)
     assert model.inverse_transform(codes).shape == blobs[0].shape
-    assert model._members.shape[3] == 2  # samples of its clusters need both groups
+    assert model._clusters.members.shape[3] == 2  # samples of its clusters need both groups
     assert model.sample(5, random_state=0)[0].shape == (5, 6)
 
 

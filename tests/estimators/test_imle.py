@@ -375,7 +375,7 @@ def test_centroids_and_their_variance_are_those_of_the_samples():
     torch.testing.assert_close(model.variance, spread)
     squared = (ROWS[:, None] - model.centroids).square().sum(2)
     expected = -squared / (2 * spread)
-    torch.testing.assert_close(model.proximity({"X": ROWS}), expected)
+    torch.testing.assert_close(model.proximity(ROWS), expected)
 
 
 def test_equal_memberships_mix_the_components():

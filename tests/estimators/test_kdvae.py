@@ -87,7 +87,9 @@ def test_the_scores_are_those_of_the_paper(bounded, variational):
         for i, (e, d) in enumerate(zip(encoders, decoders, strict=True))
     ]
     batch = {"X": rows}
-    torch.testing.assert_close(model.scores(batch), torch.stack([s for *_, s in told], 1))
+    torch.testing.assert_close(
+        model.observe(batch, torch.arange(len(told)))[1], torch.stack([s for *_, s in told], 1)
+    )
     bounds = torch.stack([likelihood - divergence for likelihood, divergence, _ in told], 1)
     torch.testing.assert_close(model.bounds(batch), bounds)
 
@@ -202,7 +204,7 @@ def test_networks_without_members_win_no_new_rows():
     with pytest.warns(ConvergenceWarning, match="of 20 clusters have members"):
         model = KDVAEClustering(20, **settings).fit(X[:40])
     winner = model.transform(X[40:])[:, -20:].argmax(1)
-    live = model.module_.live.numpy()
+    live = model._clusters.live
     np.testing.assert_array_equal(live[model.predict(X[40:])], winner)
     np.testing.assert_array_equal(live, np.unique(model.transform(X[:40])[:, -20:].argmax(1)))
 
@@ -296,7 +298,7 @@ def test_clusters_without_members_are_never_drawn():
         model = KDVAEClustering(20, **settings).fit(X[:40])
     last = model.n_clusters_ - 1
     codes = model._sample_codes(np.array([0, last]), np.random.RandomState(0))
-    live = model.module_.live.tolist()
+    live = model._clusters.live.tolist()
     assert codes[:, 2:].argmax(1).tolist() == [live[0], live[-1]]
     assert live[-1] != last
 

@@ -216,7 +216,10 @@ def test_the_score_is_the_bound_of_the_mixture(bounded):
 def test_a_code_names_the_expert_that_decodes_it():
     model, rows = experts(), torch.rand(9, 6)
     codes = model.codes({"X": rows})
-    mean, route = posterior(model, rows).mean, model.log_memberships({"X": rows}).argmax(1)
+    mean, route = (
+        posterior(model, rows).mean,
+        model.observe({"X": rows}, torch.arange(3))[1].argmax(1),
+    )
     torch.testing.assert_close(codes[:, :2], mean)
     assert torch.equal(codes[:, 2:].argmax(1), route)
     decoded = model.decode(codes)

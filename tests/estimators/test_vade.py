@@ -68,7 +68,7 @@ def test_the_terms_worked_out_by_hand(model):
     component = gamma[0] * log(gamma[0] / 0.25) + gamma[1] * log(gamma[1] / 0.75)
     assert terms["component"].item() == pytest.approx(component)
     assert model.elbo({"X": rows}).item() == pytest.approx(-sum(t.item() for t in terms.values()))
-    memberships = model.log_memberships({"X": rows}).softmax(1)[0]
+    memberships = model.observe({"X": rows}, torch.arange(2))[1].softmax(1)[0]
     assert memberships.tolist() == pytest.approx(gamma)
 
 
