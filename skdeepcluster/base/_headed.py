@@ -12,7 +12,7 @@ from torch import Tensor
 
 from skdeepcluster.base._clusterer import DeepClusterer
 from skdeepcluster.engine.table import Batch
-from skdeepcluster.heads import ClusteringHead
+from skdeepcluster.heads import ClusteringHead, describe_head
 
 __all__ = ["HeadedClusterer", "label_codes"]
 
@@ -41,7 +41,7 @@ class HeadedClusterer(DeepClusterer):
     def _has_memberships(self) -> bool:  # type: ignore[override]
         if self.__sklearn_is_fitted__():
             return hasattr(self._head, "predict_proba")
-        return self.head == "gmm" or hasattr(self.head, "predict_proba")
+        return describe_head(self.head).has_proba
 
     def _n_candidates(self) -> int:
         return self._head.n_clusters_  # a head has dropped its dead clusters

@@ -26,7 +26,7 @@ from torch import nn
 from skdeepcluster.base import HierarchicalClusterer, Run
 from skdeepcluster.engine.schedule import Phase, Ramp, Refresh, Training, Turn, one_cycle, warm_up
 from skdeepcluster.engine.table import Table
-from skdeepcluster.heads import ClusteringHead, make_head
+from skdeepcluster.heads import ClusteringHead, describe_head, make_head
 from skdeepcluster.models.hierarchy import GAMES, HierarchicalAutoencoder
 from skdeepcluster.networks import Discriminator, HierarchicalDecoder, HierarchicalEncoder, Levels
 from skdeepcluster.scaling import Mode, Scaling
@@ -298,9 +298,9 @@ class HRWAEGANClustering(HierarchicalClusterer):
         return self.regularizer in GAMES
 
     def _fit(self, run: Run) -> HierarchicalAutoencoder:
-        if self.head == "hdbscan" and self.n_clusters is not None:
+        if describe_head(self.head).finds_n_clusters and self.n_clusters is not None:
             warnings.warn(
-                f"n_clusters={self.n_clusters} is ignored: head='hdbscan' finds the number of "
+                f"n_clusters={self.n_clusters} is ignored: head={self.head!r} finds the number of "
                 "clusters. Choose another head, or leave n_clusters at None.",
                 stacklevel=4,
             )
@@ -310,16 +310,16 @@ class HRWAEGANClustering(HierarchicalClusterer):
         return model
 
     def _make_head(self, head: str, seed: int, n_rows: int, share: float = 1.0) -> ClusteringHead:
-        size = {}
+        size, finds = {}, describe_head(head).finds_n_clusters
         if self.min_cluster_size is not None:
             size["min_cluster_size"] = max(2, round(share * self.min_cluster_size))
         n_neighbors = max(5, min(n_rows // 300, 100))  # eq. 3.8
         return make_head(
             head,
-            None if head == "hdbscan" else self.n_clusters or "auto",
+            None if finds else self.n_clusters or "auto",
             manifold=self.manifold,
             manifold_params={"n_neighbors": n_neighbors, **(self.manifold_params or {})},
-            head_params=size if head == "hdbscan" else None,
+            head_params=size if finds else None,
             count_params=size,
             random_state=seed,
         )
