@@ -69,8 +69,8 @@ class DeepClusterer(FittedClusterer):
     n_clusters: Any  # an int, where a method does not find it
     latent_dim: Any  # likewise
     hidden_layer_sizes: Any  # widths, or a name where a method has presets
-    encoder: Callable[[tuple[int, ...]], nn.Module] | None
-    decoder: Callable[[tuple[int, ...]], nn.Module] | None
+    encoder: Callable[[tuple[int, ...], int], nn.Module] | None
+    decoder: Callable[[int, tuple[int, ...]], nn.Module] | None
     image_shape: tuple[int, int, int] | None
     scaling: Mode | None
     max_epochs: int
@@ -266,25 +266,21 @@ class DeepClusterer(FittedClusterer):
 
     def _make_encoder(self, n_outputs: int, make: Any = make_encoder, **options: Any) -> nn.Module:
         """Return the user's encoder, or the one for the input's shape."""
-        if self.encoder is None:
-            options = {"hidden_layer_sizes": self.hidden_layer_sizes, **options}
-            return make(self._input_shape, n_outputs, **options)
-        return check_network(
-            self.encoder, "encoder", self._input_shape, self._input_shape, (n_outputs,)
-        )
+        shape = self._input_shape
+        if self.encoder is not None:
+            return check_network(self.encoder, "encoder", (shape, n_outputs), shape, (n_outputs,))
+        return make(shape, n_outputs, **{"hidden_layer_sizes": self.hidden_layer_sizes, **options})
 
     def _make_decoder(self, n_inputs: int, make: Any = make_decoder, **options: Any) -> nn.Module:
         """Return the user's decoder, or the one for the input's shape."""
-        if self.decoder is None:
-            options = {"hidden_layer_sizes": self.hidden_layer_sizes, **options}
-            return make(n_inputs, self._input_shape, **options)
-        return check_network(
-            self.decoder, "decoder", self._input_shape, (n_inputs,), self._input_shape
-        )
+        shape = self._input_shape
+        if self.decoder is not None:
+            return check_network(self.decoder, "decoder", (n_inputs, shape), (n_inputs,), shape)
+        return make(n_inputs, shape, **{"hidden_layer_sizes": self.hidden_layer_sizes, **options})
 
     def _make_critic(self, **options: Any) -> nn.Module:
         """Return the user's critic, or the one for the input's shape."""
-        if self.critic is None:
-            return make_critic(self._input_shape, **options)
         shape = self._input_shape
-        return check_network(self.critic, "critic", shape, shape, ())
+        if self.critic is not None:
+            return check_network(self.critic, "critic", (shape,), shape, ())
+        return make_critic(shape, **options)

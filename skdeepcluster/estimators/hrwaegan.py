@@ -94,9 +94,10 @@ class HRWAEGANClustering(HierarchicalClusterer):
         convolutions, each of which halves the image, padded to a power of two. None: 512-256-128,
         or channels from 16 to 64 in as many cells as lead to maps of 2 x 2.
     encoder, decoder : callable, default=None
-        Return an ``nn.Module``, given the shape of one input. The encoder maps (n, \*input_shape)
-        to (n, 2 * latent_dim), mean and log-variance of the first group; the decoder, for one group
-        alone, maps (n, latent_dim) back, to logits where scaled rows are black-and-white images.
+        ``encoder(shape, n_outputs)`` and ``decoder(n_inputs, shape)`` return an
+        ``nn.Module``, given the shape of one row, as `make_encoder` and `make_decoder` of
+        `skdeepcluster.networks` do. The encoder is that of the first group; the decoder,
+        for one group alone, returns logits where scaled rows are black-and-white images.
     image_shape : tuple of int, default=None
         (channels, height, width) of flattened rows. 3-d and 4-d arrays say it themselves.
     scaling : {"auto", "minmax", "standard"} or None, default="auto"
@@ -232,8 +233,8 @@ class HRWAEGANClustering(HierarchicalClusterer):
         n_critic: int = 2,
         latent_dim: int = 23,
         hidden_layer_sizes: Sequence[int] | None = None,
-        encoder: Callable[[tuple[int, ...]], nn.Module] | None = None,
-        decoder: Callable[[tuple[int, ...]], nn.Module] | None = None,
+        encoder: Callable[[tuple[int, ...], int], nn.Module] | None = None,
+        decoder: Callable[[int, tuple[int, ...]], nn.Module] | None = None,
         image_shape: tuple[int, int, int] | None = None,
         scaling: Mode | None = "auto",
         max_epochs: int = 50,
@@ -259,9 +260,11 @@ class HRWAEGANClustering(HierarchicalClusterer):
         shape, width, n_groups = self._input_shape, self.latent_dim, self.n_groups
         encoder = decoder = None
         if self.encoder is not None:
-            encoder = check_network(self.encoder, "encoder", shape, shape, (2 * width,))
+            encoder = check_network(
+                self.encoder, "encoder", (shape, 2 * width), shape, (2 * width,)
+            )
         if self.decoder is not None:
-            decoder = check_network(self.decoder, "decoder", shape, (width,), shape)
+            decoder = check_network(self.decoder, "decoder", (width, shape), (width,), shape)
         maps = [None, *(levels.of_group(group) for group in range(1, n_groups))]
         critics = [Discriminator(width, each) for each in maps] if self._is_game else []
         return HierarchicalAutoencoder(

@@ -87,9 +87,10 @@ class IMLEClustering(GenerativeClusterer):
         channels of their convolutions. None: 256-256, or 64-128 channels (128-256 in the
         generator) and dense layers, as in the thesis.
     encoder, decoder : callable, default=None
-        Return an ``nn.Module``, given the shape of one input. The encoder maps
-        (n, \*input_shape) to (n, latent_dim + n_clusters), the component as logits; the decoder,
-        which is the generator, back.
+        ``encoder(shape, n_outputs)`` and ``decoder(n_inputs, shape)`` return an
+        ``nn.Module``, given the shape of one row, as `make_encoder` and `make_decoder` of
+        `skdeepcluster.networks` do. The encoder returns the noise and, as logits, the
+        component; the decoder is the generator.
     image_shape : tuple of int, default=None
         (channels, height, width) of flattened rows. 3-d and 4-d arrays say it themselves.
     scaling : {"auto", "minmax", "standard"} or None, default="auto"
@@ -199,8 +200,8 @@ class IMLEClustering(GenerativeClusterer):
         sigma: float = 0.1,
         latent_dim: int = 10,
         hidden_layer_sizes: Sequence[int] | None = None,
-        encoder: Callable[[tuple[int, ...]], nn.Module] | None = None,
-        decoder: Callable[[tuple[int, ...]], nn.Module] | None = None,
+        encoder: Callable[[tuple[int, ...], int], nn.Module] | None = None,
+        decoder: Callable[[int, tuple[int, ...]], nn.Module] | None = None,
         image_shape: tuple[int, int, int] | None = None,
         scaling: Mode | None = "auto",
         max_epochs: int = 100,

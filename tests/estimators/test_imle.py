@@ -125,7 +125,7 @@ def test_rows_are_pulled_several_times_for_a_matching(blobs):
             calls.append((self.training, z))
             return super().forward(z)
 
-    def decoder(shape):
+    def decoder(n_inputs, shape):
         return Counted(*make_mlp((5, 8, *shape)))
 
     settings = {**SMALL, "max_epochs": 1, "batch_size": 150}
@@ -255,7 +255,7 @@ def test_who_has_no_encoder_cannot_ask_it(blobs):
         IMLEClustering(3, use_encoder=False, feature_weight=1.0).fit(blobs[0])
     with pytest.raises(ValueError, match="got Linear"):
         IMLEClustering(
-            3, latent_dim=2, feature_weight=1.0, encoder=lambda shape: nn.Linear(shape[0], 5)
+            3, latent_dim=2, feature_weight=1.0, encoder=lambda shape, n: nn.Linear(*shape, n)
         ).fit(blobs[0])
 
 
@@ -385,4 +385,4 @@ def test_equal_memberships_mix_the_components():
 
 def test_an_encoder_that_would_not_be_used_is_refused(blobs):
     with pytest.raises(ValueError, match="encoder= would not be used"):
-        IMLEClustering(3, use_encoder=False, encoder=lambda shape: nn.Identity()).fit(blobs[0])
+        IMLEClustering(3, use_encoder=False, encoder=lambda shape, n: nn.Identity()).fit(blobs[0])

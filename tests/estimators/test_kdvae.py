@@ -356,13 +356,13 @@ def test_kdvae_samples_from_its_prior_and_kdae_from_its_codes(blobs):
 
 
 def test_networks_of_ones_own(blobs):
-    def encoder(shape):
-        return nn.Sequential(nn.Linear(shape[0], 9), nn.Tanh(), nn.Linear(9, 4))
+    def encoder(shape, n_outputs):
+        return nn.Sequential(nn.Linear(*shape, 9), nn.Tanh(), nn.Linear(9, n_outputs))
 
     model = KDVAEClustering(3, **SMALL, encoder=encoder).fit(blobs[0])
     assert model.module_.encoder[0].weight.shape == (3, 9, 6)
     with pytest.raises(ValueError, match=r"Dropout.*cannot be grouped"):
-        bad = lambda shape: nn.Sequential(nn.Linear(shape[0], 4), nn.Dropout())  # noqa: E731
+        bad = lambda shape, n: nn.Sequential(nn.Linear(*shape, n), nn.Dropout())  # noqa: E731
         KDVAEClustering(3, **SMALL, encoder=bad).fit(blobs[0])
 
 

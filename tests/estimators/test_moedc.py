@@ -297,8 +297,8 @@ def test_an_untrained_manager_knows_the_clusters(blobs, told):
 
 
 def test_experts_leave_codes_and_labels_alone_and_explain_more(blobs, told):
-    def encoder(shape):
-        layers = nn.Linear(shape[0], 32), nn.ReLU(), nn.BatchNorm1d(32), nn.Linear(32, 4)
+    def encoder(shape, n_outputs):
+        layers = nn.Linear(*shape, 32), nn.ReLU(), nn.BatchNorm1d(32), nn.Linear(32, n_outputs)
         return nn.Sequential(*layers)
 
     before, after = (
@@ -317,8 +317,8 @@ def test_a_cluster_is_sampled_by_its_expert(blobs, told):
 
 
 def test_a_decoder_that_cannot_be_grouped_is_refused_at_once(blobs):
-    def decoder(shape):
-        return nn.Sequential(nn.Linear(2, 8), nn.Dropout(), nn.Linear(8, shape[0]))
+    def decoder(n_inputs, shape):
+        return nn.Sequential(nn.Linear(n_inputs, 8), nn.Dropout(), nn.Linear(8, shape[0]))
 
     model = MoEDCClustering(**SMALL, decoder=decoder)
     with pytest.raises(ValueError, match=r"Dropout.*cannot be grouped"):
