@@ -1,8 +1,8 @@
 """The methods of the benchmarks: what each name stands for.
 
-A new method is one entry of METHODS: a function from the task to an unfitted clusterer. Its
-settings may depend on what a user knows, the number of clusters and the shape of the data, never on
-labels.
+An entry of METHODS is a function from the task to an unfitted clusterer. Its settings may depend on
+what a user knows, the number of clusters and the shape of the data, never on labels. An estimator
+without an entry is there under the name of its file, as it comes.
 """
 
 from __future__ import annotations
@@ -16,6 +16,7 @@ from sklearn.cluster import KMeans
 from sklearn.mixture import GaussianMixture
 from sklearn.pipeline import Pipeline, make_pipeline
 
+import skdeepcluster
 from skdeepcluster import (
     AutoencoderClustering,
     ClusterGANClustering,
@@ -198,3 +199,18 @@ METHODS: dict[str, Method] = {
     ),
     **{name: deep(IMLEClustering, **settings) for name, settings in _IMLE.items()},
 }
+
+
+def _as_they_come() -> dict[str, Method]:
+    """Return the public estimators that no entry is about, with their defaults."""
+    task = Task(2, 10, is_sparse=False, image_shape=None, seed=0, device="cpu")
+    known = {type(make(task)) for make in METHODS.values()}
+    estimators = [getattr(skdeepcluster, name) for name in skdeepcluster.__all__]
+    return {
+        kind.__module__.rpartition(".")[2]: deep(kind, finds_k=kind().n_clusters is None)
+        for kind in estimators
+        if kind not in known
+    }
+
+
+METHODS |= _as_they_come()

@@ -7,6 +7,9 @@ with ``SKDEEPCLUSTER_GALLERY=1`` in the environment its examples are run and the
 import os
 import re
 from importlib.metadata import version as installed_version
+from pathlib import Path
+
+import skdeepcluster
 
 project = "skdeepcluster"
 author = "skdeepcluster developers"
@@ -55,6 +58,29 @@ html_sidebars = {
     "adding_a_method": [],
     "benchmarks/index": [],
 }
+
+
+def write_estimators():
+    """List the public estimators in a page, before Sphinx looks for pages."""
+    page = Path(__file__).with_name("generated") / "estimators.rst"
+    names = "\n".join(f"   {name}" for name in skdeepcluster.__all__)
+    text = f"""Estimators
+==========
+
+.. currentmodule:: skdeepcluster
+
+.. autosummary::
+   :toctree: .
+   :nosignatures:
+
+{names}
+"""
+    page.parent.mkdir(exist_ok=True)
+    if not page.exists() or page.read_text() != text:
+        page.write_text(text)
+
+
+write_estimators()
 
 
 def escape_shapes(app, what, name, obj, options, lines):

@@ -8,8 +8,8 @@ Bring an encoder and a decoder, clip gradients, stop early, and make the fit res
 # %%
 # Networks
 # --------
-# Anything that returns an ``nn.Module`` for the shape of one input. Define it in a module, so that
-# the fitted estimator can be pickled.
+# Anything that returns an ``nn.Module`` for the shape of one row and the width that the method asks
+# for. Define it in a module, so that the fitted estimator can be pickled.
 
 import tempfile
 from pathlib import Path
@@ -22,12 +22,10 @@ from torch import nn
 from skdeepcluster import AutoencoderClustering
 from skdeepcluster.plotting import SampleGridDisplay
 
-LATENT_DIM = 6
 
-
-def encoder(input_shape):
+def encoder(shape, n_outputs):
     """Map images of shape (n, 1, 8, 8) to codes of shape (n, 6)."""
-    channels, height, width = input_shape
+    channels, height, width = shape
     return nn.Sequential(
         nn.Conv2d(channels, 8, kernel_size=3, padding=1),
         nn.GELU(),
@@ -35,15 +33,15 @@ def encoder(input_shape):
         nn.Linear(8 * height * width, 64),
         nn.LayerNorm(64),
         nn.GELU(),
-        nn.Linear(64, LATENT_DIM),
+        nn.Linear(64, n_outputs),
     )
 
 
-def decoder(input_shape):
+def decoder(n_inputs, shape):
     """Map codes of shape (n, 6) to images of shape (n, 1, 8, 8)."""
-    channels, height, width = input_shape
+    channels, height, width = shape
     return nn.Sequential(
-        nn.Linear(LATENT_DIM, 64),
+        nn.Linear(n_inputs, 64),
         nn.GELU(),
         nn.Linear(64, channels * height * width),
         nn.Unflatten(1, (channels, height, width)),
@@ -59,7 +57,7 @@ images = load_digits().images
 with tempfile.TemporaryDirectory() as folder:
     model = AutoencoderClustering(
         n_clusters=10,
-        latent_dim=LATENT_DIM,
+        latent_dim=6,
         encoder=encoder,
         decoder=decoder,
         max_epochs=40,

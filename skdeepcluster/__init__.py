@@ -1,32 +1,6 @@
 """Deep clustering methods as scikit-learn estimators."""
 
-from skdeepcluster.estimators import (
-    AutoencoderClustering,
-    ClusterGANClustering,
-    DCANClustering,
-    DECClustering,
-    DiscriminativeClustering,
-    HRWAEGANClustering,
-    IMLEClustering,
-    KDAEClustering,
-    KDVAEClustering,
-    MoEDCClustering,
-    SPCClustering,
-    VaDEClustering,
-)
+from skdeepcluster.estimators import *  # noqa: F403 - what is public is listed there alone
+from skdeepcluster.estimators import __all__ as __all__
 
-__all__ = [
-    "AutoencoderClustering",
-    "ClusterGANClustering",
-    "DCANClustering",
-    "DECClustering",
-    "DiscriminativeClustering",
-    "HRWAEGANClustering",
-    "IMLEClustering",
-    "KDAEClustering",
-    "KDVAEClustering",
-    "MoEDCClustering",
-    "SPCClustering",
-    "VaDEClustering",
-]
 __version__ = "0.1.0"

@@ -157,9 +157,9 @@ def check_image_shape(
 
 
 def check_network(
-    make: Callable[[tuple[int, ...]], nn.Module],
+    make: Callable[..., nn.Module],
     name: str,
-    row_shape: tuple[int, ...],
+    arguments: tuple[Any, ...],
     input_shape: tuple[int, ...],
     output_shape: tuple[int, ...],
 ) -> nn.Module:
@@ -168,11 +168,12 @@ def check_network(
     Parameters
     ----------
     make : callable
-        The user's parameter: it makes a network, given the shape of one row.
+        The user's parameter.
     name : str
         The name of the parameter.
-    row_shape : tuple of int
-        Shape of one row.
+    arguments : tuple
+        What it is called with, as the function of `networks` in its place: the shape of a row and
+        the number of outputs for an encoder, that of inputs and the shape for a decoder.
     input_shape, output_shape : tuple of int
         Shapes of one input and one output of the network.
 
@@ -184,23 +185,49 @@ def check_network(
     Raises
     ------
     ValueError
-        If it is no network, fails, or has another output.
+        If it takes other arguments, is no network, fails, or has another output.
 
     Examples
     --------
-    >>> check_network(lambda shape: nn.Linear(*shape, 2), "encoder", (5,), (5,), (2,))
+    >>> def encoder(shape, n_outputs):
+    ...     return nn.Linear(*shape, n_outputs)
+    >>> check_network(encoder, "encoder", ((5,), 2), (5,), (2,))
     Linear(in_features=5, out_features=2, bias=True)
     """
+    call = f"{name}({', '.join(_ARGUMENTS[name])})"
     if isinstance(make, nn.Module):
         raise ValueError(
             f"{name} must be a callable that makes a new nn.Module for every fit, got an "
-            f"nn.Module. Pass a function of the input's shape: {name}=lambda shape: ..."
+            f"nn.Module. Pass a function: {call}."
         )
-    network = make(row_shape)
+    if not _takes(make, arguments):
+        raise ValueError(
+            f"{name} must take {len(arguments)} arguments, as in {call}, and is called with "
+            f"{', '.join(map(repr, arguments))}; got {make!r}."
+        )
+    network = make(*arguments)
     if not isinstance(network, nn.Module):
         raise ValueError(f"{name} must return an nn.Module, got {type(network).__name__}.")
     _probe(network.float().eval(), name, (2, *input_shape), (2, *output_shape))
     return network.train()
+
+
+_ARGUMENTS = {
+    "encoder": ("shape", "n_outputs"),
+    "decoder": ("n_inputs", "shape"),
+    "critic": ("shape",),
+}
+
+
+def _takes(make: Callable[..., Any], arguments: tuple[Any, ...]) -> bool:
+    """Tell whether a callable can be called with arguments, as far as its signature is known."""
+    try:
+        inspect.signature(make).bind(*arguments)
+    except TypeError:
+        return False
+    except ValueError:  # a callable without a signature
+        return True
+    return True
 
 
 def _probe(

@@ -12,18 +12,17 @@ import skdeepcluster
 ROOT = Path(skdeepcluster.__file__).parent
 SOURCES = sorted(ROOT.rglob("*.py"))
 
-# The rooms of the package and what each may import of it.
-LEAVES = {"datasets", "heads", "metrics", "neighbors", "networks", "objectives", "priors"}
-LEAVES |= {"plotting", "scaling", "tiles", "validation"}
-PARTS = {"engine", "heads", "neighbors", "networks", "objectives", "priors"}
-PARTS |= {"scaling", "validation"}
+# The rooms of the package and what each may import of it, by type as well.
+LEAVES = {"datasets", "metrics", "neighbors", "networks", "objectives", "plotting", "priors"}
+LEAVES |= {"scaling", "tiles", "validation"}
+PARTS = {"engine", "heads", "neighbors", "networks", "objectives", "priors", "scaling"}
 ALLOWED = {
     **{leaf: set() for leaf in LEAVES},
     "heads": {"tiles"},
     "engine": {"tiles"},
     "models": PARTS,
-    "base": PARTS | {"models"},
-    "estimators": PARTS | {"base", "models"},
+    "base": PARTS | {"models", "validation"},
+    "estimators": PARTS | {"base", "models", "validation"},
     "__init__": {"estimators"},
 }
 SLOW = {"hdbscan", "matplotlib", "numba", "pandas", "polars", "umap"}
@@ -91,6 +90,71 @@ class TestEverySource:
     def test_only_the_net_knows_the_private_names_of_skorch(self, source, tree):
         if source.relative_to(ROOT) != Path("engine", "net.py"):
             assert not list(private_names_of("skorch", tree, source))
+
+
+def module_of(source):
+    parts = source.relative_to(ROOT.parent).with_suffix("").parts
+    return ".".join(parts[:-1] if parts[-1] == "__init__" else parts)
+
+
+def files_imported():
+    """The files that every file imports, also where that is for types alone."""
+    modules = {module_of(source): source for source in SOURCES}
+    graph = {}
+    for module, source in modules.items():
+        names = list(imported(ast.walk(ast.parse(source.read_text(encoding="utf-8"))), source))
+        found = {name if name in modules else name.rpartition(".")[0] for name in names}
+        graph[module] = {name for name in found if name in modules} - {module}
+    return graph
+
+
+def circles(graph):
+    """What is left when all that imports nothing of the rest is taken away, again and again."""
+    while free := {module for module, found in graph.items() if not found & graph.keys()}:
+        graph = {module: found for module, found in graph.items() if module not in free}
+    return graph
+
+
+def test_no_file_imports_itself_by_way_of_others():
+    assert not circles(files_imported())
+    assert circles({"a": {"b"}, "b": {"a", "c"}, "c": set()}) == {"a": {"b"}, "b": {"a", "c"}}
+
+
+def test_a_method_is_one_public_file():
+    files = {source.stem for source in SOURCES if room(source) == "estimators"}
+    assert not {name for name in files if name.startswith("_")} - {"__init__"}
+
+
+def test_files_and_functions_are_short():
+    for source in SOURCES:
+        assert len(source.read_text(encoding="utf-8").splitlines()) < 400, source
+        for node in ast.walk(ast.parse(source.read_text(encoding="utf-8"))):
+            if isinstance(node, ast.FunctionDef):
+                body = [part for part in node.body if not _is_docstring(part)]
+                lines = body[-1].end_lineno - body[0].lineno + 1 if body else 0
+                assert lines <= 50, f"{source.name}: {node.name}"
+
+
+def _is_docstring(node):
+    return isinstance(node, ast.Expr) and isinstance(node.value, ast.Constant)
+
+
+def test_strings_name_methods_of_models_in_turns_alone():
+    """A method that a string names cannot be followed by a reader or a tool."""
+    for source in SOURCES:
+        for node in ast.walk(ast.parse(source.read_text(encoding="utf-8"))):
+            if isinstance(node, ast.Call) and ast.unparse(node.func).endswith(("module_", "model")):
+                strings = [arg for arg in node.args if isinstance(arg, ast.Constant)]
+                assert not strings, f"{source.name}: {ast.unparse(node)}"
+
+
+def test_tests_mirror_the_tree():
+    """Every room has its tests in the folder, or the file, of its name."""
+    tests = Path(__file__).parent
+    rooms = {room(source) for source in SOURCES} - {"__init__"}
+    folders = {path.name for path in tests.iterdir()}
+    missing = {name for name in rooms if not {name, f"test_{name}.py"} & folders}
+    assert not missing
 
 
 def test_the_walk_sees_what_it_must_refuse():

@@ -15,6 +15,7 @@ from scipy import sparse
 from sklearn.metrics import adjusted_rand_score
 from skorch.callbacks import Callback
 
+import skdeepcluster
 from benchmarks import cost, memory, methods, rendering, runs
 from benchmarks.__main__ import main
 from benchmarks.anchors import measure_anchors
@@ -458,3 +459,19 @@ class TestMemory:
             assert 0 < X.max() < 1
         assert X.nbytes > 40e6
         assert peak.megabytes < 20
+
+
+def test_every_public_estimator_is_a_method():
+    task = methods.Task(2, 10, False, None, seed=0, device="cpu")
+    made = {type(make(task)).__name__ for make in methods.METHODS.values()}
+    assert set(skdeepcluster.__all__) <= made
+
+
+def test_an_estimator_without_an_entry_is_there_as_it_comes(monkeypatch):
+    entries = {name: make for name, make in methods.METHODS.items() if name != "moedc"}
+    monkeypatch.setattr(methods, "METHODS", entries)
+    (name, make), *others = methods._as_they_come().items()
+    assert name == "moedc" and not others
+    model = make(methods.Task(2, 10, False, None, seed=3, device="cpu"))
+    assert type(model).__name__ == "MoEDCClustering"
+    assert (model.n_clusters, model.random_state) == (None, 3)

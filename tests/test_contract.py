@@ -6,6 +6,7 @@ import pickle
 import random
 import warnings
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from io import BytesIO
 
 import joblib
@@ -27,6 +28,7 @@ from sklearn.utils.estimator_checks import parametrize_with_checks
 import skdeepcluster
 from skdeepcluster.base import DeepClusterer, _fitted
 from skdeepcluster.engine.table import Table
+from skdeepcluster.networks import make_decoder, make_encoder
 
 pytestmark = pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
 
@@ -593,11 +595,12 @@ def test_verbosity(estimator, blobs, capfd, verbose):
         ({"image_shape": (1, 2, 2)}, "image_shape"),
         ({"lr": 0}, "lr"),
         ({"max_epochs": -1}, "max_epochs"),
-        ({"encoder": lambda shape: torch.nn.Linear(shape[0], 99)}, "encoder maps"),
-        ({"encoder": lambda shape: torch.nn.Linear(99, 2)}, r"encoder fails .*\(2, 6\)"),
-        ({"encoder": lambda shape: torch.nn.LSTM(6, 2)}, "encoder fails .*'tuple'"),
-        ({"encoder": torch.nn.Linear(6, 2)}, "function of the input's shape"),
-        ({"decoder": lambda shape: "text"}, "nn.Module"),
+        ({"encoder": lambda shape, n: torch.nn.Linear(shape[0], 99)}, "encoder maps"),
+        ({"encoder": lambda shape, n: torch.nn.Linear(99, n)}, r"encoder fails .*\(2, 6\)"),
+        ({"encoder": lambda shape, n: torch.nn.LSTM(6, n)}, "encoder fails .*'tuple'"),
+        ({"encoder": lambda shape: torch.nn.Linear(6, 2)}, r"as in encoder\(shape, n_outputs\)"),
+        ({"encoder": torch.nn.Linear(6, 2)}, r"a function: encoder\(shape, n_outputs\)"),
+        ({"decoder": lambda n, shape: "text"}, "nn.Module"),
     ],
 )
 def test_bad_parameters_are_explained(estimator, blobs, params, message):
@@ -606,13 +609,21 @@ def test_bad_parameters_are_explained(estimator, blobs, params, message):
 
 
 def test_networks_of_another_precision_are_cast(estimator, blobs):
-    def encoder(shape):
-        return torch.nn.LazyLinear(width, dtype=torch.float64)
+    def encoder(shape, n_outputs):
+        return torch.nn.LazyLinear(n_outputs, dtype=torch.float64)
 
-    *_, last_bias = brief(estimator).fit(blobs[0]).module_.encoder.parameters()
-    width = last_bias.shape[-1]
     model = brief(estimator, encoder=encoder).fit(blobs[0])
     assert {p.dtype for p in model.module_.encoder.parameters()} == {torch.float32}
+
+
+def test_functions_of_networks_are_networks_of_ones_own(estimator, blobs):
+    """Whatever the method wants of an encoder, it asks for."""
+    encoder, decoder = partial(make_encoder, hidden_layer_sizes=(9,)), make_decoder
+    params = {"encoder": encoder, "decoder": partial(decoder, hidden_layer_sizes=(9,))}
+    if estimator.get_params().get("n_groups", 1) > 1:
+        del params["decoder"]
+    model = brief(estimator, **params).fit(blobs[0])
+    assert any(p.shape[-2:] == (9, 6) for p in model.module_.parameters())
 
 
 def test_callbacks_that_cannot_work_are_refused(estimator, blobs):

@@ -14,8 +14,10 @@ import skdeepcluster
 PUBLIC = [getattr(skdeepcluster, name) for name in skdeepcluster.__all__]
 
 # Entries that mean the same everywhere, and so are worded alike. `trainer_params` names another
-# example where there is a critic; `scaling` and `optimizer` may go on with what the method adds.
+# example where there is a critic; others may go on with what the method adds.
 SHARED = {
+    "decoder",
+    "encoder",
     "image_shape",
     "scaling",
     "optimizer",
@@ -30,7 +32,7 @@ SHARED = {
     "n_features_in_",
     "feature_names_in_",
 }
-MAY_GO_ON = {"scaling", "optimizer"}
+MAY_GO_ON = {"decoder", "encoder", "scaling", "optimizer"}
 
 
 @pytest.fixture(params=PUBLIC, ids=lambda kind: kind.__name__)

@@ -2,13 +2,17 @@
 
 from ._clusterer import DeepClusterer
 from ._generative import GenerativeClusterer
+from ._headed import HeadedClusterer
 from ._initialized import InitializedClusterer
 from ._k_networks import KNetworksClusterer
+from ._latent_groups import HierarchicalClusterer
 from ._run import Run
 
 __all__ = [
     "DeepClusterer",
     "GenerativeClusterer",
+    "HeadedClusterer",
+    "HierarchicalClusterer",
     "InitializedClusterer",
     "KNetworksClusterer",
     "Run",

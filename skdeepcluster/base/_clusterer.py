@@ -18,8 +18,8 @@ from sklearn.utils import check_random_state
 from sklearn.utils._param_validation import Interval, StrOptions
 from torch import Tensor, nn
 
+from skdeepcluster.base._clusters import Clusters
 from skdeepcluster.base._fitted import FittedClusterer
-from skdeepcluster.base._gaussians import CodeGaussians
 from skdeepcluster.base._run import Run
 from skdeepcluster.engine.callbacks import EpochLog, ProgressBar
 from skdeepcluster.engine.checkpoint import Checkpoint
@@ -27,6 +27,7 @@ from skdeepcluster.engine.device import precision_on, resolve_device
 from skdeepcluster.engine.fingerprint import NO_MATTER, fingerprint
 from skdeepcluster.engine.model import Model
 from skdeepcluster.engine.net import OPTIMIZERS
+from skdeepcluster.engine.table import Batch
 from skdeepcluster.networks import make_critic, make_decoder, make_encoder
 from skdeepcluster.scaling import Mode, fit_scaling
 from skdeepcluster.validation import (
@@ -40,8 +41,8 @@ from skdeepcluster.validation import (
 class DeepClusterer(FittedClusterer):
     """Base class of the estimators.
 
-    A method defines :meth:`_fit`, which trains models stage by stage and returns the last one, and
-    either :meth:`_log_memberships` of a batch or :meth:`_assign`, its labels. The rest follows.
+    A method defines :meth:`_fit`, which trains models stage by stage and returns the last one. That
+    model's :meth:`~skdeepcluster.engine.model.Model.observe` tells the clusters; the rest follows.
     """
 
     _parameter_constraints: ClassVar[dict[str, list[Any]]] = {
@@ -68,8 +69,8 @@ class DeepClusterer(FittedClusterer):
     n_clusters: Any  # an int, where a method does not find it
     latent_dim: Any  # likewise
     hidden_layer_sizes: Any  # widths, or a name where a method has presets
-    encoder: Callable[[tuple[int, ...]], nn.Module] | None
-    decoder: Callable[[tuple[int, ...]], nn.Module] | None
+    encoder: Callable[[tuple[int, ...], int], nn.Module] | None
+    decoder: Callable[[int, tuple[int, ...]], nn.Module] | None
     image_shape: tuple[int, int, int] | None
     scaling: Mode | None
     max_epochs: int
@@ -99,7 +100,7 @@ class DeepClusterer(FittedClusterer):
         return None
 
     def _n_candidates(self) -> int:
-        """Return the number of clusters before dead ones are dropped."""
+        """Return the number of candidates, of which those without members are dropped."""
         return int(self.n_clusters)
 
     # -- fit ------------------------------------------------------------------------------------
@@ -194,39 +195,50 @@ class DeepClusterer(FittedClusterer):
         """Derive everything that follows from the trained model."""
         self.module_.eval().zero_grad(set_to_none=True)
         self.n_iter_ = len(self.history_)
-        labels = self._labels(X)
-        if self._drop_dead(labels[weight > 0]):
-            labels = self._labels(X)
-        codes = self._apply(X, self.module_.codes).cpu().numpy()
+        codes, labels = self._settle(run, X, weight)
         self._n_features_out = codes.shape[1]
         self.n_clusters_ = int(labels.max(initial=-1)) + 1
-        self._gaussians = CodeGaussians.fit(codes, labels, weight, self.n_clusters_)
+        self._clusters = self._clusters.describe(codes, labels, weight)
         self.cluster_centers_ = self._centers()
         self.labels_ = labels
 
-    def _labels(self, X: Any) -> NDArray[np.intp]:
-        return self._apply(X, self._assign).cpu().numpy().astype(np.intp)
+    def _settle(
+        self, run: Run, X: Any, weight: NDArray[np.float64]
+    ) -> tuple[NDArray[Any], NDArray[np.intp]]:
+        """Return codes and labels of all rows, numbered by the clusters that have members.
 
-    def _drop_dead(self, labels: NDArray[np.intp]) -> bool:
-        """Keep the clusters that have members, numbered consecutively; tell whether any died."""
-        live, n_clusters = np.unique(labels[labels >= 0]), self._n_candidates()
-        if len(live) == n_clusters:
-            return False
-        self.module_.live = torch.from_numpy(live).to(self.device_)
-        warnings.warn(
-            f"Only {len(live)} of {n_clusters} clusters have members; the others are dropped. "
-            "More epochs, another random_state or fewer clusters may help.",
-            ConvergenceWarning,
-            stacklevel=4,
-        )
-        return True
+        Every row is seen once, and where candidates died, once more without these.
+        """
+        self._clusters = Clusters(np.arange(n_candidates := self._n_candidates()))
+        codes, labels = self._seen(X)
+        live = np.unique(labels[weight > 0])
+        if len(live) < n_candidates:
+            warnings.warn(
+                f"Only {len(live)} of {n_candidates} clusters have members; the others are "
+                "dropped. More epochs, another random_state or fewer clusters may help.",
+                ConvergenceWarning,
+                stacklevel=4,
+            )
+            self._clusters = Clusters(live)
+            codes, labels = self._seen(X)
+        return codes, labels
+
+    def _seen(self, X: Any) -> tuple[NDArray[Any], NDArray[np.intp]]:
+        """Return codes and labels of rows, from one pass."""
+
+        def both(batch: Batch) -> tuple[Tensor, Tensor]:
+            codes, scores = self._look(batch)
+            return codes, self._label(scores)
+
+        codes, labels = self._apply(X, both)
+        return codes.cpu().numpy(), labels.cpu().numpy().astype(np.intp)
 
     def _centers(self) -> NDArray[Any]:
-        """Return the learned centres of the clusters that live, or their mean codes."""
+        """Return the learned centres of the clusters, or their mean codes."""
         learned = self._learned_centers()
         if learned is None:
-            return self._gaussians.means.astype(np.float32)
-        return self._alive(learned.detach().cpu(), 0).numpy()
+            return self._clusters.means.astype(np.float32)
+        return learned.detach().cpu().numpy()[self._clusters.live]
 
     def _end(self, run: Run) -> None:
         """End a fit: tell of an interruption, or remove the checkpoint."""
@@ -254,25 +266,21 @@ class DeepClusterer(FittedClusterer):
 
     def _make_encoder(self, n_outputs: int, make: Any = make_encoder, **options: Any) -> nn.Module:
         """Return the user's encoder, or the one for the input's shape."""
-        if self.encoder is None:
-            options = {"hidden_layer_sizes": self.hidden_layer_sizes, **options}
-            return make(self._input_shape, n_outputs, **options)
-        return check_network(
-            self.encoder, "encoder", self._input_shape, self._input_shape, (n_outputs,)
-        )
+        shape = self._input_shape
+        if self.encoder is not None:
+            return check_network(self.encoder, "encoder", (shape, n_outputs), shape, (n_outputs,))
+        return make(shape, n_outputs, **{"hidden_layer_sizes": self.hidden_layer_sizes, **options})
 
     def _make_decoder(self, n_inputs: int, make: Any = make_decoder, **options: Any) -> nn.Module:
         """Return the user's decoder, or the one for the input's shape."""
-        if self.decoder is None:
-            options = {"hidden_layer_sizes": self.hidden_layer_sizes, **options}
-            return make(n_inputs, self._input_shape, **options)
-        return check_network(
-            self.decoder, "decoder", self._input_shape, (n_inputs,), self._input_shape
-        )
+        shape = self._input_shape
+        if self.decoder is not None:
+            return check_network(self.decoder, "decoder", (n_inputs, shape), (n_inputs,), shape)
+        return make(n_inputs, shape, **{"hidden_layer_sizes": self.hidden_layer_sizes, **options})
 
     def _make_critic(self, **options: Any) -> nn.Module:
         """Return the user's critic, or the one for the input's shape."""
-        if self.critic is None:
-            return make_critic(self._input_shape, **options)
         shape = self._input_shape
-        return check_network(self.critic, "critic", shape, shape, ())
+        if self.critic is not None:
+            return check_network(self.critic, "critic", (shape,), shape, ())
+        return make_critic(shape, **options)

@@ -22,7 +22,7 @@ from sklearn.utils.metaestimators import available_if
 from sklearn.utils.validation import check_array, check_is_fitted, validate_data
 from torch import Tensor
 
-from skdeepcluster.base._gaussians import CodeGaussians
+from skdeepcluster.base._clusters import Clusters
 from skdeepcluster.engine.device import resolve_device
 from skdeepcluster.engine.table import Batch, Table, tiled
 from skdeepcluster.validation import DTYPES, as_rows, check_image_shape
@@ -48,20 +48,28 @@ class FittedClusterer(
     device_: str
     n_clusters_: int
     image_shape: tuple[int, int, int] | None
-    _gaussians: CodeGaussians
+    _clusters: Clusters
 
     _decodes = True  # whether codes can be turned into rows
     _has_memberships = True  # whether they are honest probabilities
 
     # -- what a method defines ------------------------------------------------------------------
 
-    def _log_memberships(self, batch: Batch) -> Tensor:
-        """Return log-memberships, up to a constant per row, shape (n, n_clusters)."""
-        raise NotImplementedError
+    def _look(self, batch: Batch) -> tuple[Tensor, Tensor]:
+        """Return codes and what tells their clusters, from one pass of the networks."""
+        seen: tuple[Tensor, Tensor] = self.module_.observe(batch, self._live)
+        return seen
 
-    def _assign(self, batch: Batch) -> Tensor:
-        """Return the label of every row of a batch; -1 is noise."""
-        return self._memberships(batch).argmax(1)
+    def _memberships(self, scores: Tensor) -> Tensor:
+        """Return the probabilities of the clusters, given log-memberships of all candidates."""
+        logits = scores.float().index_select(1, self._live)
+        # Of a row so far away that its squares overflow, nothing is known: -inf alone would be NaN.
+        least = torch.finfo(logits.dtype).min
+        return logits.nan_to_num(nan=least, posinf=-least, neginf=least).softmax(1)
+
+    def _label(self, scores: Tensor) -> Tensor:
+        """Return labels, from what tells the clusters; -1 is noise."""
+        return self._memberships(scores).argmax(1)
 
     def _score_rows(self, batch: Batch) -> Tensor:
         """Return the score of every row: minus the mean squared error of its reconstruction."""
@@ -71,7 +79,7 @@ class FittedClusterer(
 
     def _sample_codes(self, labels: NDArray[np.intp], rng: np.random.RandomState) -> NDArray[Any]:
         """Draw a code for each label."""
-        return self._gaussians.draw(labels, rng)
+        return self._clusters.draw(labels, rng)
 
     def _sample_rows(self, labels: NDArray[np.intp], rng: np.random.RandomState) -> NDArray[Any]:
         """Draw a row for each label."""
@@ -108,7 +116,7 @@ class FittedClusterer(
         memberships : ndarray of shape (n_samples, n_clusters_)
             Rows sum to 1; the largest is the label.
         """
-        return self._cast(*self._infer(X, self._memberships))
+        return self._cast(*self._infer(X, self._proba))
 
     def transform(self, X: ArrayLike) -> NDArray[Any]:
         """Return the code of every row.
@@ -123,8 +131,7 @@ class FittedClusterer(
         codes : ndarray of shape (n_samples, n_components)
             Codes, float64 for float64 rows and float32 otherwise.
         """
-        check_is_fitted(self)
-        return self._cast(*self._infer(X, self.module_.codes))
+        return self._cast(*self._infer(X, self._codes))
 
     @_has("_decodes")
     def inverse_transform(self, X: ArrayLike) -> NDArray[Any]:
@@ -229,15 +236,10 @@ class FittedClusterer(
         if self.n_clusters_ == 0:
             raise ValueError("No cluster was found, so there is nothing to sample from.")
         if cluster is None:
-            counts = rng.multinomial(n_samples, self._gaussians.shares)
+            counts = rng.multinomial(n_samples, self._clusters.shares)
             return np.repeat(np.arange(self.n_clusters_), counts)
         check_scalar(cluster, "cluster", Integral, min_val=0, max_val=self.n_clusters_ - 1)
         return np.full(n_samples, cluster, dtype=np.intp)
-
-    def _components(self, labels: NDArray[np.intp]) -> Tensor:
-        """Return the component that each label stands for, where those that died count as well."""
-        components, live = torch.from_numpy(labels), self.module_.live
-        return components if live is None else live.cpu()[components]
 
     def _prior_codes(
         self,
@@ -248,22 +250,24 @@ class FittedClusterer(
         """Draw a code for each label from the model's prior, which draws on a device."""
         prior = self.module_.prior  # of the fit, whatever the parameters are now
         generator = torch.Generator(device).manual_seed(int(rng.randint(2**31)))
-        z, _ = prior.sample(len(labels), self._components(labels), generator=generator)
+        z, _ = prior.sample(len(labels), self._clusters.live[labels], generator=generator)
         return z.cpu().numpy()
 
     # -- inference ------------------------------------------------------------------------------
 
-    def _memberships(self, batch: Batch) -> Tensor:
-        """Return the probabilities of the clusters that live."""
-        logits = self._alive(self._log_memberships(batch).float(), 1)
-        # Of a row so far away that its squares overflow, nothing is known: -inf alone would be NaN.
-        least = torch.finfo(logits.dtype).min
-        return logits.nan_to_num(nan=least, posinf=-least, neginf=least).softmax(1)
+    @property
+    def _live(self) -> Tensor:
+        """Numbers of the candidates that are clusters."""
+        return torch.from_numpy(self._clusters.live).to(self.device_)
 
-    def _alive(self, values: Tensor, axis: int) -> Tensor:
-        """Keep the clusters that have members."""
-        live = self.module_.live
-        return values if live is None else values.index_select(axis, live.to(values.device))
+    def _codes(self, batch: Batch) -> Tensor:
+        return self._look(batch)[0]
+
+    def _assign(self, batch: Batch) -> Tensor:
+        return self._label(self._look(batch)[1])
+
+    def _proba(self, batch: Batch) -> Tensor:
+        return self._memberships(self._look(batch)[1])
 
     def _infer(self, X: Any, function: Callable[[Batch], Tensor]) -> tuple[NDArray[Any], Any]:
         """Apply a function to rows, tile by tile; return the results and the rows' type."""
@@ -275,7 +279,7 @@ class FittedClusterer(
         columns = {} if weight is None else {"weight": torch.from_numpy(weight).float()}
         return Table(X, self.device_, **columns)
 
-    def _apply(self, X: Any, function: Callable[[Batch], Tensor]) -> Tensor:
+    def _apply(self, X: Any, function: Callable[[Batch], Any]) -> Any:
         return tiled(function, self._table(X))
 
     def _generated(self, codes: NDArray[Any], generate: Callable[[Tensor], Tensor]) -> NDArray[Any]:

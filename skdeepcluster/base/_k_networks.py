@@ -90,9 +90,6 @@ class KNetworksClusterer(InitializedClusterer):
             codes = tiled(lambda batch: run.scaling(batch["X"]).flatten(1), run.table)
         return fit_kmeans(codes, run.table, self.n_clusters, n_init=10, seed=run.seed).labels_
 
-    def _log_memberships(self, batch: Batch) -> Tensor:
-        return self.module_.scores(batch)
-
     def _score_rows(self, batch: Batch) -> Tensor:
         """Return the bound of the mixture of all networks, with equal weights."""
         return self.module_.bounds(batch).logsumexp(1) - math.log(self.module_.n_networks)

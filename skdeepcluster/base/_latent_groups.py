@@ -3,22 +3,21 @@
 from __future__ import annotations
 
 import math
-import warnings
+from abc import abstractmethod
 from numbers import Integral, Real
 from typing import Any
 
 import numpy as np
-import torch
 from numpy.typing import ArrayLike, NDArray
 from sklearn.utils import check_random_state, check_scalar
 from sklearn.utils.validation import check_is_fitted
 from torch import Tensor
 
-from skdeepcluster.base._clusterer import DeepClusterer
+from skdeepcluster.base._clusters import Clusters
+from skdeepcluster.base._headed import HeadedClusterer, label_codes
 from skdeepcluster.base._run import Run
-from skdeepcluster.engine.table import Batch, tiled
-from skdeepcluster.heads import ClusteringHead, make_head
-from skdeepcluster.models.hierarchy import HierarchicalAutoencoder
+from skdeepcluster.engine.table import Batch
+from skdeepcluster.heads import ClusteringHead
 from skdeepcluster.objectives import squared_error
 
 __all__ = ["HierarchicalClusterer"]
@@ -26,109 +25,45 @@ __all__ = ["HierarchicalClusterer"]
 MEMBERS = 200  # posteriors kept of every cluster, to draw its samples from
 
 
-class HierarchicalClusterer(DeepClusterer):
+class HierarchicalClusterer(HeadedClusterer):
     """Base of estimators whose model has several latent groups, each clustered by a head."""
 
-    head: str
-    min_cluster_size: int | None
-    manifold: str | None
-    manifold_params: dict[str, Any] | None
     group_labels_: NDArray[np.int32]
     outlier_scores_: NDArray[np.float64]
     _heads: list[ClusteringHead]
 
-    # -- clustering -------------------------------------------------------------------------------
-
-    def _warn_of_number(self) -> None:
-        """Warn of a number of clusters that the head finds itself."""
-        if self.head == "hdbscan" and self.n_clusters is not None:
-            warnings.warn(
-                f"n_clusters={self.n_clusters} is ignored: head='hdbscan' finds the number of "
-                "clusters. Choose another head, or leave n_clusters at None.",
-                stacklevel=5,
-            )
-
-    def _fit_heads(self, model: HierarchicalAutoencoder, run: Run) -> None:
-        """Cluster the codes of every group."""
-        codes = tiled(lambda batch: model.posteriors(batch)[:, 0], run.table).cpu().numpy()
-        weight = run.table.array("weight")
-        self._heads = [
-            self._make_head(self.head, run.seed, len(codes)).fit(codes[:, group], weight)
-            for group in range(model.n_groups)
-        ]
-        for head in self._heads:
-            del head.labels_  # they will be in group_labels_
-
+    @abstractmethod
     def _make_head(self, head: str, seed: int, n_rows: int, share: float = 1.0) -> ClusteringHead:
         """Make what clusters one group, given the number of rows and their share of all."""
-        size = {}
-        if self.min_cluster_size is not None:
-            size["min_cluster_size"] = max(2, round(share * self.min_cluster_size))
-        n_neighbors = max(5, min(n_rows // 300, 100))  # eq. 3.8
-        return make_head(
-            head,
-            None if head == "hdbscan" else self.n_clusters or "auto",
-            manifold=self.manifold,
-            manifold_params={"n_neighbors": n_neighbors, **(self.manifold_params or {})},
-            head_params=size if head == "hdbscan" else None,
-            count_params=size,
-            random_state=seed,
-        )
 
     # -- what is kept -----------------------------------------------------------------------------
 
-    def _complete(self, run: Run, X: Any, weight: NDArray[np.float64]) -> None:
-        self.__dict__.pop("outlier_scores_", None)  # of an earlier fit with another head
-        super()._complete(run, X, weight)
-        group = self.module_.group
+    def _settle(
+        self, run: Run, X: Any, weight: NDArray[np.float64]
+    ) -> tuple[NDArray[Any], NDArray[np.intp]]:
+        """Cluster the codes of every group, from one look at the rows."""
         found = self._apply(X, self.module_.posteriors).cpu().numpy()
+        codes, group = found[:, 0], self.module_.group
+        weights = run.table.array("weight")
+        self._heads = [
+            self._make_head(self.head, run.seed, len(run.table)).fit(each[run.counted], weights)
+            for each in codes.swapaxes(0, 1)
+        ]
+        for head in self._heads:
+            del head.labels_  # they will be in group_labels_
+        labels = [label_codes(head, codes[:, i]) for i, head in enumerate(self._heads)]
+        self.group_labels_ = np.stack(labels, 1).astype(np.int32)
         # Samples need the groups down to the clustered one; priors tell the others.
-        self._members = self._keep_members(found[:, :, : group + 1], weight, run.seed)
-        if self.head == "hdbscan":
-            self.outlier_scores_ = self._head.outlier_scores(found[:, 0, group])
-
-    def _keep_members(
-        self, posteriors: NDArray[np.float32], weight: NDArray[np.float64], seed: int
-    ) -> NDArray[np.float32]:
-        """Return posteriors of rows drawn from every cluster, (n_clusters_, MEMBERS, ...)."""
-        rng = check_random_state(seed)
-        kept = np.empty((self.n_clusters_, MEMBERS, *posteriors.shape[1:]), posteriors.dtype)
-        for label, members in enumerate(kept):
-            share = weight * (self.labels_ == label)
-            members[:] = posteriors[rng.choice(len(weight), MEMBERS, p=share / share.sum())]
-        return kept
-
-    def _labels(self, X: Any) -> NDArray[np.intp]:
-        self.group_labels_ = self._apply(X, self._assign_groups).cpu().numpy().astype(np.int32)
-        return self.group_labels_[:, self.module_.group].astype(np.intp)
-
-    def _assign_groups(self, batch: Batch) -> Tensor:
-        """Return the labels in every group, shape (n, n_groups)."""
-        codes = self.module_.posteriors(batch)[:, 0].cpu().numpy()
-        labels = [_labels_of(head, codes[:, group]) for group, head in enumerate(self._heads)]
-        return torch.from_numpy(np.stack(labels, 1))
-
-    def _assign(self, batch: Batch) -> Tensor:
-        return torch.from_numpy(_labels_of(self._head, self.module_.codes(batch).cpu().numpy()))
-
-    def _memberships(self, batch: Batch) -> Tensor:
-        return torch.from_numpy(
-            _memberships_of(self._head, self.module_.codes(batch).cpu().numpy())
-        )
+        members = _keep_members(found[:, :, : group + 1], labels[group], weight, run.seed)
+        self._clusters = Clusters(np.arange(self._n_candidates()), members=members)
+        self.__dict__.pop("outlier_scores_", None)  # of an earlier fit with another head
+        if hasattr(self._head, "outlier_scores"):
+            self.outlier_scores_ = self._head.outlier_scores(codes[:, group])
+        return codes[:, group], labels[group]
 
     @property
     def _head(self) -> ClusteringHead:
-        """The head of the group whose labels are labels_."""
         return self._heads[self.module_.group]
-
-    @property
-    def _has_memberships(self) -> bool:  # type: ignore[override]
-        if self.__sklearn_is_fitted__():
-            return hasattr(self._head, "predict_proba")
-        return self.head == "gmm"
-
-    def _n_candidates(self) -> int:
-        return self._head.n_clusters_  # a head has dropped its dead clusters
 
     def _score_rows(self, batch: Batch) -> Tensor:
         rows = self.module_.reconstruction(batch)
@@ -220,9 +155,8 @@ class HierarchicalClusterer(DeepClusterer):
         _check_temperature(temperature)
         rng = check_random_state(random_state)
         labels = self._sample_labels(n_samples, cluster, rng)
-        mean, log_variance = self._members[labels, rng.randint(MEMBERS, size=n_samples)].swapaxes(
-            0, 1
-        )
+        drawn = self._clusters.members[labels, rng.randint(MEMBERS, size=n_samples)]
+        mean, log_variance = drawn.swapaxes(0, 1)
         noise = temperature * rng.standard_normal(mean.shape)
         return self._ancestral(mean + np.exp(log_variance / 2) * noise, temperature, rng), labels
 
@@ -279,12 +213,17 @@ def _check_temperature(temperature: float) -> None:
         raise ValueError(f"temperature == {temperature}, must be a finite number.")
 
 
-def _memberships_of(head: ClusteringHead, codes: NDArray[Any]) -> NDArray[np.float32]:
-    return head.predict_proba(codes).astype(np.float32)
-
-
-def _labels_of(head: ClusteringHead, codes: NDArray[Any]) -> NDArray[np.intp]:
-    """Label codes, by the memberships as they are shown where there are any."""
-    if hasattr(head, "predict_proba"):
-        return _memberships_of(head, codes).argmax(1)
-    return head.predict(codes)
+def _keep_members(
+    posteriors: NDArray[np.float32],
+    labels: NDArray[np.intp],
+    weight: NDArray[np.float64],
+    seed: int,
+) -> NDArray[np.float32]:
+    """Return posteriors of rows drawn from every cluster, (n_clusters, MEMBERS, ...)."""
+    rng = check_random_state(seed)
+    n_clusters = int(labels.max(initial=-1)) + 1
+    kept = np.empty((n_clusters, MEMBERS, *posteriors.shape[1:]), posteriors.dtype)
+    for label, members in enumerate(kept):
+        share = weight * (labels == label)
+        members[:] = posteriors[rng.choice(len(weight), MEMBERS, p=share / share.sum())]
+    return kept

@@ -49,12 +49,10 @@ class Model(nn.Module):
     """
 
     scaling: Any
-    live: Tensor | None  # numbers of the components that have members; None is all
 
     def __init__(self, scaling: nn.Module):
         super().__init__()
         self.scaling = scaling
-        self.register_buffer("live", None, persistent=False)
 
     def players(self) -> dict[str, Player]:
         """Return who owns which parameters, each with an optimizer; the main one is first."""
@@ -72,6 +70,25 @@ class Model(nn.Module):
         """Return the code of every row, shape (n, latent_dim)."""
         raise NotImplementedError
 
+    def observe(self, batch: Batch, live: Tensor) -> tuple[Tensor, Tensor]:
+        """Return codes and log-memberships, from one pass of the networks.
+
+        Parameters
+        ----------
+        batch : dict of Tensor
+            Rows.
+        live : Tensor of int
+            Numbers of the components that have members, for codes that name one.
+
+        Returns
+        -------
+        codes : Tensor of shape (n, latent_dim)
+            What :meth:`codes` returns where all components live.
+        scores : Tensor of shape (n, n_components)
+            Log-memberships of all components, up to a constant per row.
+        """
+        raise NotImplementedError
+
     def decode(self, codes: Tensor) -> Tensor:
         """Return the rows, still scaled, that belong to codes."""
         raise NotImplementedError
@@ -79,15 +96,3 @@ class Model(nn.Module):
     def generate(self, codes: Tensor) -> Tensor:
         """Return the rows in the user's units that belong to codes."""
         return cast(Tensor, self.scaling.inverse(self.decode(codes.float())))
-
-    def winner(self, scores: Tensor) -> Tensor:
-        """Return the component with the best score, of those that have members.
-
-        Parameters
-        ----------
-        scores : Tensor of shape (n, n_components)
-            One for every component.
-        """
-        if self.live is None:
-            return scores.argmax(1)
-        return self.live[scores.index_select(1, self.live).argmax(1)]

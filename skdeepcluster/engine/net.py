@@ -181,7 +181,7 @@ class PlayersNet(NeuralNet):
         Parameters
         ----------
         function : callable
-            The method, such as ``net.model.log_memberships``.
+            The method, such as ``net.model.codes``.
         table : Table
             The rows.
 

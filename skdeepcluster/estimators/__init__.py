@@ -1,4 +1,4 @@
-"""The methods, a file each."""
+"""The methods, a file each; what is listed here is what `skdeepcluster` exports."""
 
 from skdeepcluster.estimators.autoencoder import AutoencoderClustering
 from skdeepcluster.estimators.clustergan import ClusterGANClustering

@@ -16,20 +16,22 @@ from typing import Any, ClassVar
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from sklearn.base import ClusterMixin
 from sklearn.utils._param_validation import HasMethods, Interval, StrOptions
-from torch import Tensor, nn
+from torch import nn
 
-from skdeepcluster.base import DeepClusterer, Run
-from skdeepcluster.engine.table import Batch, tiled
-from skdeepcluster.heads import HEADS, make_head
+from skdeepcluster.base import DeepClusterer, HeadedClusterer, Run
+from skdeepcluster.base._clusters import Clusters
+from skdeepcluster.base._headed import label_codes
+from skdeepcluster.heads import HEADS, ClusteringHead, make_head
 from skdeepcluster.models.autoencoder import Autoencoder, reconstruction_phase
 from skdeepcluster.scaling import Mode
 
 __all__ = ["AutoencoderClustering"]
 
 
-class AutoencoderClustering(DeepClusterer):
+class AutoencoderClustering(HeadedClusterer):
     r"""Train an autoencoder, then cluster its codes.
 
     The baseline of the field, and with ``manifold="umap", head="gmm"`` (N2D) one of the strongest
@@ -55,8 +57,9 @@ class AutoencoderClustering(DeepClusterer):
         Widths of the encoder's hidden layers; the decoder mirrors them. For images, the channels
         of its convolutions. None: 500-500-2000, or 32-64-128 channels.
     encoder, decoder : callable, default=None
-        Return an ``nn.Module``, given the shape of one input. The encoder maps
-        (n, \*input_shape) to (n, latent_dim), the decoder back.
+        ``encoder(shape, n_outputs)`` and ``decoder(n_inputs, shape)`` return an
+        ``nn.Module``, given the shape of one row, as `make_encoder` and `make_decoder` of
+        `skdeepcluster.networks` do.
     image_shape : tuple of int, default=None
         (channels, height, width) of flattened rows. 3-d and 4-d arrays say it themselves.
     scaling : {"auto", "minmax", "standard"} or None, default="auto"
@@ -150,8 +153,8 @@ class AutoencoderClustering(DeepClusterer):
         manifold_params: dict[str, Any] | None = None,
         latent_dim: int = 10,
         hidden_layer_sizes: Sequence[int] | None = None,
-        encoder: Callable[[tuple[int, ...]], nn.Module] | None = None,
-        decoder: Callable[[tuple[int, ...]], nn.Module] | None = None,
+        encoder: Callable[[tuple[int, ...], int], nn.Module] | None = None,
+        decoder: Callable[[int, tuple[int, ...]], nn.Module] | None = None,
         image_shape: tuple[int, int, int] | None = None,
         scaling: Mode | None = "auto",
         max_epochs: int = 50,
@@ -171,7 +174,13 @@ class AutoencoderClustering(DeepClusterer):
     def _fit(self, run: Run) -> Autoencoder:
         encoder = self._make_encoder(self.latent_dim)
         model = Autoencoder(run.scaling, encoder, self._make_decoder(self.latent_dim))
-        run.train("autoencoder", model, [reconstruction_phase(self.max_epochs, "reconstruction")])
+        phases = [reconstruction_phase(self.max_epochs, "reconstruction")]
+        return run.train("autoencoder", model, phases)
+
+    def _settle(
+        self, run: Run, X: Any, weight: NDArray[np.float64]
+    ) -> tuple[NDArray[Any], NDArray[np.intp]]:
+        codes = self._apply(X, self.module_.codes).cpu().numpy()
         self.head_ = make_head(
             self.head,
             self.n_clusters,
@@ -179,23 +188,10 @@ class AutoencoderClustering(DeepClusterer):
             manifold_params=self.manifold_params,
             head_params=self.head_params,
             random_state=run.seed,
-        ).fit(tiled(model.codes, run.table).cpu().numpy(), run.table.array("weight"))
-        return model
-
-    def _n_candidates(self) -> int:
-        return self.head_.n_clusters_  # a head has dropped its dead clusters
+        ).fit(codes[run.counted], run.table.array("weight"))
+        self._clusters = Clusters(np.arange(self._n_candidates()))
+        return codes, label_codes(self.head_, codes)
 
     @property
-    def _has_memberships(self) -> bool:  # type: ignore[override]
-        if self.__sklearn_is_fitted__():
-            return hasattr(self.head_, "predict_proba")
-        return self.head == "gmm" or hasattr(self.head, "predict_proba")
-
-    def _assign(self, batch: Batch) -> Tensor:
-        if self._has_memberships:
-            return super()._assign(batch)  # from the memberships as they are shown
-        return torch.from_numpy(self.head_.predict(self.module_.codes(batch).cpu().numpy()))
-
-    def _memberships(self, batch: Batch) -> Tensor:
-        proba = self.head_.predict_proba(self.module_.codes(batch).cpu().numpy())
-        return torch.from_numpy(proba).float()
+    def _head(self) -> ClusteringHead:
+        return self.head_

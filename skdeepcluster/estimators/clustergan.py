@@ -17,11 +17,10 @@ from typing import Any, ClassVar
 import numpy as np
 import torch
 from sklearn.utils._param_validation import Interval, StrOptions
-from torch import Tensor, nn
+from torch import nn
 
 from skdeepcluster.base import GenerativeClusterer, Run
 from skdeepcluster.engine.schedule import Phase, Turn
-from skdeepcluster.engine.table import Batch
 from skdeepcluster.models.clustergan import GAMES, ClusterGAN
 from skdeepcluster.priors import DiscreteContinuousPrior
 from skdeepcluster.scaling import Mode, Scaling
@@ -57,9 +56,10 @@ class ClusterGANClustering(GenerativeClusterer):
         the channels of their convolutions. None: 256-256, or 64-128 channels and dense layers,
         as in the thesis.
     encoder, decoder, critic : callable, default=None
-        Return an ``nn.Module``, given the shape of one input. The encoder maps
-        (n, \*input_shape) to (n, latent_dim + n_clusters), z_c as logits; the decoder, which is
-        the generator, back; the critic to (n,), a logit.
+        ``encoder(shape, n_outputs)`` and ``decoder(n_inputs, shape)`` return an
+        ``nn.Module``, given the shape of one row, as `make_encoder` and `make_decoder` of
+        `skdeepcluster.networks` do. The encoder returns z_n and, as logits, z_c; the
+        decoder is the generator. ``critic(shape)`` maps rows to (n,), a logit.
     image_shape : tuple of int, default=None
         (channels, height, width) of flattened rows. 3-d and 4-d arrays say it themselves.
     scaling : {"auto", "minmax", "standard"} or None, default="auto"
@@ -153,8 +153,8 @@ class ClusterGANClustering(GenerativeClusterer):
         sigma: float = 0.1,
         latent_dim: int = 10,
         hidden_layer_sizes: Sequence[int] | None = None,
-        encoder: Callable[[tuple[int, ...]], nn.Module] | None = None,
-        decoder: Callable[[tuple[int, ...]], nn.Module] | None = None,
+        encoder: Callable[[tuple[int, ...], int], nn.Module] | None = None,
+        decoder: Callable[[int, tuple[int, ...]], nn.Module] | None = None,
         critic: Callable[[tuple[int, ...]], nn.Module] | None = None,
         image_shape: tuple[int, int, int] | None = None,
         scaling: Mode | None = "auto",
@@ -201,6 +201,3 @@ class ClusterGANClustering(GenerativeClusterer):
             fresh=True,  # algorithm 3.2 draws a batch for every update
         )
         return run.train("clustergan", self._make_model(run.scaling), [game])
-
-    def _log_memberships(self, batch: Batch) -> Tensor:
-        return self.module_.logits(batch)

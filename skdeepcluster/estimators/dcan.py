@@ -23,7 +23,6 @@ from torch import Tensor, nn
 
 from skdeepcluster.base import DeepClusterer, Run
 from skdeepcluster.engine.schedule import Turn
-from skdeepcluster.engine.table import Batch
 from skdeepcluster.models.autoencoder import reconstruction_phase
 from skdeepcluster.models.code_mixture import CodeMixture, mixture_phases
 from skdeepcluster.models.pulls import PULLS
@@ -83,9 +82,10 @@ class DCANClustering(DeepClusterer):
     critic_hidden_layer_sizes : sequence of int, default=(16,)
         Widths of the discriminator's hidden layers.
     encoder, decoder : callable, default=None
-        Return an ``nn.Module``, given the shape of one input. The encoder maps
-        (n, \*input_shape) to (n, latent_dim), for "kl" to (n, 2 * latent_dim), the decoder maps
-        (n, latent_dim) back.
+        ``encoder(shape, n_outputs)`` and ``decoder(n_inputs, shape)`` return an
+        ``nn.Module``, given the shape of one row, as `make_encoder` and `make_decoder` of
+        `skdeepcluster.networks` do. Of the encoder's outputs the first latent_dim are the
+        code.
     image_shape : tuple of int, default=None
         (channels, height, width) of flattened rows. 3-d and 4-d arrays say it themselves.
     scaling : {"auto", "minmax", "standard"} or None, default="auto"
@@ -196,8 +196,8 @@ class DCANClustering(DeepClusterer):
         latent_dim: int = 10,
         hidden_layer_sizes: Sequence[int] | None = None,
         critic_hidden_layer_sizes: Sequence[int] = (16,),
-        encoder: Callable[[tuple[int, ...]], nn.Module] | None = None,
-        decoder: Callable[[tuple[int, ...]], nn.Module] | None = None,
+        encoder: Callable[[tuple[int, ...], int], nn.Module] | None = None,
+        decoder: Callable[[int, tuple[int, ...]], nn.Module] | None = None,
         image_shape: tuple[int, int, int] | None = None,
         scaling: Mode | None = "auto",
         batch_size: int = 256,
@@ -260,9 +260,6 @@ class DCANClustering(DeepClusterer):
             phases.insert(0, reconstruction_phase(self.pretrain_epochs))
         model = self._make_model(run.scaling, n_recent=min(self.buffer_size, len(run.table)))
         return run.train("dcan", model, phases)
-
-    def _log_memberships(self, batch: Batch) -> Tensor:
-        return self.module_.log_memberships(batch)
 
     def _learned_centers(self) -> Tensor:
         return self.module_.prior.means

@@ -24,7 +24,6 @@ from torch import Tensor, nn
 
 from skdeepcluster.base import DeepClusterer, Run
 from skdeepcluster.engine.schedule import Phase, Refresh, Turn
-from skdeepcluster.engine.table import Batch
 from skdeepcluster.models.autoencoder import reconstruction_phase
 from skdeepcluster.models.clusters import has_settled
 from skdeepcluster.models.dec import DEC, place_centers, update_target
@@ -61,8 +60,9 @@ class DECClustering(DeepClusterer):
         Widths of the encoder's hidden layers; the decoder mirrors them. For images, the channels
         of its convolutions. None: 500-500-2000, or 32-64-128 channels.
     encoder, decoder : callable, default=None
-        Return an ``nn.Module``, given the shape of one input. The encoder maps
-        (n, \*input_shape) to (n, latent_dim), the decoder back.
+        ``encoder(shape, n_outputs)`` and ``decoder(n_inputs, shape)`` return an
+        ``nn.Module``, given the shape of one row, as `make_encoder` and `make_decoder` of
+        `skdeepcluster.networks` do.
     image_shape : tuple of int, default=None
         (channels, height, width) of flattened rows. 3-d and 4-d arrays say it themselves.
     scaling : {"auto", "minmax", "standard"} or None, default="auto"
@@ -152,8 +152,8 @@ class DECClustering(DeepClusterer):
         max_epochs: int = 50,
         latent_dim: int = 10,
         hidden_layer_sizes: Sequence[int] | None = None,
-        encoder: Callable[[tuple[int, ...]], nn.Module] | None = None,
-        decoder: Callable[[tuple[int, ...]], nn.Module] | None = None,
+        encoder: Callable[[tuple[int, ...], int], nn.Module] | None = None,
+        decoder: Callable[[int, tuple[int, ...]], nn.Module] | None = None,
         image_shape: tuple[int, int, int] | None = None,
         scaling: Mode | None = "auto",
         batch_size: int = 256,
@@ -185,9 +185,6 @@ class DECClustering(DeepClusterer):
         )
         phases = [reconstruction_phase(self.pretrain_epochs), clustering]
         return run.train("dec", model, phases)
-
-    def _log_memberships(self, batch: Batch) -> Tensor:
-        return self.module_.log_memberships(batch)
 
     def _learned_centers(self) -> Tensor:
         return self.module_.centers

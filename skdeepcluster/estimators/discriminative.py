@@ -25,7 +25,6 @@ from torch import Tensor, nn
 
 from skdeepcluster.base import DeepClusterer, Run
 from skdeepcluster.engine.schedule import Phase, Ramp, Refresh, Step, Turn
-from skdeepcluster.engine.table import Batch
 from skdeepcluster.models.clusters import has_settled
 from skdeepcluster.models.discriminative import (
     DiscriminativeAutoencoder,
@@ -102,9 +101,10 @@ class DiscriminativeClustering(DeepClusterer):
         of its convolutions. "tiny" is 128-64, or the paper's 6-8 channels; "large" is
         500-500-2000, or 16-32 channels. All have batch normalisation.
     encoder, decoder : callable, default=None
-        Return an ``nn.Module``, given the shape of one input. The encoder maps
-        (n, \*input_shape) to (n, latent_dim), the decoder back. The code should be signed: end the
-        encoder in a linear layer.
+        ``encoder(shape, n_outputs)`` and ``decoder(n_inputs, shape)`` return an
+        ``nn.Module``, given the shape of one row, as `make_encoder` and `make_decoder` of
+        `skdeepcluster.networks` do. The code should be signed: end the encoder in a linear
+        layer.
     image_shape : tuple of int, default=None
         (channels, height, width) of flattened rows. 3-d and 4-d arrays say it themselves.
     scaling : {"auto", "minmax", "standard"} or None, default="auto"
@@ -210,8 +210,8 @@ class DiscriminativeClustering(DeepClusterer):
         max_epochs: int = 25,
         latent_dim: int = 60,
         hidden_layer_sizes: str | Sequence[int] = "tiny",
-        encoder: Callable[[tuple[int, ...]], nn.Module] | None = None,
-        decoder: Callable[[tuple[int, ...]], nn.Module] | None = None,
+        encoder: Callable[[tuple[int, ...], int], nn.Module] | None = None,
+        decoder: Callable[[int, tuple[int, ...]], nn.Module] | None = None,
         image_shape: tuple[int, int, int] | None = None,
         scaling: Mode | None = "auto",
         batch_size: int = 1000,
@@ -277,8 +277,8 @@ class DiscriminativeClustering(DeepClusterer):
             until=partial(has_settled, tol=self.tol),
         )
 
-    def _assign(self, batch: Batch) -> Tensor:
-        return self._alive(self.module_.cosines(batch), 1).argmax(1)
+    def _label(self, scores: Tensor) -> Tensor:
+        return scores.index_select(1, self._live).argmax(1)
 
     def _learned_centers(self) -> Tensor:
         return self.module_.centers

@@ -23,10 +23,10 @@ from sklearn.utils._param_validation import Interval, StrOptions
 from skorch.callbacks import GradientNormClipping
 from torch import nn
 
-from skdeepcluster.base import Run
-from skdeepcluster.base._latent_groups import HierarchicalClusterer
+from skdeepcluster.base import HierarchicalClusterer, Run
 from skdeepcluster.engine.schedule import Phase, Ramp, Refresh, Training, Turn, one_cycle, warm_up
 from skdeepcluster.engine.table import Table
+from skdeepcluster.heads import ClusteringHead, describe_head, make_head
 from skdeepcluster.models.hierarchy import GAMES, HierarchicalAutoencoder
 from skdeepcluster.networks import Discriminator, HierarchicalDecoder, HierarchicalEncoder, Levels
 from skdeepcluster.scaling import Mode, Scaling
@@ -94,9 +94,10 @@ class HRWAEGANClustering(HierarchicalClusterer):
         convolutions, each of which halves the image, padded to a power of two. None: 512-256-128,
         or channels from 16 to 64 in as many cells as lead to maps of 2 x 2.
     encoder, decoder : callable, default=None
-        Return an ``nn.Module``, given the shape of one input. The encoder maps (n, \*input_shape)
-        to (n, 2 * latent_dim), mean and log-variance of the first group; the decoder, for one group
-        alone, maps (n, latent_dim) back, to logits where scaled rows are black-and-white images.
+        ``encoder(shape, n_outputs)`` and ``decoder(n_inputs, shape)`` return an
+        ``nn.Module``, given the shape of one row, as `make_encoder` and `make_decoder` of
+        `skdeepcluster.networks` do. The encoder is that of the first group; the decoder,
+        for one group alone, returns logits where scaled rows are black-and-white images.
     image_shape : tuple of int, default=None
         (channels, height, width) of flattened rows. 3-d and 4-d arrays say it themselves.
     scaling : {"auto", "minmax", "standard"} or None, default="auto"
@@ -232,8 +233,8 @@ class HRWAEGANClustering(HierarchicalClusterer):
         n_critic: int = 2,
         latent_dim: int = 23,
         hidden_layer_sizes: Sequence[int] | None = None,
-        encoder: Callable[[tuple[int, ...]], nn.Module] | None = None,
-        decoder: Callable[[tuple[int, ...]], nn.Module] | None = None,
+        encoder: Callable[[tuple[int, ...], int], nn.Module] | None = None,
+        decoder: Callable[[int, tuple[int, ...]], nn.Module] | None = None,
         image_shape: tuple[int, int, int] | None = None,
         scaling: Mode | None = "auto",
         max_epochs: int = 50,
@@ -259,9 +260,11 @@ class HRWAEGANClustering(HierarchicalClusterer):
         shape, width, n_groups = self._input_shape, self.latent_dim, self.n_groups
         encoder = decoder = None
         if self.encoder is not None:
-            encoder = check_network(self.encoder, "encoder", shape, shape, (2 * width,))
+            encoder = check_network(
+                self.encoder, "encoder", (shape, 2 * width), shape, (2 * width,)
+            )
         if self.decoder is not None:
-            decoder = check_network(self.decoder, "decoder", shape, (width,), shape)
+            decoder = check_network(self.decoder, "decoder", (width, shape), (width,), shape)
         maps = [None, *(levels.of_group(group) for group in range(1, n_groups))]
         critics = [Discriminator(width, each) for each in maps] if self._is_game else []
         return HierarchicalAutoencoder(
@@ -298,12 +301,31 @@ class HRWAEGANClustering(HierarchicalClusterer):
         return self.regularizer in GAMES
 
     def _fit(self, run: Run) -> HierarchicalAutoencoder:
-        self._warn_of_number()
+        if describe_head(self.head).finds_n_clusters and self.n_clusters is not None:
+            warnings.warn(
+                f"n_clusters={self.n_clusters} is ignored: head={self.head!r} finds the number of "
+                "clusters. Choose another head, or leave n_clusters at None.",
+                stacklevel=4,
+            )
         model, clipping = self._make_model(run.scaling), GradientNormClipping(CLIP)
         run.train("hrwaegan", model, [self._cycle(run.seed)], callbacks=[clipping])
         model.discriminators = nn.ModuleList()  # they have judged, and inference needs none
-        self._fit_heads(model, run)
         return model
+
+    def _make_head(self, head: str, seed: int, n_rows: int, share: float = 1.0) -> ClusteringHead:
+        size, finds = {}, describe_head(head).finds_n_clusters
+        if self.min_cluster_size is not None:
+            size["min_cluster_size"] = max(2, round(share * self.min_cluster_size))
+        n_neighbors = max(5, min(n_rows // 300, 100))  # eq. 3.8
+        return make_head(
+            head,
+            None if finds else self.n_clusters or "auto",
+            manifold=self.manifold,
+            manifold_params={"n_neighbors": n_neighbors, **(self.manifold_params or {})},
+            head_params=size if finds else None,
+            count_params=size,
+            random_state=seed,
+        )
 
     def _cycle(self, seed: int) -> Phase:
         """Return the training cycle of fig. 3.4."""

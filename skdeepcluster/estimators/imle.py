@@ -20,11 +20,10 @@ from typing import Any, ClassVar
 import numpy as np
 import torch
 from sklearn.utils._param_validation import Interval, StrOptions
-from torch import Tensor, nn
+from torch import nn
 
 from skdeepcluster.base import GenerativeClusterer, Run
 from skdeepcluster.engine.schedule import Phase, Progress, Refresh, Turn
-from skdeepcluster.engine.table import Batch
 from skdeepcluster.models.matching import MatchedGenerator, watch_matches
 from skdeepcluster.priors import DiscreteContinuousPrior, SeparatedGaussiansPrior
 from skdeepcluster.scaling import Mode, Scaling
@@ -88,9 +87,10 @@ class IMLEClustering(GenerativeClusterer):
         channels of their convolutions. None: 256-256, or 64-128 channels (128-256 in the
         generator) and dense layers, as in the thesis.
     encoder, decoder : callable, default=None
-        Return an ``nn.Module``, given the shape of one input. The encoder maps
-        (n, \*input_shape) to (n, latent_dim + n_clusters), the component as logits; the decoder,
-        which is the generator, back.
+        ``encoder(shape, n_outputs)`` and ``decoder(n_inputs, shape)`` return an
+        ``nn.Module``, given the shape of one row, as `make_encoder` and `make_decoder` of
+        `skdeepcluster.networks` do. The encoder returns the noise and, as logits, the
+        component; the decoder is the generator.
     image_shape : tuple of int, default=None
         (channels, height, width) of flattened rows. 3-d and 4-d arrays say it themselves.
     scaling : {"auto", "minmax", "standard"} or None, default="auto"
@@ -200,8 +200,8 @@ class IMLEClustering(GenerativeClusterer):
         sigma: float = 0.1,
         latent_dim: int = 10,
         hidden_layer_sizes: Sequence[int] | None = None,
-        encoder: Callable[[tuple[int, ...]], nn.Module] | None = None,
-        decoder: Callable[[tuple[int, ...]], nn.Module] | None = None,
+        encoder: Callable[[tuple[int, ...], int], nn.Module] | None = None,
+        decoder: Callable[[int, tuple[int, ...]], nn.Module] | None = None,
         image_shape: tuple[int, int, int] | None = None,
         scaling: Mode | None = "auto",
         max_epochs: int = 100,
@@ -277,9 +277,6 @@ class IMLEClustering(GenerativeClusterer):
             return {}
         weights = {"noise": self.noise_weight, "component": self.component_weight}
         return weights | ({"features": self.feature_weight} if self.feature_weight > 0 else {})
-
-    def _log_memberships(self, batch: Batch) -> Tensor:
-        return self.module_.log_memberships(batch)
 
 
 def _late_fall(progress: Progress) -> float:

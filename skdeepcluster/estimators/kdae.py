@@ -58,10 +58,12 @@ class KDAEClustering(KNetworksClusterer):
         of their convolutions. None: 500-100, or 32-64-128 channels. VaDE takes the same, and its
         own default where this is None.
     encoder, decoder : callable, default=None
-        Return an ``nn.Module``, given the shape of one input; called once for every cluster. The
-        encoder maps (n, \*input_shape) to (n, latent_dim), the decoder back, to logits where
-        scaled data lies in [0, 1]. Each is a layer or an ``nn.Sequential`` of linear,
-        convolutional and elementwise layers. VaDE has its default networks all the same.
+        ``encoder(shape, n_outputs)`` and ``decoder(n_inputs, shape)`` return an
+        ``nn.Module``, given the shape of one row, as `make_encoder` and `make_decoder` of
+        `skdeepcluster.networks` do. They are called once for every cluster. The decoder
+        returns logits where scaled data lies in [0, 1]. Each is a layer or an
+        ``nn.Sequential`` of linear, convolutional and elementwise layers. VaDE has its
+        default networks all the same.
     image_shape : tuple of int, default=None
         (channels, height, width) of flattened rows. 3-d and 4-d arrays say it themselves.
     scaling : {"auto", "minmax", "standard"} or None, default="auto"
@@ -146,8 +148,8 @@ class KDAEClustering(KNetworksClusterer):
         max_epochs: int = 50,
         latent_dim: int = 10,
         hidden_layer_sizes: Sequence[int] | None = None,
-        encoder: Callable[[tuple[int, ...]], nn.Module] | None = None,
-        decoder: Callable[[tuple[int, ...]], nn.Module] | None = None,
+        encoder: Callable[[tuple[int, ...], int], nn.Module] | None = None,
+        decoder: Callable[[int, tuple[int, ...]], nn.Module] | None = None,
         image_shape: tuple[int, int, int] | None = None,
         scaling: Mode | None = "auto",
         batch_size: int = 100,

@@ -17,7 +17,6 @@ import torch
 from numpy.typing import ArrayLike, NDArray
 from sklearn.base import ClusterMixin
 from torch import nn
-from torch.nn import functional as F
 
 from skdeepcluster.base import KNetworksClusterer
 from skdeepcluster.scaling import Mode
@@ -59,11 +58,12 @@ class KDVAEClustering(KNetworksClusterer):
         of their convolutions. None: 500-100, or 32-64-128 channels. VaDE takes the same, and its
         own default where this is None.
     encoder, decoder : callable, default=None
-        Return an ``nn.Module``, given the shape of one input; called once for every cluster. The
-        encoder maps (n, \*input_shape) to (n, 2 * latent_dim), mean and log-variance; the decoder
-        maps (n, latent_dim) back, to logits where scaled data lies in [0, 1]. Each is a layer or
-        an ``nn.Sequential`` of linear, convolutional and elementwise layers. VaDE has its default
-        networks all the same.
+        ``encoder(shape, n_outputs)`` and ``decoder(n_inputs, shape)`` return an
+        ``nn.Module``, given the shape of one row, as `make_encoder` and `make_decoder` of
+        `skdeepcluster.networks` do. They are called once for every cluster. The decoder
+        returns logits where scaled data lies in [0, 1]. Each is a layer or an
+        ``nn.Sequential`` of linear, convolutional and elementwise layers. VaDE has its
+        default networks all the same.
     image_shape : tuple of int, default=None
         (channels, height, width) of flattened rows. 3-d and 4-d arrays say it themselves.
     scaling : {"auto", "minmax", "standard"} or None, default="auto"
@@ -148,8 +148,8 @@ class KDVAEClustering(KNetworksClusterer):
         max_epochs: int = 50,
         latent_dim: int = 10,
         hidden_layer_sizes: Sequence[int] | None = None,
-        encoder: Callable[[tuple[int, ...]], nn.Module] | None = None,
-        decoder: Callable[[tuple[int, ...]], nn.Module] | None = None,
+        encoder: Callable[[tuple[int, ...], int], nn.Module] | None = None,
+        decoder: Callable[[int, tuple[int, ...]], nn.Module] | None = None,
         image_shape: tuple[int, int, int] | None = None,
         scaling: Mode | None = "auto",
         batch_size: int = 100,
@@ -169,4 +169,4 @@ class KDVAEClustering(KNetworksClusterer):
         """Draw codes from N(0, I), for the networks of the clusters."""
         model = self.module_  # of the fit, whatever the parameters are now
         noise = rng.standard_normal((len(labels), model.latent_dim))
-        return np.hstack([noise, F.one_hot(self._components(labels), model.n_networks).numpy()])
+        return np.hstack([noise, np.eye(model.n_networks)[self._clusters.live[labels]]])

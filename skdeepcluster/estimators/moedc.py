@@ -81,10 +81,11 @@ class MoEDCClustering(DeepClusterer):
         Widths of the encoder's hidden layers; the decoders mirror them. For images, the channels
         of the convolutions. None: 500-500-2000, or 32-64-128 channels.
     encoder, decoder : callable, default=None
-        Return an ``nn.Module``, given the shape of one input. The encoder maps
-        (n, \*input_shape) to (n, 2 * latent_dim), mean and log-variance, so give `latent_dim`; the
-        decoder maps (n, latent_dim) back, to logits where scaled data lies in [0, 1]. The decoder
-        is a layer or an ``nn.Sequential`` of linear, convolutional and elementwise layers.
+        ``encoder(shape, n_outputs)`` and ``decoder(n_inputs, shape)`` return an
+        ``nn.Module``, given the shape of one row, as `make_encoder` and `make_decoder` of
+        `skdeepcluster.networks` do. The decoder returns logits where scaled data lies in
+        [0, 1]. It is a layer or an ``nn.Sequential`` of linear, convolutional and
+        elementwise layers.
     image_shape : tuple of int, default=None
         (channels, height, width) of flattened rows. 3-d and 4-d arrays say it themselves.
     scaling : {"auto", "minmax", "standard"} or None, default="auto"
@@ -206,8 +207,8 @@ class MoEDCClustering(DeepClusterer):
         manager_epochs: int = 20,
         max_epochs: int = 20,
         hidden_layer_sizes: Sequence[int] | None = None,
-        encoder: Callable[[tuple[int, ...]], nn.Module] | None = None,
-        decoder: Callable[[tuple[int, ...]], nn.Module] | None = None,
+        encoder: Callable[[tuple[int, ...], int], nn.Module] | None = None,
+        decoder: Callable[[int, tuple[int, ...]], nn.Module] | None = None,
         image_shape: tuple[int, int, int] | None = None,
         scaling: Mode | None = "auto",
         batch_size: int = 256,
@@ -294,9 +295,6 @@ class MoEDCClustering(DeepClusterer):
 
     def _n_candidates(self) -> int:
         return self.module_.n_experts
-
-    def _log_memberships(self, batch: Batch) -> Tensor:
-        return self.module_.log_memberships(batch)
 
     def _score_rows(self, batch: Batch) -> Tensor:
         return self.module_.elbo(batch)

@@ -33,7 +33,7 @@ from torch import Tensor, nn
 from skdeepcluster.augment import RandomAffine
 from skdeepcluster.base import InitializedClusterer, Run
 from skdeepcluster.engine.schedule import Phase, Turn, one_cycle
-from skdeepcluster.engine.table import Batch, Table, tiled
+from skdeepcluster.engine.table import Table, tiled
 from skdeepcluster.estimators.autoencoder import AutoencoderClustering
 from skdeepcluster.heads import count_clusters, make_head, mixture, umap_coordinates
 from skdeepcluster.models.self_labels import (
@@ -281,7 +281,7 @@ class SPCClustering(InitializedClusterer):
     def _fit(self, run: Run) -> SelfLabeler:
         drawn = self._drawn_rows(run)
         sample = run.table.subset(torch.from_numpy(drawn))
-        start = found = self._label(run, "start", lambda: self._start(run, sample, drawn))
+        start = found = self._labeling(run, "start", lambda: self._start(run, sample, drawn))
         self._keep_start(run, start, drawn)
         n_clusters = self._count(start)
         model = None
@@ -291,7 +291,7 @@ class SPCClustering(InitializedClusterer):
             model = self._learn(run, stage, found, n_clusters, sample)
             if not run.interrupted:
                 anew = partial(self._label_anew, run, model, sample)
-                found = self._compare(found, self._label(run, f"{stage}: clusters", anew))
+                found = self._compare(found, self._labeling(run, f"{stage}: clusters", anew))
         self.settled_ = self._has_settled()
         self._has_noise = False
         if run.interrupted and model is not None:
@@ -301,7 +301,7 @@ class SPCClustering(InitializedClusterer):
         self._calibrate(model, sample)
         return model
 
-    def _label(self, run: Run, step: str, find: Callable[[], Labeling]) -> Labeling:
+    def _labeling(self, run: Run, step: str, find: Callable[[], Labeling]) -> Labeling:
         return Labeling.of(run.once(step, lambda: find().tensors()))
 
     def _compare(self, before: Labeling, found: Labeling) -> Labeling:
@@ -586,13 +586,9 @@ class SPCClustering(InitializedClusterer):
     def _n_candidates(self) -> int:
         return self.module_.n_clusters - self._has_noise
 
-    def _log_memberships(self, batch: Batch) -> Tensor:
-        return self.module_.log_memberships(batch)[:, : self._n_candidates()]
-
-    def _assign(self, batch: Batch) -> Tensor:
-        labels = super()._assign(batch)
+    def _label(self, scores: Tensor) -> Tensor:
+        labels = super()._label(scores)
         if not self._has_noise:
             return labels
         # The classifier's last output is the noise that it was taught.
-        is_noise = self.module_.log_memberships(batch).argmax(1) == self._n_candidates()
-        return labels.masked_fill(is_noise, -1)
+        return labels.masked_fill(scores.argmax(1) == self._n_candidates(), -1)

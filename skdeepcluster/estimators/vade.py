@@ -61,9 +61,10 @@ class VaDEClustering(InitializedClusterer):
         Widths of the encoder's hidden layers; the decoder mirrors them. For images, the channels
         of its convolutions. None: 500-500-2000, or 32-64-128 channels.
     encoder, decoder : callable, default=None
-        Return an ``nn.Module``, given the shape of one input. The encoder maps
-        (n, \*input_shape) to (n, 2 * latent_dim), mean and log-variance; the decoder maps
-        (n, latent_dim) back, to logits where scaled data lies in [0, 1].
+        ``encoder(shape, n_outputs)`` and ``decoder(n_inputs, shape)`` return an
+        ``nn.Module``, given the shape of one row, as `make_encoder` and `make_decoder` of
+        `skdeepcluster.networks` do. The decoder returns logits where scaled data lies in
+        [0, 1].
     image_shape : tuple of int, default=None
         (channels, height, width) of flattened rows. 3-d and 4-d arrays say it themselves.
     scaling : {"auto", "minmax", "standard"} or None, default="auto"
@@ -156,8 +157,8 @@ class VaDEClustering(InitializedClusterer):
         max_epochs: int = 100,
         latent_dim: int = 10,
         hidden_layer_sizes: Sequence[int] | None = None,
-        encoder: Callable[[tuple[int, ...]], nn.Module] | None = None,
-        decoder: Callable[[tuple[int, ...]], nn.Module] | None = None,
+        encoder: Callable[[tuple[int, ...], int], nn.Module] | None = None,
+        decoder: Callable[[int, tuple[int, ...]], nn.Module] | None = None,
         image_shape: tuple[int, int, int] | None = None,
         scaling: Mode | None = "auto",
         batch_size: int = 100,
@@ -183,9 +184,6 @@ class VaDEClustering(InitializedClusterer):
         decoder = self._make_decoder(self.latent_dim)
         model = VaDE(run.scaling, encoder, decoder, self.n_clusters, self.latent_dim)
         return run.train("vade", model, phases)
-
-    def _log_memberships(self, batch: Batch) -> Tensor:
-        return self.module_.log_memberships(batch)
 
     def _score_rows(self, batch: Batch) -> Tensor:
         return self.module_.elbo(batch)

@@ -1,6 +1,6 @@
 """Heads: from codes to labels, and from new codes to the labels they would have had."""
 
-from ._clusterers import HEADS, count_clusters, fit_labels, mixture
+from ._clusterers import HEADS, count_clusters, describe_head, fit_labels, mixture
 from ._head import ClusteringHead, make_head
 from ._manifold import umap_coordinates
 from ._mixture import SteadyGaussianMixture
@@ -12,6 +12,7 @@ __all__ = [
     "SphericalKMeans",
     "SteadyGaussianMixture",
     "count_clusters",
+    "describe_head",
     "fit_labels",
     "make_head",
     "mixture",

@@ -26,6 +26,7 @@ class HeadKind(NamedTuple):
     build: Callable[[Array, Any, int], Any]  # rows, n_clusters, seed
     has_proba: bool = False
     finds_n_clusters: bool = False
+    scores_outliers: bool = False
     max_rows: int | None = None  # more rows than this: fitted on a random subsample
 
 
@@ -60,9 +61,39 @@ HEADS = {
     "kmeans": HeadKind(_kmeans),
     "spherical": HeadKind(_spherical),
     "gmm": HeadKind(mixture, has_proba=True),
-    "hdbscan": HeadKind(_hdbscan, finds_n_clusters=True, max_rows=100_000),
+    "hdbscan": HeadKind(_hdbscan, finds_n_clusters=True, scores_outliers=True, max_rows=100_000),
     "agglomerative": HeadKind(_agglomerative, max_rows=10_000),
 }
+
+
+def describe_head(head: str | ClusterMixin) -> HeadKind:
+    """Return what is known of a head before it is fitted.
+
+    Parameters
+    ----------
+    head : str or clusterer
+        A key of `HEADS`, or a clusterer.
+
+    Returns
+    -------
+    kind : HeadKind
+        How to make it, whether it has memberships (`has_proba`), finds the number of clusters
+        (`finds_n_clusters`), tells how far out a row is (`scores_outliers`), and how many rows it
+        sees at most (`max_rows`). Of a name that does not exist nothing is known.
+
+    Examples
+    --------
+    >>> describe_head("gmm").has_proba, describe_head("hdbscan").finds_n_clusters
+    (True, True)
+    """
+    if isinstance(head, str):
+        return HEADS.get(head, HeadKind(_agglomerative))
+    params = _last_step(head)[1].get_params(deep=False)
+    return HeadKind(
+        lambda rows, n_clusters, seed: filled_in(head, n_clusters, seed),
+        has_proba=hasattr(head, "predict_proba"),
+        finds_n_clusters=not {"n_clusters", "n_components"} & set(params),
+    )
 
 
 def fit_labels(

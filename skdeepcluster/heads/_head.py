@@ -15,7 +15,7 @@ from sklearn.utils.metaestimators import available_if
 from ._clusterers import (
     HEADS,
     count_clusters,
-    filled_in,
+    describe_head,
     fit_clusterer,
     sized,
     warn_of_few_clusters,
@@ -94,8 +94,9 @@ def make_head(
         raise ValueError(
             f"head={head!r} is unknown; choose one of {list(HEADS)} or pass a clusterer."
         )
-    if isinstance(head, str) and n_clusters is None and not HEADS[head].finds_n_clusters:
-        raise ValueError(f"head={head!r} needs n_clusters; head='hdbscan' finds it by itself.")
+    if isinstance(head, str) and n_clusters is None and not describe_head(head).finds_n_clusters:
+        finding = [name for name, kind in HEADS.items() if kind.finds_n_clusters]
+        raise ValueError(f"head={head!r} needs n_clusters; {finding} find it by themselves.")
     if manifold not in (None, "umap"):
         raise ValueError(f"manifold={manifold!r} is unknown; choose 'umap' or None.")
     umap_params = None if manifold is None else dict(manifold_params or {})
@@ -105,14 +106,12 @@ def make_head(
 
 def _scores_outliers(self: ClusteringHead) -> bool:
     """Tell whether the clusterer says how far a row is out."""
-    return self.head == "hdbscan"
+    return describe_head(self.head).scores_outliers
 
 
 def _has_proba(self: ClusteringHead) -> bool:
     """Tell whether memberships exist, before as well as after fit."""
-    if isinstance(self.head, str):
-        return HEADS[self.head].has_proba
-    return hasattr(self.head, "predict_proba")
+    return describe_head(self.head).has_proba
 
 
 class ClusteringHead:
@@ -267,15 +266,12 @@ class ClusteringHead:
         n_clusters = self.n_clusters
         if n_clusters == "auto":
             n_clusters = count_clusters(rows, self.count_params)
-        if isinstance(self.head, str):
-            clusterer = HEADS[self.head].build(rows, n_clusters, seed)
-        else:
-            clusterer = filled_in(self.head, n_clusters, seed)
+        clusterer = describe_head(self.head).build(rows, n_clusters, seed)
         return clusterer.set_params(**sized(self.head_params, len(rows)))
 
     def _subsample(self, n_rows: int, seed: int) -> NDArray[np.intp]:
         """Return the rows that the clusterer sees, in order."""
-        max_rows = HEADS[self.head].max_rows if isinstance(self.head, str) else None
+        max_rows = describe_head(self.head).max_rows
         if max_rows is None or n_rows <= max_rows:
             return np.arange(n_rows)
         return np.sort(np.random.default_rng(seed).choice(n_rows, max_rows, replace=False))

@@ -7,18 +7,23 @@ row's label does not depend on the rows beside it.
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+from sklearn.cluster import KMeans
 from sklearn.metrics import pairwise_distances_argmin
+from sklearn.mixture import GaussianMixture
 from sklearn.neighbors import KNeighborsClassifier, KNeighborsRegressor
+from sklearn.preprocessing import normalize
+
+from skdeepcluster.tiles import tiles
 
 from ._clusterers import learned_labels, predicts
 from ._manifold import N_NEIGHBORS
-from ._spherical import Array, Labels, sum_by_label
-
-TILE = 256  # rows given to a clusterer's own predict at once
+from ._spherical import Array, Labels, SphericalKMeans, sum_by_label
 
 
 def make_rule(clusterer: Any, rows: Array, weights: Array) -> OwnRule | NeighborRule:
@@ -55,7 +60,8 @@ class OwnRule:
     Parameters
     ----------
     clusterer : estimator
-        Fitted, with `predict` and maybe `predict_proba`.
+        Fitted, with `predict` and maybe `predict_proba`. Where its kind is known, the arrays that
+        it predicts by are kept in its place.
     rows : ndarray of shape (n_samples, n_features)
         Training rows.
     weights : ndarray of shape (n_samples,)
@@ -68,7 +74,7 @@ class OwnRule:
     """
 
     def __init__(self, clusterer: Any, rows: Array, weights: Array) -> None:
-        self.clusterer = clusterer
+        self.clusterer = plain(clusterer)
         self.alive, labels = np.unique(_tiled(self._raw_labels, rows), return_inverse=True)
         own = getattr(clusterer, "cluster_centers_", getattr(clusterer, "means_", None))
         if own is None:
@@ -101,11 +107,70 @@ class OwnRule:
         return shares / shares.sum(axis=1, keepdims=True)
 
 
+def plain(clusterer: Any) -> Any:
+    """Return what a fitted clusterer predicts by, as arrays alone, or itself if it is not known."""
+    kind = type(clusterer)
+    if getattr(kind, "predict_proba", None) is GaussianMixture.predict_proba:
+        learned = clusterer.weights_, clusterer.means_, clusterer.precisions_cholesky_
+        return PlainMixture(*learned, clusterer.covariance_type)
+    if getattr(kind, "predict", None) in (KMeans.predict, SphericalKMeans.predict):
+        return NearestCenter(clusterer.cluster_centers_, isinstance(clusterer, SphericalKMeans))
+    return clusterer
+
+
+@dataclass(frozen=True)
+class NearestCenter:
+    """How k-means labels rows, and spherical k-means, to which only directions count.
+
+    Parameters
+    ----------
+    centers : ndarray of shape (n_clusters, n_features)
+        The centres.
+    spherical : bool
+        Whether they are directions.
+    """
+
+    centers: Array
+    spherical: bool
+
+    def predict(self, rows: Array) -> Labels:
+        """Return the nearest centre."""
+        if self.spherical:
+            return (normalize(rows) @ self.centers.T).argmax(axis=1)
+        return pairwise_distances_argmin(rows, self.centers)
+
+
+@dataclass(frozen=True)
+class PlainMixture:
+    """How a Gaussian mixture tells memberships.
+
+    Parameters
+    ----------
+    weights, means, precisions_cholesky : ndarray
+        As in scikit-learn's `GaussianMixture`.
+    covariance_type : str
+        Likewise.
+    """
+
+    weights: Array
+    means: Array
+    precisions_cholesky: Array
+    covariance_type: str
+
+    def predict_proba(self, rows: Array) -> Array:
+        """Return the responsibilities of the components."""
+        mixture = GaussianMixture(len(self.weights), covariance_type=self.covariance_type)
+        mixture.weights_, mixture.means_ = self.weights, self.means
+        mixture.precisions_cholesky_ = self.precisions_cholesky
+        return mixture.predict_proba(rows)
+
+
 class NeighborRule:
     """The label of the nearest training rows, for clusterers that only label what they have seen.
 
     The nearest rows vote, weighted by the inverse of the distance, noise like any cluster. A
-    training row gets its own label; of training rows that coincide, the first speaks for all.
+    training row gets its own label; of training rows that coincide, the first speaks for all. The
+    rule keeps rows, labels and scores, and searches them by trees that it grows when first asked.
 
     Parameters
     ----------
@@ -121,15 +186,21 @@ class NeighborRule:
     def __init__(
         self, rows: Array, labels: NDArray[Any], scores: NDArray[Any] | None = None
     ) -> None:
-        distinct, first = np.unique(rows, axis=0, return_index=True)
-        settings = {"weights": "distance", "algorithm": "kd_tree"}
-        n_neighbors = min(N_NEIGHBORS, len(distinct))
-        self._vote = KNeighborsClassifier(n_neighbors, **settings).fit(
-            distinct, _consecutive(labels[first])
-        )
-        if scores is not None:
-            mean = KNeighborsRegressor(n_neighbors, **settings)
-            self._scores = mean.fit(distinct, np.nan_to_num(scores[first]))
+        self.rows, first = np.unique(rows, axis=0, return_index=True)
+        self.labels = _consecutive(labels[first])
+        self.scores = None if scores is None else np.nan_to_num(scores[first])
+
+    @cached_property
+    def _vote(self) -> KNeighborsClassifier:
+        return KNeighborsClassifier(**self._search()).fit(self.rows, self.labels)
+
+    @cached_property
+    def _mean(self) -> KNeighborsRegressor:
+        return KNeighborsRegressor(**self._search()).fit(self.rows, self.scores)
+
+    def _search(self) -> dict[str, Any]:
+        n_neighbors = min(N_NEIGHBORS, len(self.rows))
+        return {"n_neighbors": n_neighbors, "weights": "distance", "algorithm": "kd_tree"}
 
     def predict(self, rows: Array) -> Labels:
         """Return the label that the nearest training rows vote for."""
@@ -137,7 +208,11 @@ class NeighborRule:
 
     def outlier_scores(self, rows: Array) -> Array:
         """Return the mean score of the nearest training rows."""
-        return self._scores.predict(rows)
+        return self._mean.predict(rows)
+
+    def __getstate__(self) -> dict[str, Any]:
+        """Keep the arrays, and no trees."""
+        return {name: vars(self)[name] for name in ("rows", "labels", "scores")}
 
 
 def mean_by_label(rows: Array, labels: Labels, weights: Array, n_clusters: int) -> Array:
@@ -173,10 +248,8 @@ def _consecutive(labels: NDArray[Any]) -> Labels:
 
 
 def _tiled(function: Callable[[Array], NDArray[Any]], rows: Array) -> NDArray[Any]:
-    """Apply a function to tiles of one fixed shape, the last one padded.
-
-    A matrix product of another shape may differ in its last bit, enough to flip a tie.
-    """
-    padded = np.resize(rows, (-(-len(rows) // TILE) * TILE, rows.shape[1]))
-    tiles = padded.reshape(-1, TILE, rows.shape[1])
-    return np.concatenate([function(tile) for tile in tiles])[: len(rows)]
+    """Apply a function to rows, tile by tile."""
+    parts = [
+        function(rows[index])[: stretch.stop - stretch.start] for stretch, index in tiles(len(rows))
+    ]
+    return np.concatenate(parts)

@@ -53,8 +53,15 @@ class ClusterGAN(CodeGenerator):
 
     def codes(self, batch: Batch) -> Tensor:
         """Return the code (z_n, z_c) that the encoder finds, z_c as probabilities."""
+        return self._found(batch)[0]
+
+    def observe(self, batch: Batch, live: Tensor) -> tuple[Tensor, Tensor]:
+        """Return the code that the encoder finds, and z_c as logits."""
+        return self._found(batch)
+
+    def _found(self, batch: Batch) -> tuple[Tensor, Tensor]:
         z_n, logits = self.prior.split(self.encoder(self.inputs(batch)))
-        return torch.cat([z_n, logits.softmax(1)], 1)
+        return torch.cat([z_n, logits.softmax(1)], 1), logits
 
     def decode(self, codes: Tensor) -> Tensor:
         """Return G(z)."""

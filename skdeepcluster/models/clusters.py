@@ -13,7 +13,19 @@ from torch import Tensor
 
 from skdeepcluster.engine.table import Table
 
-__all__ = ["fit_kmeans", "follow_labels", "forget_labels", "has_settled", "warn_restarted"]
+__all__ = [
+    "best_of",
+    "fit_kmeans",
+    "follow_labels",
+    "forget_labels",
+    "has_settled",
+    "warn_restarted",
+]
+
+
+def best_of(scores: Tensor, live: Tensor) -> Tensor:
+    """Return the component with the best score, (n, n_components), of those that live."""
+    return live[scores.index_select(1, live).argmax(1)]
 
 
 def fit_kmeans(codes: Tensor, table: Table, n_clusters: int, n_init: int, seed: int) -> KMeans:

@@ -95,9 +95,10 @@ class CodeMixture(Autoencoder):
         output = self.encoder(x).float()
         return self.standardize(output[:, :width]), output[:, width:]
 
-    def log_memberships(self, batch: Batch) -> Tensor:
-        """Return the log-density of codes together with each component."""
-        return self.prior.log_joint(self.codes(batch))
+    def observe(self, batch: Batch, live: Tensor) -> tuple[Tensor, Tensor]:
+        """Return codes, and their log-density together with each component."""
+        codes = self.codes(batch)
+        return codes, self.prior.log_joint(codes)
 
     def assign(self, codes: Tensor) -> Tensor:
         """Return the component theta* of each code (eq. 5)."""

@@ -33,6 +33,11 @@ class DEC(Autoencoder):
         super().__init__(scaling, encoder, decoder)
         self.centers = nn.Parameter(torch.zeros(shape))
 
+    def observe(self, batch: Batch, live: Tensor) -> tuple[Tensor, Tensor]:
+        """Return codes and log-memberships, from one pass of the encoder."""
+        codes = self.codes(batch)
+        return codes, student_t_log_proba(codes, self.centers)
+
     def log_memberships(self, batch: Batch) -> Tensor:
         """Return log q (eq. 1), shape (n, n_clusters)."""
         return student_t_log_proba(self.codes(batch), self.centers)

@@ -74,9 +74,10 @@ class DiscriminativeAutoencoder(Autoencoder):
         self.anchors = anchors
         self.alpha = alpha
 
-    def cosines(self, batch: Batch) -> Tensor:
-        """Return the cosine of every code to every centroid, shape (n, n_clusters)."""
-        return F.normalize(self.codes(batch)) @ self.centers.T
+    def observe(self, batch: Batch, live: Tensor) -> tuple[Tensor, Tensor]:
+        """Return codes, and the cosine of each to every centroid, shape (n, n_clusters)."""
+        codes = self.codes(batch)
+        return codes, F.normalize(codes) @ self.centers.T
 
     def vectors(self, batch: Batch) -> Tensor:
         """Return the scaled rows as vectors."""

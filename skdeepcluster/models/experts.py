@@ -13,6 +13,7 @@ from torch.nn import functional as F
 from skdeepcluster.engine.model import Player
 from skdeepcluster.engine.schedule import Training
 from skdeepcluster.engine.table import Batch, Table
+from skdeepcluster.models.clusters import best_of
 from skdeepcluster.models.variational import LOG_VARIANCES, VariationalModel, drawn
 from skdeepcluster.networks import make_grouped, slots
 from skdeepcluster.objectives import gaussian_kl_divergence
@@ -111,14 +112,16 @@ class MixtureOfExperts(VariationalAutoencoder):
         self.encoder.eval()
         return self
 
-    def log_memberships(self, batch: Batch) -> Tensor:
-        """Return log p(c | z) at the posterior's mean, shape (n, k)."""
-        return self.manager(self.posterior(self.inputs(batch))[0]).log_softmax(1)
-
     def codes(self, batch: Batch) -> Tensor:
         """Return the posterior's mean and who the expert is."""
+        return self.observe(batch, torch.arange(self.n_experts, device=self.idle.device))[0]
+
+    def observe(self, batch: Batch, live: Tensor) -> tuple[Tensor, Tensor]:
+        """Return the posterior's mean and the expert of those that live, and log p(c | z) there."""
         mean, _ = self.posterior(self.inputs(batch))
-        return torch.cat([mean, F.one_hot(self.winner(self.manager(mean)), self.n_experts)], 1)
+        scores = self.manager(mean)
+        expert = F.one_hot(best_of(scores, live), self.n_experts)
+        return torch.cat([mean, expert], 1), scores.log_softmax(1)
 
     def decode(self, codes: Tensor) -> Tensor:
         """Return the expected rows of codes, each by its own expert."""

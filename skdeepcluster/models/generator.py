@@ -12,7 +12,6 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from skdeepcluster.engine.model import Model
-from skdeepcluster.engine.table import Batch
 from skdeepcluster.objectives import squared_error
 from skdeepcluster.priors import DiscreteContinuousPrior
 from skdeepcluster.scaling import Scaling
@@ -37,9 +36,9 @@ class CodeGenerator(Model):
         self.generator = generator
         self.prior = prior
 
-    def logits(self, batch: Batch) -> Tensor:
-        """Return the encoder's logits of the component."""
-        return self.prior.split(self.encoder(self.inputs(batch)))[1]
+    def logits(self, x: Tensor) -> Tensor:
+        """Return the encoder's logits of the component, of scaled rows."""
+        return self.prior.split(self.encoder(x))[1]
 
     def code_terms(self, found: Tensor, z: Tensor, components: Tensor) -> dict[str, Tensor]:
         """Return, per row, how badly the encoder's answers tell the codes that were drawn.

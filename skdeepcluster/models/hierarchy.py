@@ -20,7 +20,7 @@ from torch import Tensor, nn
 from skdeepcluster.engine.model import Model, Player
 from skdeepcluster.engine.table import Batch
 from skdeepcluster.models.variational import drawn
-from skdeepcluster.networks import Discriminator, HierarchicalDecoder, HierarchicalEncoder
+from skdeepcluster.networks import Choice, Discriminator, HierarchicalDecoder, HierarchicalEncoder
 from skdeepcluster.objectives import (
     bernoulli_log_likelihood,
     cosine_dissimilarity,
@@ -209,6 +209,13 @@ class HierarchicalAutoencoder(Model):
         self, rows: Tensor, choose: Callable[[Gaussian], Tensor]
     ) -> tuple[Tensor, list[Latent]]:
         """Encode rows and decode them again, choosing a code from every posterior on the way."""
+        latents, further = self._first(rows, choose)
+        return self.decoder(latents[0].z, further), latents
+
+    def _first(
+        self, rows: Tensor, choose: Callable[[Gaussian], Tensor]
+    ) -> tuple[list[Latent], Choice]:
+        """Return what is known of the first group, and how the decoder adds a further one."""
         parameters, maps = self.encoder(rows)
         posterior = Gaussian.of(parameters)
         nought = torch.zeros_like(posterior.mean)
@@ -223,16 +230,20 @@ class HierarchicalAutoencoder(Model):
             latents.append(Latent(choose(posterior), posterior, prior, features, seen))
             return latents[-1].z
 
-        return self.decoder(latents[0].z, further), latents
+        return latents, further
 
-    def posteriors(self, batch: Batch) -> Tensor:
-        """Return means and log-variances of all groups, shape (n, 2, n_groups, latent_dim)."""
-        _, latents = self._pass(self.inputs(batch), _mean)
+    def posteriors(self, batch: Batch, n_groups: int | None = None) -> Tensor:
+        """Return means and log-variances of groups, shape (n, 2, n_groups, latent_dim).
+
+        The decoder runs down to the last of them alone; None is all.
+        """
+        latents, further = self._first(self.inputs(batch), _mean)
+        self.decoder.enter(latents[0].z, further, n_groups or self.n_groups)
         return torch.stack([torch.stack(each.posterior, 1) for each in latents], 2)
 
     def codes(self, batch: Batch) -> Tensor:
         """Return the posterior's mean in the group that stands for a row."""
-        return self.posteriors(batch)[:, 0, self.group]
+        return self.posteriors(batch, self.group + 1)[:, 0, self.group]
 
     def reconstruction(self, batch: Batch) -> Tensor:
         """Return rows, still scaled, through the means of all groups."""

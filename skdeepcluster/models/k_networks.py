@@ -19,6 +19,7 @@ from torch.nn import functional as F
 from skdeepcluster.engine.model import Player
 from skdeepcluster.engine.schedule import Training
 from skdeepcluster.engine.table import Batch, Table
+from skdeepcluster.models.clusters import best_of
 from skdeepcluster.models.variational import LOG_VARIANCES, VariationalModel
 from skdeepcluster.networks import slots
 from skdeepcluster.objectives import gaussian_kl_divergence
@@ -64,22 +65,25 @@ class KAutoencoders(VariationalModel):
 
     def codes(self, batch: Batch) -> Tensor:
         """Return the winner's mean and who it is."""
+        return self.observe(batch, torch.arange(self.n_networks, device=self.wins.device))[0]
+
+    def observe(self, batch: Batch, live: Tensor) -> tuple[Tensor, Tensor]:
+        """Return the mean of the winner of those that live and who it is, and all scores (eq. 8).
+
+        The score is taken at the posterior's mean.
+        """
         rows = self._repeated(self.inputs(batch))
         mean, log_variance = self.posterior(rows)
-        winner = self.winner(self._scores(rows, mean, log_variance))
+        scores = self._scores(rows, mean, log_variance)
+        winner = best_of(scores, live)
         own = mean[winner, torch.arange(len(winner), device=winner.device)]
-        return torch.cat([own, F.one_hot(winner, self.n_networks)], 1)
+        return torch.cat([own, F.one_hot(winner, self.n_networks)], 1), scores
 
     def decode(self, codes: Tensor) -> Tensor:
         """Return the expected rows of codes, each by its own decoder."""
         mean, member = codes[:, : -self.n_networks], codes[:, -self.n_networks :].argmax(1)
         rows = self.observation.mean(self.decoder(self._repeated(mean)))
         return rows[member, torch.arange(len(member), device=member.device)]
-
-    def scores(self, batch: Batch) -> Tensor:
-        """Return the score of every network (eq. 8), at its posterior's mean, shape (n, k)."""
-        rows = self._repeated(self.inputs(batch))
-        return self._scores(rows, *self.posterior(rows))
 
     def _scores(self, rows: Tensor, mean: Tensor, log_variance: Tensor | None) -> Tensor:
         score = self.observation.log_likelihood(self.decoder(mean), rows)

@@ -164,18 +164,24 @@ class MatchedGenerator(CodeGenerator):
             variances.append(samples.var(0, correction=0).mean())
         self.variance.copy_(torch.stack(variances).mean())
 
-    def proximity(self, batch: Batch) -> Tensor:
+    def proximity(self, x: Tensor) -> Tensor:
         """Return log-densities of round Gaussians at the centroids, up to a constant."""
-        squared = distances(self.inputs(batch), self.centroids).square()
+        squared = distances(x, self.centroids).square()
         return -squared / (2 * self.variance.clamp_min(LEAST_VARIANCE))
-
-    def log_memberships(self, batch: Batch) -> Tensor:
-        """Return log-memberships by the source of the labels, up to a constant per row."""
-        return self.logits(batch) if self.labels_by_encoder else self.proximity(batch)
 
     def codes(self, batch: Batch) -> Tensor:
         """Return the encoder's logits of the component, or what stands in for them."""
-        return self.proximity(batch) if self.encoder is None else self.logits(batch)
+        return self._codes(self.inputs(batch))
+
+    def observe(self, batch: Batch, live: Tensor) -> tuple[Tensor, Tensor]:
+        """Return codes, and log-memberships by the source of the labels."""
+        x = self.inputs(batch)
+        codes = self._codes(x)
+        by_code = self.labels_by_encoder or self.encoder is None
+        return codes, codes if by_code else self.proximity(x)
+
+    def _codes(self, x: Tensor) -> Tensor:
+        return self.proximity(x) if self.encoder is None else self.logits(x)
 
     def decode(self, codes: Tensor) -> Tensor:
         """Generate from the mean code of the components, mixed by the memberships."""

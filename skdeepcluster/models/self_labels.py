@@ -6,6 +6,7 @@ rows to learn from, and telling whether the labels have come to rest.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, cast
@@ -179,15 +180,20 @@ class SelfLabeler(Model):
         """Return the first member's codes."""
         return self.members(self._repeated(self.inputs(batch)))[1][0]
 
+    def observe(self, batch: Batch, live: Tensor | None = None) -> tuple[Tensor, Tensor]:
+        """Return the first member's codes, and the logarithm of the members' mean probabilities."""
+        _, codes, logits = self.members(self._repeated(self.inputs(batch)))
+        log_proba = (logits / self.log_temperature.exp()).log_softmax(2)
+        return codes[0], log_proba.logsumexp(0) - math.log(self.n_members)
+
+    def log_memberships(self, batch: Batch) -> Tensor:
+        """Return the logarithm of the members' mean probabilities, shape (n, n_clusters)."""
+        return self.observe(batch)[1]
+
     def decode(self, codes: Tensor) -> Tensor:
         """Return the rows that belong to codes of the first member."""
         assert self.decoder is not None
         return cast(Tensor, self.decoder(codes))
-
-    def log_memberships(self, batch: Batch) -> Tensor:
-        """Return the logarithm of the members' mean probabilities, shape (n, n_clusters)."""
-        logits = self.members(self._repeated(self.inputs(batch)))[2] / self.log_temperature.exp()
-        return logits.log_softmax(2).logsumexp(0)
 
     # -- losses ---------------------------------------------------------------------------------
 

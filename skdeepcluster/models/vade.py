@@ -78,9 +78,10 @@ class VaDE(VariationalModel):
         """Return the expected rows of codes."""
         return self.observation.mean(self.decoder(codes))
 
-    def log_memberships(self, batch: Batch) -> Tensor:
-        """Return log p(i, z) at the posterior's mean, shape (n, n_clusters)."""
-        return self.prior.log_joint(self.codes(batch))
+    def observe(self, batch: Batch, live: Tensor) -> tuple[Tensor, Tensor]:
+        """Return the posterior's mean, and log p(i, z) there, shape (n, n_clusters)."""
+        codes = self.codes(batch)
+        return codes, self.prior.log_joint(codes)
 
     def reconstruction(self, batch: Batch) -> dict[str, Tensor]:
         """Return -log p(x | z) at the posterior's mean: pretraining."""

@@ -2,11 +2,12 @@
 
 from ._features import make_feature_encoder
 from ._grouped import make_grouped, slots
-from ._ladder import Discriminator, HierarchicalDecoder, HierarchicalEncoder, Levels
+from ._ladder import Choice, Discriminator, HierarchicalDecoder, HierarchicalEncoder, Levels
 from ._networks import make_critic, make_decoder, make_encoder, make_mlp
 from ._pooled import make_pooled_decoder, make_pooled_encoder
 
 __all__ = [
+    "Choice",
     "Discriminator",
     "HierarchicalDecoder",
     "HierarchicalEncoder",

@@ -21,7 +21,7 @@ from torch.nn.utils.parametrizations import spectral_norm
 
 from ._networks import _hidden_sizes, initialised, make_mlp
 
-__all__ = ["Discriminator", "HierarchicalDecoder", "HierarchicalEncoder", "Levels"]
+__all__ = ["Choice", "Discriminator", "HierarchicalDecoder", "HierarchicalEncoder", "Levels"]
 
 _VECTOR_WIDTHS = (512, 256, 128)
 _MOST_CHANNELS = 64
@@ -185,14 +185,20 @@ class HierarchicalDecoder(nn.Module):
         rows : Tensor of shape (n, *row_shape)
             Unbounded.
         """
-        x = self.entries[0](z_0)
-        for group, cell in enumerate(self.cells, start=1):
+        x = self.enter(z_0, choose, len(self.entries))
+        for cell in self.cells[len(self.entries) - 1 :]:
             x = cell(x)
-            if group < len(self.entries):
-                # Priors learn by themselves: nothing else is to move for their sake.
-                z = choose(group, x, self.priors[group - 1](x.detach()))
-                x = x + self.entries[group](z)
         return self.crop(x)
+
+    def enter(self, z_0: Tensor, choose: Choice, n_groups: int) -> Tensor:
+        """Go down until the first `n_groups` groups have entered; return the map there."""
+        x = self.entries[0](z_0)
+        for group, cell in enumerate(self.cells[: n_groups - 1], start=1):
+            x = cell(x)
+            # Priors learn by themselves: nothing else is to move for their sake.
+            z = choose(group, x, self.priors[group - 1](x.detach()))
+            x = x + self.entries[group](z)
+        return x
 
 
 class Discriminator(nn.Module):

@@ -88,8 +88,8 @@ def test_weights_equal_repeated_rows(blobs):
 
 
 def test_networks_of_ones_own(blobs):
-    def encoder(shape):
-        return nn.Sequential(nn.Linear(shape[0], 16), nn.Tanh(), nn.Linear(16, 2))
+    def encoder(shape, n_outputs):
+        return nn.Sequential(nn.Linear(*shape, 16), nn.Tanh(), nn.Linear(16, n_outputs))
 
     model = AutoencoderClustering(3, encoder=encoder, **SMALL).fit(blobs[0])
     assert isinstance(model.module_.encoder[1], nn.Tanh)
@@ -130,8 +130,8 @@ def test_networks_that_are_frozen_altogether_are_refused(blobs):
     model = AutoencoderClustering(
         3,
         latent_dim=2,
-        encoder=lambda shape: frozen(6, 2),
-        decoder=lambda shape: frozen(2, 6),
+        encoder=lambda shape, n_outputs: frozen(6, 2),
+        decoder=lambda n_inputs, shape: frozen(2, 6),
         device="cpu",
     )
     with pytest.raises(ValueError, match="every parameter of 'model' is frozen"):

@@ -61,7 +61,7 @@ def test_another_group_may_stand_for_the_rows(blobs):
     means = [codes[model.labels_ == label].mean(0) for label in range(model.n_clusters_)]
     np.testing.assert_allclose(model.cluster_centers_, means, rtol=1e-4, atol=1e-5)
     assert model.inverse_transform(codes).shape == blobs[0].shape
-    assert model._members.shape[3] == 2  # samples of its clusters need both groups
+    assert model._clusters.members.shape[3] == 2  # samples of its clusters need both groups
     assert model.sample(5, random_state=0)[0].shape == (5, 6)
 
 
@@ -82,7 +82,7 @@ def test_groups_add_up_to_the_row(hierarchy, blobs):
     [
         ({"n_groups": 3}, "n_groups=3 is more than the 2 cells"),
         ({"cluster_group": 2}, "from 0 to n_groups - 1 = 1"),
-        ({"decoder": lambda shape: nn.Linear(2, *shape)}, "n_groups=1 or decoder=None"),
+        ({"decoder": lambda n_inputs, shape: nn.Linear(2, *shape)}, "n_groups=1 or decoder=None"),
     ],
 )
 def test_groups_that_do_not_exist(blobs, params, message):
@@ -91,11 +91,14 @@ def test_groups_that_do_not_exist(blobs, params, message):
 
 
 def test_networks_of_ones_own(blobs):
-    def encoder(shape):
-        return nn.Sequential(nn.Linear(*shape, 16), nn.ReLU(), nn.Linear(16, 4))
+    def encoder(shape, n_outputs):
+        return nn.Sequential(nn.Linear(*shape, 16), nn.ReLU(), nn.Linear(16, n_outputs))
+
+    def decoder(n_inputs, shape):
+        return nn.Linear(n_inputs, *shape)
 
     settings = {**SMALL, "n_clusters": 3, "head": "gmm", "encoder": encoder}
-    model = HRWAEGANClustering(**settings, n_groups=1, decoder=lambda shape: nn.Linear(2, *shape))
+    model = HRWAEGANClustering(**settings, n_groups=1, decoder=decoder)
     assert adjusted_rand_score(blobs[1], model.fit(blobs[0]).labels_) > 0.8
     model = HRWAEGANClustering(**{**settings, "max_epochs": 2}, n_groups=2).fit(blobs[0])
     assert model.transform_groups(blobs[0]).shape == (150, 2, 2)

@@ -1,0 +1,69 @@
+"""What a fit found of its clusters, as plain arrays."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field, replace
+from typing import Any, Self
+
+import numpy as np
+from numpy.typing import NDArray
+
+__all__ = ["Clusters"]
+
+
+@dataclass(frozen=True)
+class Clusters:
+    """The clusters that live, and a Gaussian for each, fitted to the codes of its members.
+
+    Beside the networks, it is all that inference needs, and holds nothing but arrays.
+
+    Parameters
+    ----------
+    live : ndarray of int of shape (n_clusters,)
+        Which of the candidates have members: cluster i is candidate ``live[i]``.
+    shares : ndarray of shape (n_clusters,)
+        Share of the weight that is in each cluster; sums to 1, noise left out.
+    means : ndarray of shape (n_clusters, n_components)
+        Mean codes.
+    roots : ndarray of shape (n_clusters, n_components, n_components)
+        Square roots of the covariances, by maximum likelihood.
+    members : ndarray of shape (n_clusters, n_members, 2, n_groups, latent_dim)
+        Posteriors of members, their means and log-variances, where samples are drawn from these.
+    """
+
+    live: NDArray[np.intp]
+    shares: NDArray[np.float64] = field(default_factory=lambda: np.empty(0))
+    means: NDArray[np.float64] = field(default_factory=lambda: np.empty((0, 0)))
+    roots: NDArray[np.float64] = field(default_factory=lambda: np.empty((0, 0, 0)))
+    members: NDArray[np.float32] = field(default_factory=lambda: np.empty((0, 0, 2, 0, 0), "f"))
+
+    def describe(
+        self, codes: NDArray[Any], labels: NDArray[np.intp], weight: NDArray[np.float64]
+    ) -> Self:
+        """Return the same clusters, described by weighted codes and their labels; -1 is none."""
+        members = [labels == label for label in range(len(self.live))]
+        moments = [_moments(codes[rows].astype(float), weight[rows]) for rows in members]
+        shares = np.array([weight[rows].sum() for rows in members])
+        width = codes.shape[1]
+        return replace(
+            self,
+            shares=shares / (shares.sum() or 1.0),
+            means=np.array([mean for mean, _ in moments]).reshape(-1, width),
+            roots=np.array([root for _, root in moments]).reshape(-1, width, width),
+        )
+
+    def draw(self, labels: NDArray[np.intp], rng: np.random.RandomState) -> NDArray[np.float64]:
+        """Draw a code for each label."""
+        noise = rng.standard_normal((len(labels), self.means.shape[1]))
+        return self.means[labels] + np.einsum("nij,nj->ni", self.roots[labels], noise)
+
+
+def _moments(
+    codes: NDArray[np.float64], weight: NDArray[np.float64]
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Return the mean of weighted codes, and a square root of their covariance."""
+    share = weight / weight.sum()
+    mean = share @ codes
+    centered = (codes - mean) * np.sqrt(share)[:, None]
+    _, singular, axes = np.linalg.svd(centered, full_matrices=False)
+    return mean, axes.T @ (singular[:, None] * axes)
