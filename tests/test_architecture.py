@@ -14,14 +14,14 @@ SOURCES = sorted(ROOT.rglob("*.py"))
 
 # The rooms of the package and what each may import of it, by type as well.
 LEAVES = {"datasets", "metrics", "neighbors", "networks", "objectives", "plotting", "priors"}
-LEAVES |= {"scaling", "tiles", "validation"}
+LEAVES |= {"augment", "scaling", "tiles", "validation"}
 PARTS = {"engine", "heads", "neighbors", "networks", "objectives", "priors", "scaling"}
 ALLOWED = {
     **{leaf: set() for leaf in LEAVES},
     "heads": {"tiles"},
     "engine": {"tiles"},
     "models": PARTS,
-    "base": PARTS | {"models", "validation"},
+    "base": PARTS | {"augment", "models", "validation"},
     "estimators": PARTS | {"base", "models", "validation"},
     "__init__": {"estimators"},
 }
