@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from typing import Any, Literal
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from scipy import sparse
-from sklearn.preprocessing import MinMaxScaler, StandardScaler
+from sklearn.preprocessing import StandardScaler
 from sklearn.utils import gen_batches
 from torch import Tensor, nn
 
@@ -17,6 +16,10 @@ __all__ = ["Scaling", "fit_scaling"]
 
 CHUNK = 4096  # rows looked at together, so that a memory map is never read whole
 LARGEST, SMALLEST = 1e37, 1e-37  # within which differences and their inverses fit in float32
+# What another scaler maps to [0, 1] ends there but for rounding, which must not decide how rows are
+# modelled. This share of their spread is half of a grey level of 256, and more than float16 loses.
+SLACK = 2**-9
+ULPS = 4  # of its largest magnitude: a column that varies by no more is a constant and its rounding
 Mode = Literal["auto", "minmax", "standard"]
 
 
@@ -96,9 +99,10 @@ def fit_scaling(
     X : ndarray or CSR matrix of shape (n_samples, n_features)
         The data, of any real type.
     mode : {"auto", "minmax", "standard"} or None
-        "auto": data in [0, 1] is left alone, uint8 is divided by 255, other dense data is
-        standardised and sparse data divided by its largest magnitude. "minmax" maps every column
-        to [0, 1]; "standard" gives it mean 0 and variance 1. None leaves the data alone.
+        "auto": data in [0, 1], up to rounding, is left alone, uint8 is divided by 255, other dense
+        data is standardised and sparse data divided by its largest magnitude. "minmax" maps every
+        column to [0, 1]; "standard" gives it mean 0 and variance 1; a column that is constant, up
+        to rounding, keeps its unit. None leaves the data alone.
         Images have one offset and factor per channel instead of per column.
     shape : tuple of int
         Shape of one input of the networks.
@@ -121,46 +125,64 @@ def fit_scaling(
     True
     """
     low, high = _extremes(X)
-    if max(-low, high) > LARGEST:
+    least, most = float(low.min()), float(high.max())
+    if max(-least, most) > LARGEST:
         raise ValueError(
-            f"X has values as large as {max(-low, high):.1g}, too large for networks, which "
+            f"X has values as large as {max(-least, most):.1g}, too large for networks, which "
             f"calculate in float32; expected at most {LARGEST:.0g}. Use another unit."
         )
-    if mode is None or (mode == "auto" and low >= 0 and high <= 1):
-        return Scaling(shape, bounded=low >= 0 and high <= 1)
+    slack = SLACK * (most - least)
+    positive, bounded = least >= -slack, least >= -slack and most <= 1 + slack
+    if mode is None or (mode == "auto" and bounded):
+        return Scaling(shape, bounded=bounded)
     if mode == "auto" and X.dtype == np.uint8:
         return Scaling(shape, factor=1 / 255, bounded=True)
     if mode == "auto" and sparse.issparse(X):
-        return Scaling(shape, factor=1 / max(-low, high), bounded=low >= 0)
-    return _columnwise(X, "standard" if mode == "auto" else mode, shape, sample_weight)
-
-
-def _columnwise(
-    X: Any, mode: Mode, shape: tuple[int, ...], sample_weight: NDArray[Any] | None
-) -> Scaling:
-    """Fit scikit-learn's scaler in chunks: per column, or per channel of images."""
-    n_columns, repeats = shape[0], int(np.prod(shape[1:]))
-    scaler = MinMaxScaler() if mode == "minmax" else StandardScaler()
-    for rows in gen_batches(X.shape[0], CHUNK):
-        chunk = _dense(X[rows]).reshape(-1, n_columns, repeats).swapaxes(1, 2)
-        weight = None if sample_weight is None else np.repeat(sample_weight[rows], repeats)
-        options = {} if mode == "minmax" else {"sample_weight": weight}
-        scaler.partial_fit(chunk.reshape(-1, n_columns).astype(np.float64), **options)
-    if mode == "minmax":  # scale_ would take a range below 1e-15 for rounding, whatever the unit
-        offset, spread = scaler.data_min_, scaler.data_range_
-    else:
-        offset, spread = scaler.mean_, scaler.scale_
-    factor = 1 / np.where(spread > SMALLEST, spread, 1)
+        return Scaling(shape, factor=_inverse(max(-least, most)), bounded=positive)
+    low, high = low.reshape(shape[0], -1).min(1), high.reshape(shape[0], -1).max(1)
+    offset, spread = low, high - low
+    if mode != "minmax":
+        offset, spread = _moments(X, shape, sample_weight)
+    varies = high - low > ULPS * _resolution(X.dtype) * np.maximum(-low, high)
+    repeats = int(np.prod(shape[1:]))
+    factor = _inverse(np.where(varies, spread, 0.0))
     return Scaling(shape, np.repeat(offset, repeats), np.repeat(factor, repeats), mode == "minmax")
 
 
-def _extremes(X: Any) -> tuple[float, float]:
-    """Return the smallest and the largest value."""
+def _inverse(spread: Any) -> Any:
+    """Return 1 / spread, and 1 where nothing spreads."""
+    return 1 / np.where(spread > SMALLEST, spread, 1)
+
+
+def _resolution(dtype: Any) -> float:
+    """Return how finely a type tells values apart, relative to them."""
+    return float(np.finfo(dtype).eps) if dtype.kind == "f" else 0.0
+
+
+def _moments(
+    X: Any, shape: tuple[int, ...], sample_weight: NDArray[Any] | None
+) -> tuple[NDArray[Any], NDArray[Any]]:
+    """Return mean and standard deviation, per column, or per channel of images."""
+    n_columns, repeats = shape[0], int(np.prod(shape[1:]))
+    scaler = StandardScaler()
+    for rows in gen_batches(X.shape[0], CHUNK):
+        chunk = _dense(X[rows]).reshape(-1, n_columns, repeats).swapaxes(1, 2)
+        weight = None if sample_weight is None else np.repeat(sample_weight[rows], repeats)
+        scaler.partial_fit(chunk.reshape(-1, n_columns).astype(np.float64), sample_weight=weight)
+    return scaler.mean_, scaler.scale_
+
+
+def _extremes(X: Any) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Return the smallest and the largest value of every column."""
     if sparse.issparse(X):
-        return float(X.min()), float(X.max())
-    chunks: Iterable[Any] = [X[rows] for rows in gen_batches(len(X), CHUNK)]
-    extremes = [(chunk.min(), chunk.max()) for chunk in chunks]
-    return float(min(low for low, _ in extremes)), float(max(high for _, high in extremes))
+        low, high = X.min(axis=0).toarray().ravel(), X.max(axis=0).toarray().ravel()
+        return low.astype(float), high.astype(float)
+    chunks = [X[rows] for rows in gen_batches(len(X), CHUNK)]
+    low, high = chunks[0].min(0), chunks[0].max(0)
+    for chunk in chunks:
+        np.minimum(low, chunk.min(0), out=low)
+        np.maximum(high, chunk.max(0), out=high)
+    return low.astype(float), high.astype(float)
 
 
 def _dense(X: Any) -> NDArray[Any]:

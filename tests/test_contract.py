@@ -21,7 +21,7 @@ from sklearn.exceptions import ConvergenceWarning, NotFittedError
 from sklearn.metrics import adjusted_rand_score
 from sklearn.model_selection import GridSearchCV
 from sklearn.pipeline import make_pipeline
-from sklearn.preprocessing import StandardScaler
+from sklearn.preprocessing import MinMaxScaler, StandardScaler
 from sklearn.utils.estimator_checks import parametrize_with_checks
 
 import skdeepcluster
@@ -265,6 +265,17 @@ def test_sparse_equals_dense(estimator, blobs, kind):
     one = brief(estimator, **options).fit(X)
     other = brief(estimator, **options).fit(kind(X))
     np.testing.assert_allclose(one.transform(X), other.transform(kind(X)), rtol=1e-3, atol=1e-4)
+
+
+def test_rounding_of_a_scaler_changes_nothing(estimator, blobs):
+    """In [0, 1] up to the last bit is in [0, 1]: the model and the unit of its scores are one."""
+    X = MinMaxScaler().fit_transform(blobs[0].astype(np.float64))
+    one = brief(estimator).fit(X.clip(0, 1))
+    X[X.argmin(0), range(6)], X[X.argmax(0), range(6)] = -1e-16, 1 + 2.3e-16
+    other = brief(estimator).fit(X)
+    assert other.module_.scaling.bounded
+    for a, b in zip(results(one, X), results(other, X), strict=True):
+        np.testing.assert_allclose(a, b, rtol=1e-4, atol=1e-5)
 
 
 def test_names_of_columns_are_kept(estimator, blobs):

@@ -1,6 +1,7 @@
 """From the user's units and back: precision, types, images, sparse rows and odd columns."""
 
 import copy
+import itertools
 import pickle
 
 import numpy as np
@@ -59,6 +60,48 @@ def test_auto_leaves_data_in_the_unit_interval_alone(X):
     assert scaling.is_identity
     expected = (X.toarray() if sparse.issparse(X) else X).astype(np.float32)
     np.testing.assert_array_equal(apply(scaling, X).numpy(), expected)
+
+
+@pytest.mark.parametrize("dtype", [np.float64, np.float32, np.float16])
+def test_rounding_does_not_choose_the_scaling(dtype):
+    """A scaler's last bit lies beyond 0 or 1 by chance, and in one fold but not in another."""
+    X = np.random.default_rng(0).uniform(size=(9, 2)).astype(dtype)
+    X[0], X[1] = -np.finfo(dtype).eps, 1 + np.finfo(dtype).eps
+    kinds = [X] if dtype is np.float16 else [X, sparse.csr_array(X)]  # scipy has no such type
+    for rows, mode in itertools.product(kinds, ("auto", None)):
+        scaling = fit_scaling(rows, mode, (2,))
+        assert scaling.bounded
+        assert scaling.is_identity
+
+
+def test_of_sparse_rows_rounding_does_not_choose_the_sign():
+    X = sparse.csr_array(np.array([[0, 8.0], [2, 0], [-1e-15, 0]]))
+    assert fit_scaling(X, "auto", (2,)).bounded
+
+
+def test_the_scaling_of_a_min_max_scaler_s_rows_does_not_hang_on_the_data_set():
+    rng = np.random.default_rng(0)
+    sets = [MinMaxScaler().fit_transform(rng.normal(size=(100, 50))) for _ in range(20)]
+    assert max(X.max() for X in sets) > 1  # there is something to ignore
+    assert all(fit_scaling(X, "auto", (50,)).bounded for X in sets)
+
+
+@pytest.mark.parametrize(
+    "X", [np.array([[-0.1], [1.0]]), np.array([[0.0], [1.1]]), np.array([[-1e-3], [1e-3]])]
+)
+def test_what_leaves_the_unit_interval_by_more_is_standardised(X):
+    assert not fit_scaling(X, "auto", (1,)).bounded
+
+
+@pytest.mark.parametrize("mode", ["minmax", "standard"])
+@pytest.mark.parametrize("dtype", [np.float64, np.float32])
+def test_a_column_that_varies_by_rounding_alone_is_constant(mode, dtype):
+    X = make_rows().astype(dtype)
+    X[:, 0] = 0.3
+    X[::2, 0] = np.nextafter(dtype(0.3), dtype(1))
+    scaled = apply(fit_scaling(X, mode, (3,)), X).numpy()
+    assert np.ptp(scaled[:, 0]) < 1e-6
+    assert np.ptp(scaled[:, 1]) > 0.9
 
 
 def test_auto_divides_bytes_by_255():

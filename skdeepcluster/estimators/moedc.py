@@ -40,6 +40,7 @@ from skdeepcluster.scaling import Mode
 __all__ = ["MoEDCClustering"]
 
 MANAGER_WIDTH = 100  # of the manager's hidden layer
+ROUNDING = 1e-5  # of a sum of variances in float32, lest components without any be counted
 PCA_ENTRIES = 10_000_000  # numbers that the principal components are computed from at most
 
 
@@ -358,7 +359,7 @@ def principal_width(rows: NDArray[Any], share: float, most: int, seed: int) -> i
     with np.errstate(invalid="ignore"):  # rows that do not vary have no shares of variance
         pca = PCA(most, random_state=seed).fit(rows)
     explained = pca.explained_variance_.cumsum()
-    needed = share * rows.var(axis=0, ddof=1, dtype=float).sum()
+    needed = share * rows.var(axis=0, ddof=1, dtype=float).sum() * (1 - ROUNDING)
     return min(int(np.searchsorted(explained, needed)) + 1, most)
 
 

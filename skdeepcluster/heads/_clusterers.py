@@ -129,8 +129,10 @@ def fit_clusterer(clusterer: Any, rows: Array, weights: Array) -> Any:
 def sized(params: Mapping[str, Any], n_rows: int) -> dict[str, Any]:
     """Return parameters of a clusterer, a share of the rows as the number that it is."""
     share = params.get("min_cluster_size")
-    size = {"min_cluster_size": max(5, int(share * n_rows))} if isinstance(share, float) else {}
-    return {**params, **size}
+    if not isinstance(share, float):
+        return dict(params)
+    size = int(round(share * n_rows, 9))  # .29 * 100 < 29
+    return {**params, "min_cluster_size": max(5, size)}
 
 
 def count_clusters(rows: Array, params: Mapping[str, Any]) -> int:

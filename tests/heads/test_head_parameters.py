@@ -12,6 +12,7 @@ from sklearn.exceptions import ConvergenceWarning
 from sklearn.metrics import adjusted_rand_score
 
 from skdeepcluster.heads import HEADS, make_head
+from skdeepcluster.heads._clusterers import sized
 
 
 def test_an_instance_is_cloned_and_its_defaults_filled_in(blobs):
@@ -84,3 +85,7 @@ def test_not_a_clusterer(blobs):
 
     with pytest.raises(TypeError, match="neither a predict method nor labels_"):
         fitted(Mute(), blobs[0])
+
+
+def test_a_share_of_the_rows_is_not_rounded_down_by_its_last_bit():
+    assert sized({"min_cluster_size": 0.29}, 100) == {"min_cluster_size": 29}  # .29 * 100 < 29
