@@ -19,6 +19,7 @@ LARGEST, SMALLEST = 1e37, 1e-37  # within which differences and their inverses f
 # What another scaler maps to [0, 1] ends there but for rounding, which must not decide how rows are
 # modelled. This share of their spread is half of a grey level of 256, and more than float16 loses.
 SLACK = 2**-9
+LARGEST_UNSCALED = 1e15  # whose squares, and sums of them, fit as well
 ULPS = 4  # of its largest magnitude: a column that varies by no more is a constant and its rounding
 Mode = Literal["auto", "minmax", "standard"]
 
@@ -85,6 +86,24 @@ class Scaling(nn.Module):
         offset = self.offset.cpu().double() + self.rest.cpu().double()
         return flat / self.factor.cpu().double() + offset
 
+    def check(self, X: NDArray[Any] | sparse.csr_array) -> None:
+        """Refuse rows that are too large for float32 once they are scaled.
+
+        Parameters
+        ----------
+        X : ndarray or CSR matrix of shape (n_samples, n_features)
+            Rows in the user's units.
+
+        Raises
+        ------
+        ValueError
+            With the column.
+        """
+        low, high = _extremes(X)
+        offset, factor = (t.cpu().double().numpy() for t in (self.offset, self.factor))
+        _check_magnitude(low, high)
+        _check_magnitude((low - offset) * factor, (high - offset) * factor)
+
 
 def fit_scaling(
     X: NDArray[Any] | sparse.csr_array,
@@ -125,12 +144,8 @@ def fit_scaling(
     True
     """
     low, high = _extremes(X)
+    _check_magnitude(low, high, LARGEST_UNSCALED if mode is None else LARGEST)
     least, most = float(low.min()), float(high.max())
-    if max(-least, most) > LARGEST:
-        raise ValueError(
-            f"X has values as large as {max(-least, most):.1g}, too large for networks, which "
-            f"calculate in float32; expected at most {LARGEST:.0g}. Use another unit."
-        )
     slack = SLACK * (most - least)
     positive, bounded = least >= -slack, least >= -slack and most <= 1 + slack
     if mode is None or (mode == "auto" and bounded):
@@ -147,6 +162,18 @@ def fit_scaling(
     repeats = int(np.prod(shape[1:]))
     factor = _inverse(np.where(varies, spread, 0.0))
     return Scaling(shape, np.repeat(offset, repeats), np.repeat(factor, repeats), mode == "minmax")
+
+
+def _check_magnitude(low: Any, high: Any, largest: float = LARGEST) -> None:
+    """Refuse columns that float32 cannot hold, or not calculate with."""
+    magnitude = np.maximum(-low, high)
+    column = int(magnitude.argmax())
+    if magnitude[column] > largest:
+        raise ValueError(
+            f"X has values as large as {magnitude[column]:.1g} in column {column}, too large for "
+            f"networks, which calculate in float32; expected at most {largest:.0g}. Use another "
+            "unit, or leave such rows out."
+        )
 
 
 def _inverse(spread: Any) -> Any:

@@ -35,6 +35,10 @@ __all__ = [
 # Types that batches are read from as they are; others become the first of the list.
 DTYPES = [np.float64, np.float32, np.float16, np.uint8, np.int8, np.int16, np.int32, np.int64]
 
+LEAST_WEIGHT = (
+    1e-30  # of the largest; beside it float32 would take less for nothing, or divide by it
+)
+
 RESERVED = {
     "module": "bring your own networks with encoder= and decoder=",
     "criterion": "the method defines its losses",
@@ -235,7 +239,7 @@ def check_weight(sample_weight: Any, X: Any) -> NDArray[np.float64] | None:
     Returns
     -------
     weight : ndarray of shape (n_samples,) or None
-        Normalised weights.
+        Normalised weights. One too small for float32 to know beside the largest is 0.
 
     Raises
     ------
@@ -255,6 +259,7 @@ def check_weight(sample_weight: Any, X: Any) -> NDArray[np.float64] | None:
             "sample_weight is zero everywhere: at least one row must have a positive weight."
         )
     weight = weight / weight.max()  # or the sum could overflow
+    weight[weight < LEAST_WEIGHT] = 0
     return weight / weight[weight > 0].mean()
 
 

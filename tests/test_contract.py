@@ -380,6 +380,30 @@ def test_a_row_of_nowhere_has_probabilities(fitted, blobs, far):
     np.testing.assert_array_equal(proba[1:], fitted.predict_proba(blobs[0][:3])[1:])
 
 
+@pytest.mark.parametrize("kind", [np.asarray, sparse.csr_array])
+def test_rows_that_overflow_float32_are_refused(fitted, blobs, kind):
+    rows = blobs[0][:3].astype(np.float64)
+    rows[1, 4] = -1e300
+    for name in ("predict", "predict_proba", "transform", "score_samples", "score"):
+        if hasattr(fitted, name):
+            with pytest.raises(ValueError, match=r"1e\+300 in column 4.*float32"):
+                getattr(fitted, name)(kind(rows))
+    with pytest.raises(ValueError, match=r"1e\+300 in column 4.*float32"):
+        brief(fitted).fit(kind(rows))
+    rows[1, 4] = 1e37
+    assert np.isfinite(fitted.transform(kind(rows))).all()
+
+
+@pytest.mark.parametrize(
+    ("scale", "kind"), [(1e-310, sparse.csr_array), (1e-40, np.asarray), (1e30, np.asarray)]
+)
+def test_any_unit_gives_finite_codes(estimator, blobs, scale, kind):
+    X = kind(np.where(np.abs(blobs[0]) > 5, blobs[0], 0) * scale)  # with values below 0
+    model = brief(estimator).fit(X)
+    assert np.isfinite(model.transform(X)).all()
+    assert all(torch.isfinite(value).all() for value in model.module_.state_dict().values())
+
+
 def test_wrong_width_is_explained(fitted, blobs):
     with pytest.raises(ValueError, match="expecting 6 features"):
         fitted.predict(blobs[0][:, :4])
@@ -440,6 +464,16 @@ def test_clusters_are_described_by_weighted_rows(estimator, blobs):
 def test_bad_weights_are_explained(estimator, blobs, weight):
     with pytest.raises(ValueError, match=r"zero|[Nn]egative"):
         brief(estimator).fit(blobs[0], sample_weight=np.full(len(blobs[0]), weight))
+
+
+@pytest.mark.parametrize("least", [1e-320, 1e-29])
+def test_tiny_weights_give_finite_codes(estimator, blobs, least):
+    weight = np.where(blobs[1] == 0, least, 1.0)
+    model = brief(estimator).fit(blobs[0], sample_weight=weight)
+    assert np.isfinite(model.transform(blobs[0])).all()
+    if least < 1e-30:  # nothing, beside the others
+        other = brief(estimator).fit(blobs[0], sample_weight=np.where(blobs[1] == 0, 0.0, 1.0))
+        assert_same(results(other, blobs[0]), results(model, blobs[0]))
 
 
 def test_one_row_of_weight_is_not_enough(estimator, blobs):

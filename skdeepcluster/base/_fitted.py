@@ -303,8 +303,10 @@ class FittedClusterer(
             self._input_shape = check_image_shape(self.image_shape, row_shape, X.shape[1])
             self._row_shape = row_shape or (X.shape[1],)
             self._row_dtype = np.float64 if X.dtype == np.float64 else np.float32
-        elif row_shape and len(self._input_shape) == 3:
+            return X
+        if row_shape and len(self._input_shape) == 3:
             self._check_same_images((1, *row_shape)[-3:])
+        self.module_.scaling.check(X)
         return X
 
     def _check_many(self, shape: tuple[int, ...]) -> None:

@@ -27,6 +27,9 @@ from skdeepcluster.scaling import Scaling
 __all__ = ["CodeGenerator", "GenerativeClusterer"]
 
 
+LARGEST_SIGMA = 1e15  # squares of codes, and of what is made of them, would overflow float32
+
+
 class CodeGenerator(Model):
     """A generator, the prior of its codes, and the encoder that finds them again."""
 
@@ -76,7 +79,7 @@ class GenerativeClusterer(DeepClusterer):
         "batch_size": [Interval(Integral, 2, None, closed="left")],  # for batch norm
         "noise_weight": [Interval(Real, 0, None, closed="left")],
         "component_weight": [Interval(Real, 0, None, closed="left")],
-        "sigma": [Interval(Real, 0, None, closed="neither")],
+        "sigma": [Interval(Real, 0, LARGEST_SIGMA, closed="neither")],
     }
 
     # -- networks -------------------------------------------------------------------------------
