@@ -594,6 +594,18 @@ def test_scores_prefer_data_to_noise(fitted, blobs):
     assert np.isclose(fitted.score(blobs[0]), fitted.score_samples(blobs[0]).mean())
 
 
+@pytest.mark.parametrize("scaling", ["minmax", "standard"])
+def test_the_farther_a_row_the_worse_its_score(estimator, blobs, scaling):
+    """Also where rows lie in [0, 1], beyond which some likelihoods have no values."""
+    model = brief(estimator, scaling=scaling).fit(blobs[0])
+    low, high = blobs[0].min(0), blobs[0].max(0)
+    ranges = np.array([2, 5, 30, 100, 1000], dtype=np.float32)[:, None]
+    for far in (low + ranges * (high - low), high - ranges * (high - low)):
+        scores = model.score_samples(far)
+        assert scores.max() < model.score_samples(blobs[0]).min()
+        assert (np.diff(scores) < 0).all()
+
+
 # -- scikit-learn around it -------------------------------------------------------------------
 
 

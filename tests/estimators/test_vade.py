@@ -14,7 +14,7 @@ from torch.distributions import Categorical, Normal, kl_divergence
 from skdeepcluster import VaDEClustering
 from skdeepcluster.datasets import load_digits
 from skdeepcluster.engine.schedule import Progress
-from skdeepcluster.estimators._variational import LEAST_VARIANCE
+from skdeepcluster.estimators._variational import LEAST_VARIANCE, Observation
 from skdeepcluster.estimators.vade import VaDE, _step_decay
 from skdeepcluster.metrics import clustering_accuracy
 from skdeepcluster.scaling import Scaling
@@ -224,3 +224,11 @@ def test_codes_that_are_all_alike_are_one_cluster(noise):
             random_state=seed,
         )
         assert -1e4 < model.fit(rows).score(rows) < 100
+
+
+def test_what_lies_beyond_the_unit_interval_counts_as_a_gaussian_error():
+    observation = Observation((2,), True)
+    rows = torch.tensor([[1.0, 0.5], [2.0, 0.5], [-1.0, 1.2]])
+    found = observation.log_likelihood(torch.zeros(3, 2), rows)
+    bernoulli = 2 * np.log(0.5)  # whatever a row in [0, 1] is, as the logits are 0
+    np.testing.assert_allclose(found, bernoulli - np.array([0, 1, 1.04]) / 0.02, rtol=1e-6)
