@@ -25,6 +25,7 @@ from torch import nn
 
 __all__ = [
     "as_rows",
+    "canonical",
     "check_callbacks",
     "check_image_shape",
     "check_network",
@@ -103,6 +104,35 @@ def as_rows(X: Any) -> tuple[Any, tuple[int, ...] | None]:
             "and image_shape if the second axis really holds the channels."
         )
     return X.reshape(len(X), int(np.prod(X.shape[1:]))), X.shape[1:]
+
+
+def canonical(X: Any) -> Any:
+    """Return rows whose sparse entries are in order and there once, in a copy if they were not.
+
+    Otherwise scipy puts them in order itself, in place, the first time that it has to: in the
+    user's matrix, which other threads may read at that moment, or which may be read-only.
+
+    Parameters
+    ----------
+    X : ndarray or CSR matrix
+        Rows.
+
+    Returns
+    -------
+    rows : same kind
+        `X` itself, if it can be.
+
+    Examples
+    --------
+    >>> twice = sparse.csr_array(([1.0, 2.0], [0, 0], [0, 2]), shape=(1, 1))
+    >>> canonical(twice).data, twice.data
+    (array([3.]), array([1., 2.]))
+    """
+    if not sparse.issparse(X) or X.has_canonical_format:
+        return X
+    X = X.copy()
+    X.sum_duplicates()
+    return X
 
 
 def _stacked(images: Sequence[Any]) -> NDArray[Any]:

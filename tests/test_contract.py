@@ -267,6 +267,39 @@ def test_sparse_equals_dense(estimator, blobs, kind):
     np.testing.assert_allclose(one.transform(X), other.transform(kind(X)), rtol=1e-3, atol=1e-4)
 
 
+def shuffled_csr(X: np.ndarray) -> sparse.csr_array:
+    """Rows whose entries stand in no order, one of them in two parts; and read-only."""
+    rows = sparse.csr_array(np.where(X > 0, X, 0))
+    indices, data = rows.indices[::-1], rows.data[::-1]  # of all rows, in reverse
+    indptr = rows.indptr[-1] - rows.indptr[::-1]
+    twice = np.concatenate([indptr[:1], indptr[1:] + 1])
+    data = np.concatenate([[data[0] - 1, 1], data[1:]]).astype(X.dtype)
+    arrays = data, np.concatenate([indices[:1], indices]), twice
+    for array in arrays:
+        array.flags.writeable = False
+    return sparse.csr_array(arrays, shape=X.shape)
+
+
+def test_sparse_rows_in_no_order_are_read_and_left_alone(estimator, blobs):
+    """Threads share a matrix, and joblib hands out read-only ones: nobody may put it in order."""
+    X = shuffled_csr(blobs[0])
+    arrays = X.data, X.indices, X.indptr
+    before = [array.copy() for array in arrays]
+    model = brief(estimator).fit(X)
+    found = results(model, X)
+    assert_same(before, arrays)
+    assert X.data is arrays[0] and not X.has_canonical_format
+    tidy = sparse.csr_array(X.toarray())
+    assert_same(results(brief(estimator).fit(tidy), tidy), found)
+
+
+def test_dense_rows_are_left_alone(estimator, blobs):
+    X = blobs[0].copy()
+    X.flags.writeable = False
+    results(brief(estimator).fit(X, sample_weight=np.ones(len(X))), X)
+    np.testing.assert_array_equal(X, blobs[0])
+
+
 def test_rounding_of_a_scaler_changes_nothing(estimator, blobs):
     """In [0, 1] up to the last bit is in [0, 1]: the model and the unit of its scores are one."""
     X = MinMaxScaler().fit_transform(blobs[0].astype(np.float64))

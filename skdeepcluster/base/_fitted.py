@@ -25,7 +25,7 @@ from torch import Tensor
 from skdeepcluster.base._gaussians import CodeGaussians
 from skdeepcluster.engine.device import resolve_device
 from skdeepcluster.engine.table import Batch, Table, tiled
-from skdeepcluster.validation import DTYPES, as_rows, check_image_shape
+from skdeepcluster.validation import DTYPES, as_rows, canonical, check_image_shape
 
 Method = TypeVar("Method", bound=Callable[..., Any])
 
@@ -298,6 +298,7 @@ class FittedClusterer(
         X = validate_data(
             self, X, reset=reset, accept_sparse="csr", dtype=DTYPES, ensure_min_samples=1 + reset
         )
+        X = canonical(X)
         if reset:
             self.__dict__.pop("labels_", None)  # not fitted until this fit is complete
             self._input_shape = check_image_shape(self.image_shape, row_shape, X.shape[1])
