@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Any, Literal
 
 import numpy as np
@@ -14,7 +15,7 @@ from torch import Tensor, nn
 
 __all__ = ["Scaling", "fit_scaling"]
 
-CHUNK = 4096  # rows looked at together, so that a memory map is never read whole
+CHUNK = 2**25  # bytes, as float64, of the rows looked at together: whatever their width, few
 LARGEST, SMALLEST = 1e37, 1e-37  # within which differences and their inverses fit in float32
 # What another scaler maps to [0, 1] ends there but for rounding, which must not decide how rows are
 # modelled. This share of their spread is half of a grey level of 256, and more than float16 loses.
@@ -126,7 +127,7 @@ def fit_scaling(
     shape : tuple of int
         Shape of one input of the networks.
     sample_weight : ndarray of shape (n_samples,), default=None
-        Weights of rows in means and variances.
+        Weights of rows in means and variances. Rows of weight 0 are left out altogether.
 
     Returns
     -------
@@ -143,7 +144,7 @@ def fit_scaling(
     >>> fit_scaling(np.array([[0, 255]], dtype=np.uint8), "auto", (2,)).bounded
     True
     """
-    low, high = _extremes(X)
+    low, high = _extremes(X, sample_weight)
     _check_magnitude(low, high, LARGEST_UNSCALED if mode is None else LARGEST)
     least, most = float(low.min()), float(high.max())
     slack = SLACK * (most - least)
@@ -190,35 +191,41 @@ def _moments(
     X: Any, shape: tuple[int, ...], sample_weight: NDArray[Any] | None
 ) -> tuple[NDArray[Any], NDArray[Any]]:
     """Return mean and standard deviation, per column, or per channel of images."""
-    n_columns, repeats = shape[0], int(np.prod(shape[1:]))
-    scaler = StandardScaler()
-    for rows in gen_batches(X.shape[0], CHUNK):
-        chunk = _dense(X[rows]).reshape(-1, n_columns, repeats).swapaxes(1, 2)
-        weight = None if sample_weight is None else np.repeat(sample_weight[rows], repeats)
-        scaler.partial_fit(chunk.reshape(-1, n_columns).astype(np.float64), sample_weight=weight)
-    return scaler.mean_, scaler.scale_
+    scaler = StandardScaler(with_mean=not sparse.issparse(X))  # or it would refuse sparse rows
+    for chunk, weight in _chunks(X, sample_weight):
+        scaler.partial_fit(chunk.astype(np.float64), sample_weight=weight)
+    mean, variance = scaler.mean_.reshape(shape[0], -1), scaler.var_.reshape(shape[0], -1)
+    return mean.mean(1), np.sqrt(variance.mean(1) + mean.var(1))
 
 
-def _extremes(X: Any) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+def _extremes(
+    X: Any, sample_weight: NDArray[Any] | None = None
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     """Return the smallest and the largest value of every column."""
-    if sparse.issparse(X):
-        low, high = X.min(axis=0).toarray().ravel(), X.max(axis=0).toarray().ravel()
-        return low.astype(float), high.astype(float)
-    chunks = [X[rows] for rows in gen_batches(len(X), CHUNK)]
-    low, high = chunks[0].min(0), chunks[0].max(0)
-    for chunk in chunks:
-        np.minimum(low, chunk.min(0), out=low)
-        np.maximum(high, chunk.max(0), out=high)
-    return low.astype(float), high.astype(float)
+    low, high = np.full((2, X.shape[1]), [[np.inf], [-np.inf]])
+    for chunk, _ in _chunks(X, sample_weight):
+        least, most = chunk.min(axis=0), chunk.max(axis=0)
+        if sparse.issparse(X):
+            least, most = least.toarray().ravel(), most.toarray().ravel()
+        np.minimum(low, least, out=low)
+        np.maximum(high, most, out=high)
+    return low, high
 
 
-def _dense(X: Any) -> NDArray[Any]:
-    return X.toarray() if sparse.issparse(X) else X
+def _chunks(X: Any, sample_weight: NDArray[Any] | None) -> Iterator[tuple[Any, Any]]:
+    """Yield the rows that have a weight, some at a time, and their weights."""
+    per_row = 12 * X.nnz / X.shape[0] if sparse.issparse(X) else 8 * X.shape[1]
+    for rows in gen_batches(X.shape[0], max(1, int(CHUNK / max(per_row, 1)))):
+        if sample_weight is None:
+            yield X[rows], None
+        elif (positive := sample_weight[rows] > 0).any():
+            kept = slice(None) if positive.all() else positive
+            yield X[rows][kept], sample_weight[rows][kept]
 
 
 def _floating(x: Tensor) -> Tensor:
     """Cast integers to a float type that holds them."""
     if x.is_floating_point():
         return x
-    wide = x.dtype in (torch.int32, torch.int64) and x.device.type != "mps"
+    wide = x.dtype.itemsize > 2 and x.device.type != "mps"
     return x.to(torch.float64 if wide else torch.float32)

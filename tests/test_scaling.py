@@ -3,6 +3,7 @@
 import copy
 import itertools
 import pickle
+import tracemalloc
 
 import numpy as np
 import pytest
@@ -10,7 +11,8 @@ import torch
 from scipy import sparse
 from sklearn.preprocessing import MinMaxScaler, StandardScaler
 
-from skdeepcluster.scaling import CHUNK, Scaling, fit_scaling
+from skdeepcluster import scaling as module
+from skdeepcluster.scaling import Scaling, fit_scaling
 
 MODES = ["auto", "standard", "minmax", None]
 
@@ -151,8 +153,9 @@ def test_none_leaves_everything_alone(X, bounded):
     np.testing.assert_array_equal(apply(scaling, X).numpy(), X.astype(np.float32))
 
 
-def test_data_longer_than_a_chunk_is_seen_whole():
-    X = make_rows(2 * CHUNK + 7)
+def test_data_longer_than_a_chunk_is_seen_whole(monkeypatch):
+    monkeypatch.setattr(module, "CHUNK", 8 * 3 * 64)
+    X = make_rows(2 * 64 + 7)
     X[-1] += 1000
     scaling = fit_scaling(X, "auto", (3,))
     np.testing.assert_allclose(scaling.offset.numpy(), X.mean(0), rtol=1e-6)
@@ -160,7 +163,50 @@ def test_data_longer_than_a_chunk_is_seen_whole():
     assert fit_scaling(X, "minmax", (3,)).inverse(torch.ones(1, 3)).numpy() == pytest.approx(X[-1:])
 
 
+@pytest.mark.parametrize("mode", ["auto", "standard", "minmax"])
+def test_wide_sparse_rows_are_never_made_dense(mode):
+    """Here 4096 dense rows would take 3.3 GB, and the entries take 2 MB."""
+    X = sparse.random_array((5000, 100_000), density=2e-4, format="csr", rng=0) - 0
+    X.data -= 0.7
+    tracemalloc.start()
+    fit_scaling(X, mode, (100_000,))
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert peak < 40e6
+
+
+def test_wide_dense_rows_are_copied_a_few_at_a_time():
+    X = np.random.default_rng(0).normal(size=(3000, 20_000)).astype(np.float16)
+    tracemalloc.start()
+    fit_scaling(X, "standard", (20_000,))
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert peak < X.size * 8 / 2
+
+
+@pytest.mark.parametrize("kind", [np.asarray, sparse.csr_array])
+def test_sparse_images_are_scaled_per_channel(kind):
+    images = np.where(make_rows(40, 2 * 3 * 3) > 2, make_rows(40, 2 * 3 * 3), 0)
+    found = fit_scaling(kind(images), "standard", (2, 3, 3))
+    pixels = images.reshape(40, 2, 9).swapaxes(0, 1).reshape(2, -1)
+    np.testing.assert_allclose(found.offset.numpy(), np.repeat(pixels.mean(1), 9), rtol=1e-6)
+    np.testing.assert_allclose(1 / found.factor, np.repeat(pixels.std(1), 9), rtol=1e-6)
+
+
 # -- weights ------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("mode", MODES)
+@pytest.mark.parametrize("kind", [np.asarray, sparse.csr_array])
+def test_rows_of_weight_zero_are_left_out(mode, kind, monkeypatch):
+    monkeypatch.setattr(module, "CHUNK", 8 * 3 * 10)  # one chunk has no row that counts
+    X, weight = make_rows(50), np.repeat([1.0, 0.0, 2.0], [20, 10, 20])
+    weight[::7] = 0
+    X[weight == 0] *= 100
+    found = fit_scaling(kind(X), mode, (3,), weight).state_dict()
+    kept = fit_scaling(kind(X[weight > 0]), mode, (3,), weight[weight > 0]).state_dict()
+    for name, expected in kept.items():
+        torch.testing.assert_close(found[name], expected, rtol=1e-6, atol=1e-6)
 
 
 def test_weights_equal_repeated_rows():
