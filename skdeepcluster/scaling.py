@@ -15,7 +15,7 @@ from torch import Tensor, nn
 
 __all__ = ["Scaling", "fit_scaling"]
 
-CHUNK = 2**25  # bytes, as float64, of the rows looked at together: whatever their width, few
+CHUNK = 2**23  # bytes, as float64, of the rows looked at together: whatever their width, few
 LARGEST, SMALLEST = 1e37, 1e-37  # within which differences and their inverses fit in float32
 # What another scaler maps to [0, 1] ends there but for rounding, which must not decide how rows are
 # modelled. This share of their spread is half of a grey level of 256, and more than float16 loses.

@@ -33,8 +33,20 @@ __all__ = [
     "check_weight",
 ]
 
-# Types that batches are read from as they are; others become the first of the list.
-DTYPES = [np.float64, np.float32, np.float16, np.uint8, np.int8, np.int16, np.int32, np.int64]
+# Types that batches are read from as they are, in any byte order; others become the first.
+_FLOATS: list[Any] = [np.float64, np.float32, np.float16]
+_INTEGERS: list[Any] = [
+    np.uint8,
+    np.uint16,
+    np.uint32,
+    np.uint64,
+    np.int8,
+    np.int16,
+    np.int32,
+    np.int64,
+]
+_NATIVE = [*_FLOATS, *_INTEGERS]
+DTYPES = [*_NATIVE, *(np.dtype(kind).newbyteorder() for kind in _NATIVE)]
 
 LEAST_WEIGHT = (
     1e-30  # of the largest; beside it float32 would take less for nothing, or divide by it

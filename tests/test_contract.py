@@ -240,11 +240,14 @@ def test_kinds_of_input_give_one_result(estimator, blobs, convert):
     )
 
 
-@pytest.mark.parametrize("dtype", [np.float64, np.float16, np.uint8, np.int64, bool])
+@pytest.mark.parametrize(
+    "dtype",
+    [np.float64, np.float16, np.uint8, np.uint16, np.uint32, np.int64, bool, ">f8", ">u2"],
+)
 def test_types_of_input(estimator, blobs, dtype):
     X = np.abs(blobs[0] * 10 if dtype is not bool else blobs[0] > 0).astype(dtype)
     model = brief(estimator).fit(X)
-    wanted = np.float64 if dtype is np.float64 else np.float32
+    wanted = np.float64 if np.dtype(dtype).kind == "f" and X.itemsize == 8 else np.float32
     assert model.transform(X).dtype == wanted
     rows, _ = model.sample(3, random_state=0)
     assert rows.dtype == wanted
@@ -256,6 +259,22 @@ def test_memory_map_equals_array(estimator, blobs, tmp_path):
     mapped = np.load(tmp_path / "X.npy", mmap_mode="r")
     one, other = brief(estimator).fit(blobs[0]), brief(estimator).fit(mapped)
     assert_same(results(one, blobs[0]), results(other, mapped))
+
+
+@pytest.mark.parametrize("dtype", ["u2", "u4", ">f4", ">f8", ">i2"])
+def test_no_type_is_cast_as_a_whole(estimator, blobs, tmp_path, monkeypatch, dtype):
+    """A memory map of any type stays one, in fit and in predict, also where some rows weigh 0."""
+    np.save(tmp_path / "X.npy", np.abs(blobs[0] * 10).astype(dtype))
+    mapped, tables = np.load(tmp_path / "X.npy", mmap_mode="r"), []
+    monkeypatch.setattr(
+        _fitted, "Table", lambda X, *args, **kw: tables.append(X) or Table(X, *args, **kw)
+    )
+    estimator = brief(estimator, **{p: 0 for p in estimator.get_params() if p.endswith("epochs")})
+    model = estimator.fit(mapped, sample_weight=np.arange(len(mapped)))
+    codes = model.transform(mapped)
+    assert len(tables) > 1 and all(np.shares_memory(X, mapped) for X in tables)
+    native = np.array(mapped, dtype=np.float64)
+    assert_same([codes.astype(np.float32)], [model.transform(native).astype(np.float32)])
 
 
 @pytest.mark.parametrize("kind", [sparse.csr_matrix, sparse.csc_array])
@@ -476,7 +495,7 @@ def test_weights_cost_no_copy_of_the_rows(estimator, blobs, monkeypatch):
     monkeypatch.setattr(
         _fitted, "Table", lambda X, *args, **kw: tables.append(X) or Table(X, *args, **kw)
     )
-    brief(estimator).fit(blobs[0], sample_weight=np.arange(1, 1 + len(blobs[0])))
+    brief(estimator).fit(blobs[0], sample_weight=np.arange(len(blobs[0])))  # one of them 0
     assert tables and all(np.shares_memory(X, blobs[0]) for X in tables)
 
 

@@ -55,12 +55,17 @@ OPTIMIZERS: dict[Any, Callable[..., torch.optim.Optimizer]] = {
 class _Fit:
     """What the stages of one fit share."""
 
-    rows: Any  # those of positive weight, in the user's units
-    counted: NDArray[np.bool_]  # which of all rows these are
+    X: Any  # all rows, in the user's units
+    counted: NDArray[np.bool_]  # which of them have a positive weight
     seed: int
     scaling: Scaling
     checkpoint: Checkpoint | None
     interrupted: bool = False
+
+    @property
+    def rows(self) -> Any:
+        """The rows of positive weight: a copy, if there are others."""
+        return self.X if self.counted.all() else self.X[self.counted]
 
 
 class DeepClusterer(FittedClusterer):
@@ -184,21 +189,21 @@ class DeepClusterer(FittedClusterer):
         """
         X = self._check_rows(X, reset=True)
         weight = check_weight(sample_weight, X)
-        rows, positive, counted = X, weight, np.ones(X.shape[0], dtype=bool)
-        if weight is not None and not weight.all():
-            counted = weight > 0
-            rows, positive = X[counted], weight[counted]
-        self._check_enough(rows)
+        counted = np.ones(X.shape[0], dtype=bool) if weight is None else weight > 0
+        self._check_enough(int(counted.sum()))
         device = resolve_device(self.device)
         self.device_ = str(device)
         self.history_: list[dict[str, Any]] = []
-        checkpoint = self._open_checkpoint(rows, positive)
+        checkpoint = self._open_checkpoint(X, weight)
         seed = checkpoint.seed if checkpoint else self._draw_seed()
-        scaling = fit_scaling(rows, self.scaling, self._input_shape, positive)
-        self._fitting = _Fit(rows, counted, seed, scaling, checkpoint)
+        scaling = fit_scaling(X, self.scaling, self._input_shape, weight)
+        self._fitting = _Fit(X, counted, seed, scaling, checkpoint)
         try:
             with on_ctrl_c(self._may_interrupt), seeded(seed, device), torch.inference_mode(False):
-                self.module_ = self._fit(self._table(rows, positive))
+                table = self._table(X, weight)
+                if not counted.all():
+                    table = table.subset(torch.from_numpy(np.flatnonzero(counted)))
+                self.module_ = self._fit(table)
                 self._complete(X, np.ones(X.shape[0]) if weight is None else weight)
             self._close(self._fitting)
         finally:
@@ -302,12 +307,12 @@ class DeepClusterer(FittedClusterer):
             stacklevel=3,
         )
 
-    def _check_enough(self, X: Any) -> None:
-        if X.shape[0] < 2:
+    def _check_enough(self, n_samples: int) -> None:
+        if n_samples < 2:
             raise ValueError("Only one row has a positive weight; a fit takes at least 2.")
-        if self.n_clusters is not None and X.shape[0] < self.n_clusters:
+        if self.n_clusters is not None and n_samples < self.n_clusters:
             raise ValueError(
-                f"n_samples={X.shape[0]} should be >= n_clusters={self.n_clusters}. "
+                f"n_samples={n_samples} should be >= n_clusters={self.n_clusters}. "
                 "Pass more rows or ask for fewer clusters."
             )
 

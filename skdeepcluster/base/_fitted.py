@@ -35,6 +35,11 @@ def _has(capability: str) -> Callable[[Method], Method]:
     return available_if(lambda self: getattr(self, capability))
 
 
+def _float_of(dtype: Any) -> type[np.floating[Any]]:
+    """Return the type of results: float64 for float64 rows, in any byte order, else float32."""
+    return np.float64 if dtype.newbyteorder("=") == np.float64 else np.float32
+
+
 class FittedClusterer(
     ClassNamePrefixFeaturesOutMixin,
     ClusterMixin,
@@ -286,7 +291,7 @@ class FittedClusterer(
     @staticmethod
     def _cast(values: NDArray[Any], dtype: Any) -> NDArray[Any]:
         """Return float64 for float64 rows."""
-        return values.astype(np.float64 if dtype == np.float64 else np.float32, copy=False)
+        return values.astype(_float_of(dtype), copy=False)
 
     # -- checks ---------------------------------------------------------------------------------
 
@@ -303,7 +308,7 @@ class FittedClusterer(
             self.__dict__.pop("labels_", None)  # not fitted until this fit is complete
             self._input_shape = check_image_shape(self.image_shape, row_shape, X.shape[1])
             self._row_shape = row_shape or (X.shape[1],)
-            self._row_dtype = np.float64 if X.dtype == np.float64 else np.float32
+            self._row_dtype = _float_of(X.dtype)
             return X
         if row_shape and len(self._input_shape) == 3:
             self._check_same_images((1, *row_shape)[-3:])

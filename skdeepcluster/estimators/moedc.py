@@ -311,9 +311,9 @@ class MoEDCClustering(DeepClusterer):
         kwargs = super()._trainer_kwargs()
         return {**kwargs, "callbacks": [HoldIdle(), *kwargs["callbacks"]]}
 
-    def _check_enough(self, X: Any) -> None:
-        super()._check_enough(X)
-        if X.shape[0] < 3:
+    def _check_enough(self, n_samples: int) -> None:
+        super()._check_enough(n_samples)
+        if n_samples < 3:
             raise ValueError(
                 "n_samples=2 is too few to look for clusters, whatever n_clusters is: UMAP takes "
                 "at least 3 rows. Pass more rows."
