@@ -14,11 +14,13 @@ SOURCES = sorted(ROOT.rglob("*.py"))
 
 # The rooms of the package and what each may import of it.
 LEAVES = {"datasets", "heads", "metrics", "neighbors", "networks", "objectives", "priors"}
-LEAVES |= {"plotting", "scaling", "validation"}
+LEAVES |= {"isolation", "plotting", "scaling", "validation"}
 PARTS = {"engine", "heads", "neighbors", "networks", "objectives", "priors"}
 PARTS |= {"scaling", "validation"}
 ALLOWED = {
     **{leaf: set() for leaf in LEAVES},
+    "heads": {"isolation"},
+    "plotting": {"isolation"},
     "engine": set(),
     "base": PARTS,
     "estimators": PARTS | {"base"},

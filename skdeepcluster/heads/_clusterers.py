@@ -17,6 +17,8 @@ from sklearn.mixture import GaussianMixture
 from sklearn.pipeline import Pipeline
 from sklearn.utils.validation import has_fit_parameter
 
+from skdeepcluster.isolation import restored_threads
+
 from ._spherical import Array, SphericalKMeans
 
 
@@ -110,17 +112,19 @@ def fit_labels(
     """
     weights = np.ones(rows.shape[0]) if sample_weight is None else np.asarray(sample_weight, float)
     if isinstance(clusterer, FrozenEstimator):
-        with warnings.catch_warnings():  # rows come as arrays, whatever the user has
+        with warnings.catch_warnings(), restored_threads():
+            # Rows come as arrays, whatever the user has.
             warnings.filterwarnings("ignore", "X does not have valid feature names")
             return np.asarray(clusterer.predict(rows))
     fitted = fit_clusterer(filled_in(clusterer, n_clusters, seed), rows, weights)
-    return np.asarray(fitted.predict(rows) if predicts(fitted) else learned_labels(fitted))
+    with restored_threads():
+        return np.asarray(fitted.predict(rows) if predicts(fitted) else learned_labels(fitted))
 
 
 def fit_clusterer(clusterer: Any, rows: Array, weights: Array) -> Any:
     """Fit a clusterer, with weights if it takes them."""
     weighted = has_fit_parameter(clusterer, "sample_weight")
-    with warnings.catch_warnings():
+    with warnings.catch_warnings(), restored_threads():
         # k-means tells of its empty clusters, at each run; the head does so once.
         warnings.filterwarnings("ignore", "Number of distinct clusters", ConvergenceWarning)
         return clusterer.fit(rows, **({"sample_weight": weights} if weighted else {}))
@@ -137,7 +141,8 @@ def sized(params: Mapping[str, Any], n_rows: int) -> dict[str, Any]:
 
 def count_clusters(rows: Array, params: Mapping[str, Any]) -> int:
     """Return the number of clusters that HDBSCAN finds; one, with a warning, if it finds none."""
-    counter = _hdbscan(rows, None, 0).set_params(**sized(params, len(rows))).fit(rows)
+    counter = _hdbscan(rows, None, 0).set_params(**sized(params, len(rows)))
+    fit_clusterer(counter, rows, np.ones(len(rows)))
     found = int(counter.labels_.max()) + 1
     warn_of_few_clusters(counter, found)
     return max(found, 1)

@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from sklearn.decomposition import PCA
 
+from skdeepcluster.isolation import restored_threads
+
 from ._style import color, figure_and_axes, marker, require
 
 if TYPE_CHECKING:
@@ -184,7 +186,8 @@ class CodeMapDisplay:
 
 def _in_two_dimensions(codes: NDArray[Any], reducer: Any) -> NDArray[Any]:
     if not isinstance(reducer, str):
-        return reducer.fit_transform(codes)
+        with restored_threads():
+            return reducer.fit_transform(codes)
     if reducer not in ("pca", "umap"):
         raise ValueError(
             f"reducer must be 'pca', 'umap' or an object with fit_transform; got {reducer!r}."
@@ -193,6 +196,7 @@ def _in_two_dimensions(codes: NDArray[Any], reducer: Any) -> NDArray[Any]:
         return np.pad(codes, ((0, 0), (0, 2 - codes.shape[1])))
     if reducer == "pca":
         return PCA(n_components=2, random_state=0).fit_transform(codes)
-    from umap import UMAP
+    with restored_threads():
+        from umap import UMAP
 
-    return UMAP(n_components=2, random_state=0, n_jobs=1).fit_transform(codes)
+        return UMAP(n_components=2, random_state=0, n_jobs=1).fit_transform(codes)
