@@ -21,6 +21,8 @@ from skdeepcluster.isolation import restored_threads
 
 from ._spherical import Array, SphericalKMeans
 
+MIN_SAMPLES = 10  # neighbours by which HDBSCAN measures a density
+
 
 class HeadKind(NamedTuple):
     """How to make an unfitted clusterer, and what to know of it before."""
@@ -50,15 +52,18 @@ def _gmm(rows: Array, n_clusters: int, seed: int) -> GaussianMixture:
 def _hdbscan(rows: Array, n_clusters: int | None, seed: int) -> Any:
     from hdbscan import HDBSCAN
 
-    return HDBSCAN(min_cluster_size=max(5, len(rows) // 50), core_dist_n_jobs=1)
+    # By default it measures a density by as many neighbours as the smallest cluster has, and its
+    # time and memory grow with the square of the rows.
+    size = max(5, len(rows) // 50)
+    return HDBSCAN(size, min_samples=min(MIN_SAMPLES, size), core_dist_n_jobs=1)
 
 
 def _agglomerative(rows: Array, n_clusters: int, seed: int) -> AgglomerativeClustering:
     return AgglomerativeClustering(n_clusters)
 
 
-# Memory bounds the rows: HDBSCAN's table of n/50 neighbours a row takes 2.3 GB at 70 000 rows,
-# agglomerative clustering's distances .6 GB at 10 000.
+# Time bounds the rows of HDBSCAN; memory those of agglomerative clustering, whose distances take
+# .6 GB at 10 000 rows.
 HEADS = {
     "kmeans": HeadKind(_kmeans),
     "spherical": HeadKind(_spherical),

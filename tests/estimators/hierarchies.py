@@ -37,9 +37,7 @@ def unfitted(**params):
     """An estimator that is ready to make its model."""
     estimator = HRWAEGANClustering(**{**BRIEF, **params})
     estimator._input_shape = (6,)
-    estimator._fitting = _Fit(
-        rows=None, counted=None, seed=0, scaling=Scaling((6,)), checkpoint=None
-    )
+    estimator._fitting = _Fit(X=None, counted=None, seed=0, scaling=Scaling((6,)), checkpoint=None)
     return estimator
 
 
