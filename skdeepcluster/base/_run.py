@@ -32,12 +32,12 @@ class Run:
 
     Parameters
     ----------
-    rows : ndarray or CSR matrix of shape (n_rows, n_features)
-        The rows that count, those of positive weight, in the user's units.
+    X : ndarray or CSR matrix of shape (n_samples, n_features)
+        All rows, in the user's units.
     counted : ndarray of bool of shape (n_samples,)
-        Which rows of the user's these are.
+        Which of them count, those of positive weight.
     table : Table
-        The same rows for training, with their weights.
+        The rows that count, for training, with their weights.
     scaling : Scaling
         Maps them to the networks' input.
     seed : int
@@ -50,7 +50,7 @@ class Run:
         Where progress is kept.
     """
 
-    rows: Any
+    X: Any
     counted: NDArray[np.bool_]
     table: Table
     scaling: Scaling
@@ -61,6 +61,11 @@ class Run:
     checkpoint: Checkpoint | None
     history: list[dict[str, Any]] = field(default_factory=list)
     interrupted: bool = False
+
+    @property
+    def rows(self) -> Any:
+        """The rows that count: a copy, if there are others."""
+        return self.X if self.counted.all() else self.X[self.counted]
 
     @contextlib.contextmanager
     def under_way(self) -> Iterator[None]:

@@ -40,6 +40,7 @@ from skdeepcluster.scaling import Mode, Scaling
 __all__ = ["MoEDCClustering"]
 
 MANAGER_WIDTH = 100  # of the manager's hidden layer
+ROUNDING = 1e-5  # of a sum of variances in float32, lest components without any be counted
 PCA_ENTRIES = 10_000_000  # numbers that the principal components are computed from at most
 
 
@@ -285,9 +286,9 @@ class MoEDCClustering(DeepClusterer):
         labels = _numbered(head.labels_) if head.n_clusters_ else np.zeros_like(head.labels_)
         return {"labels": torch.from_numpy(labels)}
 
-    def _check_enough(self, X: Any) -> None:
-        super()._check_enough(X)
-        if X.shape[0] < 3:
+    def _check_enough(self, n_samples: int) -> None:
+        super()._check_enough(n_samples)
+        if n_samples < 3:
             raise ValueError(
                 "n_samples=2 is too few to look for clusters, whatever n_clusters is: UMAP takes "
                 "at least 3 rows. Pass more rows."
@@ -323,7 +324,7 @@ def principal_width(rows: NDArray[Any], share: float, most: int, seed: int) -> i
     with np.errstate(invalid="ignore"):  # rows that do not vary have no shares of variance
         pca = PCA(most, random_state=seed).fit(rows)
     explained = pca.explained_variance_.cumsum()
-    needed = share * rows.var(axis=0, ddof=1, dtype=float).sum()
+    needed = share * rows.var(axis=0, ddof=1, dtype=float).sum() * (1 - ROUNDING)
     return min(int(np.searchsorted(explained, needed)) + 1, most)
 
 

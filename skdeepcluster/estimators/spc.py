@@ -133,8 +133,9 @@ class SPCClustering(InitializedClusterer):
         For images the channels of the convolutions, for other rows the widths of the hidden layers.
         None: 32-64-64 and more for large images, or 256-256-256.
     encoder, decoder : callable, default=None
-        Return an ``nn.Module``, given the shape of one input. The encoder maps
-        (n, \*input_shape) to (n, latent_dim), the decoder back. Features are then the codes.
+        ``encoder(shape, n_outputs)`` and ``decoder(n_inputs, shape)`` return an
+        ``nn.Module``, given the shape of one row, as `make_encoder` and `make_decoder` of
+        `skdeepcluster.networks` do. Features are then the codes.
     image_shape : tuple of int, default=None
         (channels, height, width) of flattened rows. 3-d and 4-d arrays say it themselves.
     scaling : {"auto", "minmax", "standard"} or None, default="auto"
@@ -261,8 +262,8 @@ class SPCClustering(InitializedClusterer):
         decoder_epochs: int = 10,
         manifold_params: dict[str, Any] | None = None,
         hidden_layer_sizes: Sequence[int] | None = None,
-        encoder: Callable[[tuple[int, ...]], nn.Module] | None = None,
-        decoder: Callable[[tuple[int, ...]], nn.Module] | None = None,
+        encoder: Callable[[tuple[int, ...], int], nn.Module] | None = None,
+        decoder: Callable[[int, tuple[int, ...]], nn.Module] | None = None,
         image_shape: tuple[int, int, int] | None = None,
         scaling: Mode | None = "auto",
         optimizer: str | Callable[..., torch.optim.Optimizer] = "adam",
@@ -467,7 +468,7 @@ class SPCClustering(InitializedClusterer):
             return Labeling(labels, labels >= 0)
         self._tell("start", len(sample))
         # Sparse rows that are left to us are taken for counts of words, whose sum means little.
-        is_text = sparse.issparse(run.rows) and self.scaling == "auto"
+        is_text = sparse.issparse(run.X) and self.scaling == "auto"
         rows, metric = self._raw_rows(run, sample, drawn), "cosine" if is_text else "euclidean"
         place = self._embed(rows, run.seed, metric=metric)
         if self._is_init("umap-gmm"):
@@ -520,8 +521,9 @@ class SPCClustering(InitializedClusterer):
 
     def _raw_rows(self, run: Run, sample: Table, drawn: NDArray[np.intp]) -> NDArray[Any]:
         """Return the rows of the sample as the networks see them; of wide sparse ones a summary."""
-        if sparse.issparse(run.rows) and len(drawn) * run.rows.shape[1] > DENSE_ENTRIES:
-            return TruncatedSVD(SVD_WIDTH, random_state=run.seed).fit_transform(run.rows[drawn])
+        if sparse.issparse(run.X) and len(drawn) * run.X.shape[1] > DENSE_ENTRIES:
+            rows = run.X[np.flatnonzero(run.counted)[drawn]]
+            return TruncatedSVD(SVD_WIDTH, random_state=run.seed).fit_transform(rows)
         return tiled(lambda batch: run.scaling(batch["X"]).flatten(1), sample).cpu().numpy()
 
     def _embed(
@@ -559,12 +561,12 @@ class SPCClustering(InitializedClusterer):
 
     # -- what the base asks ---------------------------------------------------------------------
 
-    def _check_enough(self, X: Any) -> None:
-        super()._check_enough(X)
+    def _check_enough(self, n_samples: int) -> None:
+        super()._check_enough(n_samples)
         embeds = isinstance(self.init, str) or (self.recluster and self.max_rounds)
-        if X.shape[0] < 3 and embeds:
+        if n_samples < 3 and embeds:
             raise ValueError(
-                f"n_samples={X.shape[0]} is too few for UMAP, which takes at least 3 rows. Pass "
+                f"n_samples={n_samples} is too few for UMAP, which takes at least 3 rows. Pass "
                 "more rows, or labels as init= and recluster=None."
             )
         if self._is_init("umap-hdbscan") and self.n_clusters != "auto":

@@ -84,6 +84,13 @@ def test_the_width_explains_the_share_and_no_less_does(spectrum, share, width):
     assert principal_width(spectrum, share, 50, seed=0) == width
 
 
+def test_components_that_hold_only_rounding_are_not_counted():
+    rng = np.random.default_rng(0)
+    for _ in range(20):  # of three columns that are given four times over
+        rows = np.tile(rng.normal(size=(100, 3)), 4).astype(np.float32)
+        assert principal_width(rows, 1.0, 50, seed=0) == 3
+
+
 def test_the_width_has_its_bounds(spectrum):
     assert principal_width(spectrum, 0.99, 2, seed=0) == 2
     assert principal_width(spectrum, 1.0, 50, seed=0) <= 7
