@@ -642,6 +642,16 @@ def test_samples_of_a_cluster(fitted):
             fitted.sample(**bad)
 
 
+def test_the_score_takes_weights(fitted, blobs):
+    rows, weight = blobs[0][:30].copy(), np.arange(30.0)
+    expected = np.average(fitted.score_samples(rows), weights=weight)
+    assert fitted.score(rows, sample_weight=weight) == pytest.approx(expected, rel=1e-5)
+    rows[0] = 1e30  # infinitely badly explained, and of no weight
+    assert fitted.score(rows, sample_weight=weight) == pytest.approx(expected, rel=1e-5)
+    with pytest.raises(ValueError, match=r"[Nn]egative"):
+        fitted.score(rows, sample_weight=-weight)
+
+
 def test_scores_prefer_data_to_noise(fitted, blobs):
     noise = np.random.RandomState(0).uniform(-40, 40, blobs[0].shape).astype(np.float32)
     assert fitted.score(blobs[0]) > fitted.score(noise)

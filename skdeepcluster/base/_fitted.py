@@ -25,7 +25,13 @@ from torch import Tensor
 from skdeepcluster.base._clusters import Clusters
 from skdeepcluster.engine.device import resolve_device
 from skdeepcluster.engine.table import Batch, Table, tiled
-from skdeepcluster.validation import DTYPES, as_rows, canonical, check_image_shape
+from skdeepcluster.validation import (
+    DTYPES,
+    as_rows,
+    canonical,
+    check_image_shape,
+    check_weight,
+)
 
 Method = TypeVar("Method", bound=Callable[..., Any])
 
@@ -181,7 +187,7 @@ class FittedClusterer(
         return self._cast(np.where(np.isnan(scores), -np.inf, scores), dtype)
 
     @_has("_decodes")
-    def score(self, X: ArrayLike, y: Any = None) -> float:
+    def score(self, X: ArrayLike, y: Any = None, sample_weight: ArrayLike | None = None) -> float:
         """Return the mean of :meth:`score_samples`.
 
         Parameters
@@ -190,13 +196,20 @@ class FittedClusterer(
             Rows or images, as in :meth:`fit`.
         y : Ignored
             Present for API consistency.
+        sample_weight : array-like of shape (n_samples,), default=None
+            Weights of the rows in the mean.
 
         Returns
         -------
         score : float
             The mean score.
         """
-        return float(self.score_samples(X).mean())
+        scores = self.score_samples(X)
+        weight = check_weight(sample_weight, scores)
+        if weight is None:
+            return float(scores.mean())
+        counted = weight > 0  # or a row that is not explained at all would make NaN of nothing
+        return float(np.average(scores[counted], weights=weight[counted]))
 
     @_has("_decodes")
     def sample(
