@@ -11,6 +11,11 @@ from numpy.typing import NDArray
 __all__ = ["Clusters"]
 
 
+def _none() -> NDArray[Any]:
+    """Return an array of nothing, which has one shape: of others, copies would hash differently."""
+    return np.empty(0)
+
+
 @dataclass(frozen=True)
 class Clusters:
     """The clusters that live, and a Gaussian for each, fitted to the codes of its members.
@@ -28,14 +33,15 @@ class Clusters:
     roots : ndarray of shape (n_clusters, n_components, n_components)
         Square roots of the covariances, by maximum likelihood.
     members : ndarray of shape (n_clusters, n_members, 2, n_groups, latent_dim)
-        Posteriors of members, their means and log-variances, where samples are drawn from these.
+        Posteriors of members, their means and log-variances, where samples are drawn from these;
+        else empty.
     """
 
     live: NDArray[np.intp]
-    shares: NDArray[np.float64] = field(default_factory=lambda: np.empty(0))
-    means: NDArray[np.float64] = field(default_factory=lambda: np.empty((0, 0)))
-    roots: NDArray[np.float64] = field(default_factory=lambda: np.empty((0, 0, 0)))
-    members: NDArray[np.float32] = field(default_factory=lambda: np.empty((0, 0, 2, 0, 0), "f"))
+    shares: NDArray[np.float64] = field(default_factory=_none)
+    means: NDArray[np.float64] = field(default_factory=_none)
+    roots: NDArray[np.float64] = field(default_factory=_none)
+    members: NDArray[np.float32] = field(default_factory=_none)
 
     def describe(
         self, codes: NDArray[Any], labels: NDArray[np.intp], weight: NDArray[np.float64]

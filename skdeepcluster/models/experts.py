@@ -44,7 +44,8 @@ class VariationalAutoencoder(VariationalModel):
         """Return minus the terms of the evidence lower bound, at a code that is drawn."""
         x = self.inputs(batch)
         mean, log_variance = self.posterior(x)
-        return self.terms(batch, x, drawn(mean, log_variance), divergence(mean, log_variance))
+        z = drawn(mean, log_variance, self.random_on(x.device))
+        return self.terms(batch, x, z, divergence(mean, log_variance))
 
     def terms(self, batch: Batch, x: Tensor, z: Tensor, latent: Tensor) -> dict[str, Tensor]:
         """Return minus log p(x | z), beside the divergence of the posterior from the prior."""
@@ -135,7 +136,7 @@ class MixtureOfExperts(VariationalAutoencoder):
         with torch.no_grad():
             mean, log_variance = self.posterior(x)
             expert = self.manager(mean).argmax(1)
-            z = drawn(mean, log_variance)
+            z = drawn(mean, log_variance, self.random_on(x.device))
         self.idle = torch.bincount(expert, minlength=self.n_experts) == 0
         index, place = slots(expert, self.n_experts)
         likelihood = self.observation.log_likelihood(self.decoder(z[index]), x[index])

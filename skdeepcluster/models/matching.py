@@ -109,7 +109,10 @@ class MatchedGenerator(CodeGenerator):
         n_samples = len(rows) * (1 if self.balanced else self.n_samples_per_point)
         per_component = math.ceil(n_samples / n_clusters)
         components = torch.arange(n_clusters, device=rows.device).repeat(per_component)
-        return self.prior.sample(len(components), components, device=rows.device)
+        generator = self.random_on(rows.device)
+        return self.prior.sample(
+            len(components), components, generator=generator, device=rows.device
+        )
 
     def _search(self, rows: Tensor, samples: Tensor, components: Tensor) -> Tensor:
         """Return the index of the sample that each row is matched with."""
