@@ -2,18 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from typing import Any, Self
 
 import numpy as np
 from numpy.typing import NDArray
 
 __all__ = ["Clusters"]
-
-
-def _none() -> NDArray[Any]:
-    """Return an array of nothing, which has one shape: of others, copies would hash differently."""
-    return np.empty(0)
 
 
 @dataclass(frozen=True)
@@ -32,16 +27,15 @@ class Clusters:
         Mean codes.
     roots : ndarray of shape (n_clusters, n_components, n_components)
         Square roots of the covariances, by maximum likelihood.
-    members : ndarray of shape (n_clusters, n_members, 2, n_groups, latent_dim)
-        Posteriors of members, their means and log-variances, where samples are drawn from these;
-        else empty.
+    members : ndarray of shape (n_clusters, n_members, 2, n_groups, latent_dim), default=None
+        Posteriors of members, their means and log-variances, where samples are drawn from these.
     """
 
     live: NDArray[np.intp]
-    shares: NDArray[np.float64] = field(default_factory=_none)
-    means: NDArray[np.float64] = field(default_factory=_none)
-    roots: NDArray[np.float64] = field(default_factory=_none)
-    members: NDArray[np.float32] = field(default_factory=_none)
+    shares: Any = None  # like the other two, an array once the clusters are described
+    means: Any = None
+    roots: Any = None
+    members: Any = None
 
     def describe(
         self, codes: NDArray[Any], labels: NDArray[np.intp], weight: NDArray[np.float64]
