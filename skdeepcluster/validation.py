@@ -63,6 +63,7 @@ RESERVED = {
     "device": "use the estimator's device=",
     "precision": "use the estimator's precision=",
     "stage": "the method names its stages",
+    "draws": "use the estimator's random_state=",
     "batch_size": "use the estimator's batch_size=",
     "lr": "use the estimator's lr=",
     "optimizer": "use the estimator's optimizer=",

@@ -24,6 +24,7 @@ from skdeepcluster.base._run import Run
 from skdeepcluster.engine.callbacks import EpochLog, ProgressBar
 from skdeepcluster.engine.checkpoint import Checkpoint
 from skdeepcluster.engine.device import precision_on, resolve_device
+from skdeepcluster.engine.draws import Draws
 from skdeepcluster.engine.fingerprint import NO_MATTER, fingerprint
 from skdeepcluster.engine.model import Model
 from skdeepcluster.engine.net import OPTIMIZERS
@@ -158,7 +159,8 @@ class DeepClusterer(FittedClusterer):
             counted,
             table,
             fit_scaling(X, self.scaling, self._input_shape, weight),
-            checkpoint.seed if checkpoint else self._draw_seed(),
+            Draws(checkpoint.seed if checkpoint else self._draw_seed(), torch.device(self.device_)),
+            self._is_ours(),
             self._trainer_params(),
             [[], [ProgressBar()], [EpochLog()]][int(self.verbose)],
             check_callbacks(self.callbacks),
@@ -166,6 +168,11 @@ class DeepClusterer(FittedClusterer):
         )
         self.history_ = run.history
         return run
+
+    def _is_ours(self) -> bool:
+        """Tell whether no code of the user's takes part in training."""
+        own = (self.encoder, self.decoder, getattr(self, "critic", None), self.callbacks)
+        return all(part is None for part in own) and isinstance(self.optimizer, str)
 
     def _trainer_params(self) -> dict[str, Any]:
         """Return the parameters of the trainer that every stage has."""

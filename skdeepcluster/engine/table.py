@@ -92,12 +92,13 @@ class Table(Dataset):
         """Return the number of batches of an epoch."""
         return len(_cuts(len(self), batch_size)) - 1
 
-    def batches(self, batch_size: int) -> Iterator[Batch]:
-        """Yield the rows once, shuffled by torch's generator.
+    def batches(self, batch_size: int, generator: torch.Generator | None = None) -> Iterator[Batch]:
+        """Yield the rows once, shuffled by a generator of the CPU; None is torch's global one.
 
         A last batch of one row is joined to the one before: batch norm cannot train on it.
         """
-        order = torch.randperm(len(self))  # on the CPU: one seed shuffles alike everywhere
+        # On the CPU, one seed shuffles alike everywhere.
+        order = torch.randperm(len(self), generator=generator)
         cuts = _cuts(len(self), batch_size)
         for begin, end in pairwise(cuts):
             yield self.batch(order[begin:end])

@@ -18,8 +18,6 @@ from typing import Any, ClassVar
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
-from sklearn.decomposition import PCA
 from sklearn.utils._param_validation import Interval, RealNotInt
 from torch import Tensor, nn
 
@@ -32,6 +30,8 @@ from skdeepcluster.models.experts import (
     ManagedAutoencoder,
     MixtureOfExperts,
     VariationalAutoencoder,
+    numbered,
+    principal_width,
     start_manager,
 )
 from skdeepcluster.networks import make_grouped, make_mlp
@@ -40,7 +40,6 @@ from skdeepcluster.scaling import Mode, Scaling
 __all__ = ["MoEDCClustering"]
 
 MANAGER_WIDTH = 100  # of the manager's hidden layer
-ROUNDING = 1e-5  # of a sum of variances in float32, lest components without any be counted
 PCA_ENTRIES = 10_000_000  # numbers that the principal components are computed from at most
 
 
@@ -283,7 +282,7 @@ class MoEDCClustering(DeepClusterer):
             head_params={"min_cluster_size": self.min_cluster_size} if finds else None,
             random_state=run.seed,
         ).fit(codes.cpu().numpy(), run.table.array("weight"))
-        labels = _numbered(head.labels_) if head.n_clusters_ else np.zeros_like(head.labels_)
+        labels = numbered(head.labels_) if head.n_clusters_ else np.zeros_like(head.labels_)
         return {"labels": torch.from_numpy(labels)}
 
     def _check_enough(self, n_samples: int) -> None:
@@ -299,37 +298,3 @@ class MoEDCClustering(DeepClusterer):
 
     def _score_rows(self, batch: Batch) -> Tensor:
         return self.module_.elbo(batch)
-
-
-def principal_width(rows: NDArray[Any], share: float, most: int, seed: int) -> int:
-    """Return the fewest principal components that explain a share of the variance (Z-finder).
-
-    Parameters
-    ----------
-    rows : ndarray of shape (n_samples, n_features)
-        Rows.
-    share : float
-        Share of the variance, in (0, 1].
-    most : int
-        The largest width.
-    seed : int
-        Seed, should the components be approximated.
-
-    Returns
-    -------
-    width : int
-        From 1 to `most`.
-    """
-    most = min(most, *rows.shape)
-    with np.errstate(invalid="ignore"):  # rows that do not vary have no shares of variance
-        pca = PCA(most, random_state=seed).fit(rows)
-    explained = pca.explained_variance_.cumsum()
-    needed = share * rows.var(axis=0, ddof=1, dtype=float).sum() * (1 - ROUNDING)
-    return min(int(np.searchsorted(explained, needed)) + 1, most)
-
-
-def _numbered(labels: NDArray[np.intp]) -> NDArray[np.intp]:
-    """Renumber clusters by their first rows: HDBSCAN's order hangs on rounding. Noise stays -1."""
-    found, first, place = np.unique(labels, return_index=True, return_inverse=True)
-    first[found < 0] = -1
-    return (first.argsort().argsort() - (found[0] < 0))[place]

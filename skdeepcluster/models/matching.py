@@ -114,9 +114,12 @@ class MatchedGenerator(CodeGenerator):
             rounds, more = divmod(n_samples, n_clusters)
         else:  # nothing is left behind, and no component is without a sample
             rounds, more = math.ceil(n_samples * self.n_samples_per_point / n_clusters), 0
-        lot = torch.randperm(n_clusters)[:more]
+        lot = torch.randperm(n_clusters, generator=self.random_on(torch.device("cpu")))[:more]
         components = torch.cat([torch.arange(n_clusters).repeat(rounds), lot]).to(rows.device)
-        return self.prior.sample(len(components), components, device=rows.device)
+        generator = self.random_on(rows.device)
+        return self.prior.sample(
+            len(components), components, generator=generator, device=rows.device
+        )
 
     def _search(self, rows: Tensor, samples: Tensor, components: Tensor) -> Tensor:
         """Return the index of the sample that each row is matched with."""

@@ -56,9 +56,10 @@ class Observation(nn.Module):
         return gaussian_log_likelihood(output, rows, variance.log())
 
 
-def drawn(mean: Tensor, log_variance: Tensor) -> Tensor:
+def drawn(mean: Tensor, log_variance: Tensor, generator: torch.Generator | None = None) -> Tensor:
     """Draw codes from a posterior so that gradients reach its mean and its variance."""
-    return mean + (log_variance / 2).exp() * torch.randn_like(mean)
+    noise = torch.randn(mean.shape, dtype=mean.dtype, device=mean.device, generator=generator)
+    return mean + (log_variance / 2).exp() * noise
 
 
 class VariationalModel(Model):
@@ -71,6 +72,8 @@ class VariationalModel(Model):
     *networks : int
         Number of decoders, if there are several.
     """
+
+    owns_draws = True
 
     def __init__(self, scaling: Scaling, *networks: int):
         super().__init__(scaling)

@@ -9,12 +9,12 @@ from torch.distributions import Bernoulli, Categorical, Normal, kl_divergence
 
 from skdeepcluster.engine.table import Table
 from skdeepcluster.engine.trainer import Trainer
-from skdeepcluster.estimators import moedc
-from skdeepcluster.estimators.moedc import principal_width
 from skdeepcluster.models.experts import (
     ManagedAutoencoder,
     MixtureOfExperts,
     VariationalAutoencoder,
+    numbered,
+    principal_width,
     start_manager,
 )
 from skdeepcluster.networks import make_decoder, make_encoder, make_mlp
@@ -196,5 +196,5 @@ def test_the_manager_starts_as_the_nearest_mean_of_weighted_features(blobs):
 
 
 def test_clusters_are_numbered_by_their_first_rows():
-    found = moedc._numbered(np.array([2, -1, 0, 2, 1]))
+    found = numbered(np.array([2, -1, 0, 2, 1]))
     assert found.tolist() == [0, -1, 1, 0, 2]
