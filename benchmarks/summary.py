@@ -57,7 +57,10 @@ def _row(group: list[Record], label: str, extremes: bool) -> dict[str, str]:
     first = group[0]
     names = [*SCORES, "n_clusters", "labeled_fraction", "labeled_acc"]
     of = {name: [record["figures"][name] for record in group] for name in names}
-    nearest = [r["figures"]["nearest_acc"] for r in group if "nearest_acc" in r["figures"]]
+    nearest = [
+        given for record in group if (given := _without_noise(record["figures"])) is not None
+    ]
+    has_nearest = any("nearest_acc" in record["figures"] for record in group)
     noisy = min(of["labeled_fraction"]) < 1
     epochs = [record["epochs"] for record in group if record["epochs"] is not None]
     seconds = [record["cpu_seconds"] for record in group if not record["resumed"]]
@@ -71,11 +74,20 @@ def _row(group: list[Record], label: str, extremes: bool) -> dict[str, str]:
         "labelled": _spread(of["labeled_fraction"]) if noisy else "",
         "labelled by group": _by_group(group),
         "ACC of labelled": _spread(of["labeled_acc"]) if noisy else "",
-        "ACC, noise to nearest": _spread(nearest) if nearest else "",
+        "ACC, noise to nearest": _spread(nearest) if has_nearest else "",
         "epochs": _mean(epochs),
         "CPU s": _mean(seconds),
         "published ACC": published(first["method"], first["data"]),
     }
+
+
+def _without_noise(figures: Mapping[str, Any]) -> float | None:
+    """Return the accuracy once noise has gone to the nearest cluster, if that is known.
+
+    A seed that found no noise has none to give away, and counts like the others.
+    """
+    found: float | None = figures.get("nearest_acc")
+    return figures["acc"] if found is None and figures["labeled_fraction"] == 1 else found
 
 
 def _scores(of: Mapping[str, list[float]], extremes: bool) -> dict[str, str]:

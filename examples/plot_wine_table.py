@@ -11,8 +11,8 @@ cultivars that they come from are known here, and no method sees them.
 # --------
 # ``scaling="auto"`` standardises such columns, so the table goes in as it is. With so few rows
 # small batches are needed: updates are what counts, and one epoch has six of them. A mixture as the
-# head gives memberships. On an easy table like this one k-means does as well, and it should be the
-# first thing that you try.
+# head gives memberships. On an easy table like this one k-means does better, and it should be the
+# first thing that you try; what follows is what a model gives beside its labels.
 
 import matplotlib.pyplot as plt
 import numpy as np

@@ -3,7 +3,9 @@
 All take ``(labels_true, labels_pred)`` as the scores of scikit-learn do, and go into
 :func:`sklearn.metrics.make_scorer`. Labels may be integers or strings. The number of clusters need
 not be the number of classes. The label -1 among the predictions means noise: a row that belongs to
-no cluster, and so can never be right. Among the true labels, -1 is a class like any other.
+no cluster, and so can never be right. So does -1.0 or "-1", and NaN, None or an empty text, by
+which tables say that there is none. Among the true labels, -1 is a class like any other, and so is
+nothing.
 """
 
 from typing import Any
@@ -13,6 +15,9 @@ from numpy.typing import ArrayLike, NDArray
 from scipy.optimize import linear_sum_assignment
 from sklearn.metrics.cluster import contingency_matrix
 from sklearn.utils import check_consistent_length, column_or_1d
+
+NOISE, NOTHING = "-1", ""  # among labels that are text
+MISSING = {NOTHING, "nan", "NaN", "NaT", "None", "<NA>"}  # what other libraries write for none
 
 __all__ = ["clustering_accuracy", "labeled_accuracy", "labeled_fraction", "purity_score"]
 
@@ -32,7 +37,7 @@ def clustering_accuracy(labels_true: ArrayLike, labels_pred: ArrayLike) -> float
     labels_true : array-like of shape (n_samples,)
         The classes, integers or strings.
     labels_pred : array-like of shape (n_samples,)
-        The clusters, integers or strings; -1 is noise.
+        The clusters, integers or strings; -1 is noise, and so is NaN or None.
 
     Returns
     -------
@@ -79,7 +84,7 @@ def labeled_accuracy(labels_true: ArrayLike, labels_pred: ArrayLike) -> float:
     labels_true : array-like of shape (n_samples,)
         The classes, integers or strings.
     labels_pred : array-like of shape (n_samples,)
-        The clusters, integers or strings; -1 is noise.
+        The clusters, integers or strings; -1 is noise, and so is NaN or None.
 
     Returns
     -------
@@ -119,7 +124,7 @@ def purity_score(labels_true: ArrayLike, labels_pred: ArrayLike) -> float:
     labels_true : array-like of shape (n_samples,)
         The classes, integers or strings.
     labels_pred : array-like of shape (n_samples,)
-        The clusters, integers or strings; -1 is noise.
+        The clusters, integers or strings; -1 is noise, and so is NaN or None.
 
     Returns
     -------
@@ -158,7 +163,7 @@ def labeled_fraction(labels_true: ArrayLike | None, labels_pred: ArrayLike) -> f
     labels_true : array-like of shape (n_samples,) or None
         Ignored. It is there so that the function has the signature of a score.
     labels_pred : array-like of shape (n_samples,)
-        The clusters, integers or strings; -1 is noise.
+        The clusters, integers or strings; -1 is noise, and so is NaN or None.
 
     Returns
     -------
@@ -188,13 +193,27 @@ def _as_labels(labels: ArrayLike) -> NDArray[Any]:
     column = column_or_1d(labels)
     if column.size == 0:
         raise ValueError("There are no labels: a score needs at least one row.")
-    return column if column.dtype.kind in "biuf" else column.astype(str)
+    return column if column.dtype.kind in "biuf" else np.array([_as_text(x) for x in column])
+
+
+def _as_text(label: Any) -> str:
+    """Return a label as text, the same for equal numbers, and for -1 and for none in any type."""
+    text = str(label)
+    if text in MISSING:
+        return NOTHING
+    try:
+        number = float(label)
+    except (TypeError, ValueError):
+        return text
+    if isinstance(label, str) and number != -1:
+        return text  # "01" need not be "1"
+    return f"{number:.17g}"
 
 
 def _labeled_rows(labels_pred: NDArray[Any]) -> NDArray[np.bool_]:
-    # NumPy turns a list such as ["a", -1] into text, so noise may arrive as "-1".
-    noise: Any = "-1" if labels_pred.dtype.kind == "U" else -1
-    return labels_pred != noise
+    if labels_pred.dtype.kind == "U":
+        return ~np.isin(labels_pred, [NOISE, NOTHING])
+    return (labels_pred != -1) & ~np.isnan(labels_pred)
 
 
 def _count_labeled(labels_true: ArrayLike, labels_pred: ArrayLike) -> tuple[NDArray[np.int64], int]:

@@ -2,21 +2,26 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterator
 from typing import Any, Literal
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from scipy import sparse
-from sklearn.preprocessing import MinMaxScaler, StandardScaler
+from sklearn.preprocessing import StandardScaler
 from sklearn.utils import gen_batches
 from torch import Tensor, nn
 
 __all__ = ["Scaling", "fit_scaling"]
 
-CHUNK = 4096  # rows looked at together, so that a memory map is never read whole
+CHUNK = 2**23  # bytes, as float64, of the rows looked at together: whatever their width, few
 LARGEST, SMALLEST = 1e37, 1e-37  # within which differences and their inverses fit in float32
+# What another scaler maps to [0, 1] ends there but for rounding, which must not decide how rows are
+# modelled. This share of their spread is half of a grey level of 256, and more than float16 loses.
+SLACK = 2**-9
+LARGEST_UNSCALED = 1e15  # whose squares, and sums of them, fit as well
+ULPS = 4  # of its largest magnitude: a column that varies by no more is a constant and its rounding
 Mode = Literal["auto", "minmax", "standard"]
 
 
@@ -82,6 +87,24 @@ class Scaling(nn.Module):
         offset = self.offset.cpu().double() + self.rest.cpu().double()
         return flat / self.factor.cpu().double() + offset
 
+    def check(self, X: NDArray[Any] | sparse.csr_array) -> None:
+        """Refuse rows that are too large for float32 once they are scaled.
+
+        Parameters
+        ----------
+        X : ndarray or CSR matrix of shape (n_samples, n_features)
+            Rows in the user's units.
+
+        Raises
+        ------
+        ValueError
+            With the column.
+        """
+        low, high = _extremes(X)
+        offset, factor = (t.cpu().double().numpy() for t in (self.offset, self.factor))
+        _check_magnitude(low, high)
+        _check_magnitude((low - offset) * factor, (high - offset) * factor)
+
 
 def fit_scaling(
     X: NDArray[Any] | sparse.csr_array,
@@ -96,14 +119,15 @@ def fit_scaling(
     X : ndarray or CSR matrix of shape (n_samples, n_features)
         The data, of any real type.
     mode : {"auto", "minmax", "standard"} or None
-        "auto": data in [0, 1] is left alone, uint8 is divided by 255, other dense data is
-        standardised and sparse data divided by its largest magnitude. "minmax" maps every column
-        to [0, 1]; "standard" gives it mean 0 and variance 1. None leaves the data alone.
+        "auto": data in [0, 1], up to rounding, is left alone, uint8 is divided by 255, other dense
+        data is standardised and sparse data divided by its largest magnitude. "minmax" maps every
+        column to [0, 1]; "standard" gives it mean 0 and variance 1; a column that is constant, up
+        to rounding, keeps its unit. None leaves the data alone.
         Images have one offset and factor per channel instead of per column.
     shape : tuple of int
         Shape of one input of the networks.
     sample_weight : ndarray of shape (n_samples,), default=None
-        Weights of rows in means and variances.
+        Weights of rows in means and variances. Rows of weight 0 are left out altogether.
 
     Returns
     -------
@@ -120,56 +144,88 @@ def fit_scaling(
     >>> fit_scaling(np.array([[0, 255]], dtype=np.uint8), "auto", (2,)).bounded
     True
     """
-    low, high = _extremes(X)
-    if max(-low, high) > LARGEST:
-        raise ValueError(
-            f"X has values as large as {max(-low, high):.1g}, too large for networks, which "
-            f"calculate in float32; expected at most {LARGEST:.0g}. Use another unit."
-        )
-    if mode is None or (mode == "auto" and low >= 0 and high <= 1):
-        return Scaling(shape, bounded=low >= 0 and high <= 1)
+    low, high = _extremes(X, sample_weight)
+    _check_magnitude(low, high, LARGEST_UNSCALED if mode is None else LARGEST)
+    least, most = float(low.min()), float(high.max())
+    slack = SLACK * (most - least)
+    positive, bounded = least >= -slack, least >= -slack and most <= 1 + slack
+    if mode is None or (mode == "auto" and bounded):
+        return Scaling(shape, bounded=bounded)
     if mode == "auto" and X.dtype == np.uint8:
         return Scaling(shape, factor=1 / 255, bounded=True)
     if mode == "auto" and sparse.issparse(X):
-        return Scaling(shape, factor=1 / max(-low, high), bounded=low >= 0)
-    return _columnwise(X, "standard" if mode == "auto" else mode, shape, sample_weight)
-
-
-def _columnwise(
-    X: Any, mode: Mode, shape: tuple[int, ...], sample_weight: NDArray[Any] | None
-) -> Scaling:
-    """Fit scikit-learn's scaler in chunks: per column, or per channel of images."""
-    n_columns, repeats = shape[0], int(np.prod(shape[1:]))
-    scaler = MinMaxScaler() if mode == "minmax" else StandardScaler()
-    for rows in gen_batches(X.shape[0], CHUNK):
-        chunk = _dense(X[rows]).reshape(-1, n_columns, repeats).swapaxes(1, 2)
-        weight = None if sample_weight is None else np.repeat(sample_weight[rows], repeats)
-        options = {} if mode == "minmax" else {"sample_weight": weight}
-        scaler.partial_fit(chunk.reshape(-1, n_columns).astype(np.float64), **options)
-    if mode == "minmax":  # scale_ would take a range below 1e-15 for rounding, whatever the unit
-        offset, spread = scaler.data_min_, scaler.data_range_
-    else:
-        offset, spread = scaler.mean_, scaler.scale_
-    factor = 1 / np.where(spread > SMALLEST, spread, 1)
+        return Scaling(shape, factor=_inverse(max(-least, most)), bounded=positive)
+    low, high = low.reshape(shape[0], -1).min(1), high.reshape(shape[0], -1).max(1)
+    offset, spread = low, high - low
+    if mode != "minmax":
+        offset, spread = _moments(X, shape, sample_weight)
+    varies = high - low > ULPS * _resolution(X.dtype) * np.maximum(-low, high)
+    repeats = int(np.prod(shape[1:]))
+    factor = _inverse(np.where(varies, spread, 0.0))
     return Scaling(shape, np.repeat(offset, repeats), np.repeat(factor, repeats), mode == "minmax")
 
 
-def _extremes(X: Any) -> tuple[float, float]:
-    """Return the smallest and the largest value."""
-    if sparse.issparse(X):
-        return float(X.min()), float(X.max())
-    chunks: Iterable[Any] = [X[rows] for rows in gen_batches(len(X), CHUNK)]
-    extremes = [(chunk.min(), chunk.max()) for chunk in chunks]
-    return float(min(low for low, _ in extremes)), float(max(high for _, high in extremes))
+def _check_magnitude(low: Any, high: Any, largest: float = LARGEST) -> None:
+    """Refuse columns that float32 cannot hold, or not calculate with."""
+    magnitude = np.maximum(-low, high)
+    column = int(magnitude.argmax())
+    if magnitude[column] > largest:
+        raise ValueError(
+            f"X has values as large as {magnitude[column]:.1g} in column {column}, too large for "
+            f"networks, which calculate in float32; expected at most {largest:.0g}. Use another "
+            "unit, or leave such rows out."
+        )
 
 
-def _dense(X: Any) -> NDArray[Any]:
-    return X.toarray() if sparse.issparse(X) else X
+def _inverse(spread: Any) -> Any:
+    """Return 1 / spread, and 1 where nothing spreads."""
+    return 1 / np.where(spread > SMALLEST, spread, 1)
+
+
+def _resolution(dtype: Any) -> float:
+    """Return how finely a type tells values apart, relative to them."""
+    return float(np.finfo(dtype).eps) if dtype.kind == "f" else 0.0
+
+
+def _moments(
+    X: Any, shape: tuple[int, ...], sample_weight: NDArray[Any] | None
+) -> tuple[NDArray[Any], NDArray[Any]]:
+    """Return mean and standard deviation, per column, or per channel of images."""
+    scaler = StandardScaler(with_mean=not sparse.issparse(X))  # or it would refuse sparse rows
+    for chunk, weight in _chunks(X, sample_weight):
+        scaler.partial_fit(chunk.astype(np.float64), sample_weight=weight)
+    mean, variance = scaler.mean_.reshape(shape[0], -1), scaler.var_.reshape(shape[0], -1)
+    return mean.mean(1), np.sqrt(variance.mean(1) + mean.var(1))
+
+
+def _extremes(
+    X: Any, sample_weight: NDArray[Any] | None = None
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Return the smallest and the largest value of every column."""
+    low, high = np.full((2, X.shape[1]), [[np.inf], [-np.inf]])
+    for chunk, _ in _chunks(X, sample_weight):
+        least, most = chunk.min(axis=0), chunk.max(axis=0)
+        if sparse.issparse(X):
+            least, most = least.toarray().ravel(), most.toarray().ravel()
+        np.minimum(low, least, out=low)
+        np.maximum(high, most, out=high)
+    return low, high
+
+
+def _chunks(X: Any, sample_weight: NDArray[Any] | None) -> Iterator[tuple[Any, Any]]:
+    """Yield the rows that have a weight, some at a time, and their weights."""
+    per_row = 12 * X.nnz / X.shape[0] if sparse.issparse(X) else 8 * X.shape[1]
+    for rows in gen_batches(X.shape[0], max(1, int(CHUNK / max(per_row, 1)))):
+        if sample_weight is None:
+            yield X[rows], None
+        elif (positive := sample_weight[rows] > 0).any():
+            kept = slice(None) if positive.all() else positive
+            yield X[rows][kept], sample_weight[rows][kept]
 
 
 def _floating(x: Tensor) -> Tensor:
     """Cast integers to a float type that holds them."""
     if x.is_floating_point():
         return x
-    wide = x.dtype in (torch.int32, torch.int64) and x.device.type != "mps"
+    wide = x.dtype.itemsize > 2 and x.device.type != "mps"
     return x.to(torch.float64 if wide else torch.float32)

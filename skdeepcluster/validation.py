@@ -25,6 +25,7 @@ from torch import nn
 
 __all__ = [
     "as_rows",
+    "canonical",
     "check_callbacks",
     "check_image_shape",
     "check_network",
@@ -32,8 +33,24 @@ __all__ = [
     "check_weight",
 ]
 
-# Types that batches are read from as they are; others become the first of the list.
-DTYPES = [np.float64, np.float32, np.float16, np.uint8, np.int8, np.int16, np.int32, np.int64]
+# Types that batches are read from as they are, in any byte order; others become the first.
+_FLOATS: list[Any] = [np.float64, np.float32, np.float16]
+_INTEGERS: list[Any] = [
+    np.uint8,
+    np.uint16,
+    np.uint32,
+    np.uint64,
+    np.int8,
+    np.int16,
+    np.int32,
+    np.int64,
+]
+_NATIVE = [*_FLOATS, *_INTEGERS]
+DTYPES = [*_NATIVE, *(np.dtype(kind).newbyteorder() for kind in _NATIVE)]
+
+LEAST_WEIGHT = (
+    1e-30  # of the largest; beside it float32 would take less for nothing, or divide by it
+)
 
 RESERVED = {
     "module": "bring your own networks with encoder= and decoder=",
@@ -46,6 +63,7 @@ RESERVED = {
     "device": "use the estimator's device=",
     "precision": "use the estimator's precision=",
     "stage": "the method names its stages",
+    "draws": "use the estimator's random_state=",
     "batch_size": "use the estimator's batch_size=",
     "lr": "use the estimator's lr=",
     "optimizer": "use the estimator's optimizer=",
@@ -99,6 +117,35 @@ def as_rows(X: Any) -> tuple[Any, tuple[int, ...] | None]:
             "and image_shape if the second axis really holds the channels."
         )
     return X.reshape(len(X), int(np.prod(X.shape[1:]))), X.shape[1:]
+
+
+def canonical(X: Any) -> Any:
+    """Return rows whose sparse entries are in order and there once, in a copy if they were not.
+
+    Otherwise scipy puts them in order itself, in place, the first time that it has to: in the
+    user's matrix, which other threads may read at that moment, or which may be read-only.
+
+    Parameters
+    ----------
+    X : ndarray or CSR matrix
+        Rows.
+
+    Returns
+    -------
+    rows : same kind
+        `X` itself, if it can be.
+
+    Examples
+    --------
+    >>> twice = sparse.csr_array(([1.0, 2.0], [0, 0], [0, 2]), shape=(1, 1))
+    >>> canonical(twice).data, twice.data
+    (array([3.]), array([1., 2.]))
+    """
+    if not sparse.issparse(X) or X.has_canonical_format:
+        return X
+    X = X.copy()
+    X.sum_duplicates()
+    return X
 
 
 def _stacked(images: Sequence[Any]) -> NDArray[Any]:
@@ -262,7 +309,7 @@ def check_weight(sample_weight: Any, X: Any) -> NDArray[np.float64] | None:
     Returns
     -------
     weight : ndarray of shape (n_samples,) or None
-        Normalised weights.
+        Normalised weights. One too small for float32 to know beside the largest is 0.
 
     Raises
     ------
@@ -282,6 +329,7 @@ def check_weight(sample_weight: Any, X: Any) -> NDArray[np.float64] | None:
             "sample_weight is zero everywhere: at least one row must have a positive weight."
         )
     weight = weight / weight.max()  # or the sum could overflow
+    weight[weight < LEAST_WEIGHT] = 0
     return weight / weight[weight > 0].mean()
 
 

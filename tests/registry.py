@@ -56,7 +56,7 @@ ESTIMATORS: dict[str, DeepClusterer] = {
     "dcan": DCANClustering(3, **NETWORKS),
     "dcan-kl": DCANClustering(3, **NETWORKS, clustering_loss="kl"),
     "clustergan": ClusterGANClustering(
-        3, **SMALL, hidden_layer_sizes=(64, 64), batch_size=32, lr=2e-3, max_epochs=100
+        3, **SMALL, hidden_layer_sizes=(64, 64), batch_size=32, lr=2e-3, max_epochs=80
     ),
     "clustergan-vanilla": ClusterGANClustering(
         3,
@@ -64,7 +64,7 @@ ESTIMATORS: dict[str, DeepClusterer] = {
         hidden_layer_sizes=(64, 64),
         batch_size=32,
         lr=1e-3,
-        max_epochs=60,
+        max_epochs=30,
         adversarial_loss="vanilla",
     ),
     "imle": IMLEClustering(3, **IMLE),

@@ -13,12 +13,13 @@ ROOT = Path(skdeepcluster.__file__).parent
 SOURCES = sorted(ROOT.rglob("*.py"))
 
 # The rooms of the package and what each may import of it, by type as well.
-LEAVES = {"datasets", "metrics", "neighbors", "networks", "objectives", "plotting", "priors"}
-LEAVES |= {"augment", "scaling", "tiles", "validation"}
+LEAVES = {"augment", "datasets", "isolation", "metrics", "neighbors", "networks", "objectives"}
+LEAVES |= {"priors", "scaling", "tiles", "validation"}
 PARTS = {"engine", "heads", "neighbors", "networks", "objectives", "priors", "scaling"}
 ALLOWED = {
     **{leaf: set() for leaf in LEAVES},
-    "heads": {"tiles"},
+    "heads": {"isolation", "tiles"},
+    "plotting": {"isolation"},
     "engine": {"tiles"},
     "models": PARTS,
     "base": PARTS | {"augment", "models", "validation"},

@@ -22,7 +22,7 @@ from sklearn.exceptions import ConvergenceWarning, NotFittedError
 from sklearn.metrics import adjusted_rand_score
 from sklearn.model_selection import GridSearchCV
 from sklearn.pipeline import make_pipeline
-from sklearn.preprocessing import StandardScaler
+from sklearn.preprocessing import MinMaxScaler, StandardScaler
 from sklearn.utils.estimator_checks import parametrize_with_checks
 
 import skdeepcluster
@@ -242,11 +242,14 @@ def test_kinds_of_input_give_one_result(estimator, blobs, convert):
     )
 
 
-@pytest.mark.parametrize("dtype", [np.float64, np.float16, np.uint8, np.int64, bool])
+@pytest.mark.parametrize(
+    "dtype",
+    [np.float64, np.float16, np.uint8, np.uint16, np.uint32, np.int64, bool, ">f8", ">u2"],
+)
 def test_types_of_input(estimator, blobs, dtype):
     X = np.abs(blobs[0] * 10 if dtype is not bool else blobs[0] > 0).astype(dtype)
     model = brief(estimator).fit(X)
-    wanted = np.float64 if dtype is np.float64 else np.float32
+    wanted = np.float64 if np.dtype(dtype).kind == "f" and X.itemsize == 8 else np.float32
     assert model.transform(X).dtype == wanted
     rows, _ = model.sample(3, random_state=0)
     assert rows.dtype == wanted
@@ -260,6 +263,22 @@ def test_memory_map_equals_array(estimator, blobs, tmp_path):
     assert_same(results(one, blobs[0]), results(other, mapped))
 
 
+@pytest.mark.parametrize("dtype", ["u2", "u4", ">f4", ">f8", ">i2"])
+def test_no_type_is_cast_as_a_whole(estimator, blobs, tmp_path, monkeypatch, dtype):
+    """A memory map of any type stays one, in fit and in predict, also where some rows weigh 0."""
+    np.save(tmp_path / "X.npy", np.abs(blobs[0] * 10).astype(dtype))
+    mapped, tables = np.load(tmp_path / "X.npy", mmap_mode="r"), []
+    monkeypatch.setattr(
+        _fitted, "Table", lambda X, *args, **kw: tables.append(X) or Table(X, *args, **kw)
+    )
+    estimator = brief(estimator, **{p: 0 for p in estimator.get_params() if p.endswith("epochs")})
+    model = estimator.fit(mapped, sample_weight=np.arange(len(mapped)))
+    codes = model.transform(mapped)
+    assert len(tables) > 1 and all(np.shares_memory(X, mapped) for X in tables)
+    native = np.array(mapped, dtype=np.float64)
+    assert_same([codes.astype(np.float32)], [model.transform(native).astype(np.float32)])
+
+
 @pytest.mark.parametrize("kind", [sparse.csr_matrix, sparse.csc_array])
 def test_sparse_equals_dense(estimator, blobs, kind):
     X = np.where(blobs[0] > 0, blobs[0], 0)
@@ -267,6 +286,50 @@ def test_sparse_equals_dense(estimator, blobs, kind):
     one = brief(estimator, **options).fit(X)
     other = brief(estimator, **options).fit(kind(X))
     np.testing.assert_allclose(one.transform(X), other.transform(kind(X)), rtol=1e-3, atol=1e-4)
+
+
+def shuffled_csr(X: np.ndarray) -> sparse.csr_array:
+    """Rows whose entries stand in no order, one of them in two parts; and read-only."""
+    rows = sparse.csr_array(np.where(X > 0, X, 0))
+    indices, data = rows.indices[::-1], rows.data[::-1]  # of all rows, in reverse
+    indptr = rows.indptr[-1] - rows.indptr[::-1]
+    twice = np.concatenate([indptr[:1], indptr[1:] + 1])
+    data = np.concatenate([[data[0] - 1, 1], data[1:]]).astype(X.dtype)
+    arrays = data, np.concatenate([indices[:1], indices]), twice
+    for array in arrays:
+        array.flags.writeable = False
+    return sparse.csr_array(arrays, shape=X.shape)
+
+
+def test_sparse_rows_in_no_order_are_read_and_left_alone(estimator, blobs):
+    """Threads share a matrix, and joblib hands out read-only ones: nobody may put it in order."""
+    X = shuffled_csr(blobs[0])
+    arrays = X.data, X.indices, X.indptr
+    before = [array.copy() for array in arrays]
+    model = brief(estimator).fit(X)
+    found = results(model, X)
+    assert_same(before, arrays)
+    assert X.data is arrays[0] and not X.has_canonical_format
+    tidy = sparse.csr_array(X.toarray())
+    assert_same(results(brief(estimator).fit(tidy), tidy), found)
+
+
+def test_dense_rows_are_left_alone(estimator, blobs):
+    X = blobs[0].copy()
+    X.flags.writeable = False
+    results(brief(estimator).fit(X, sample_weight=np.ones(len(X))), X)
+    np.testing.assert_array_equal(X, blobs[0])
+
+
+def test_rounding_of_a_scaler_changes_nothing(estimator, blobs):
+    """In [0, 1] up to the last bit is in [0, 1]: the model and the unit of its scores are one."""
+    X = MinMaxScaler().fit_transform(blobs[0].astype(np.float64))
+    one = brief(estimator).fit(X.clip(0, 1))
+    X[X.argmin(0), range(6)], X[X.argmax(0), range(6)] = -1e-16, 1 + 2.3e-16
+    other = brief(estimator).fit(X)
+    assert other.module_.scaling.bounded
+    for a, b in zip(results(one, X), results(other, X), strict=True):
+        np.testing.assert_allclose(a, b, rtol=1e-4, atol=1e-5)
 
 
 def test_names_of_columns_are_kept(estimator, blobs):
@@ -371,6 +434,30 @@ def test_a_row_of_nowhere_has_probabilities(fitted, blobs, far):
     np.testing.assert_array_equal(proba[1:], fitted.predict_proba(blobs[0][:3])[1:])
 
 
+@pytest.mark.parametrize("kind", [np.asarray, sparse.csr_array])
+def test_rows_that_overflow_float32_are_refused(fitted, blobs, kind):
+    rows = blobs[0][:3].astype(np.float64)
+    rows[1, 4] = -1e300
+    for name in ("predict", "predict_proba", "transform", "score_samples", "score"):
+        if hasattr(fitted, name):
+            with pytest.raises(ValueError, match=r"1e\+300 in column 4.*float32"):
+                getattr(fitted, name)(kind(rows))
+    with pytest.raises(ValueError, match=r"1e\+300 in column 4.*float32"):
+        brief(fitted).fit(kind(rows))
+    rows[1, 4] = 1e37
+    assert np.isfinite(fitted.transform(kind(rows))).all()
+
+
+@pytest.mark.parametrize(
+    ("scale", "kind"), [(1e-310, sparse.csr_array), (1e-40, np.asarray), (1e30, np.asarray)]
+)
+def test_any_unit_gives_finite_codes(estimator, blobs, scale, kind):
+    X = kind(np.where(np.abs(blobs[0]) > 5, blobs[0], 0) * scale)  # with values below 0
+    model = brief(estimator).fit(X)
+    assert np.isfinite(model.transform(X)).all()
+    assert all(torch.isfinite(value).all() for value in model.module_.state_dict().values())
+
+
 def test_wrong_width_is_explained(fitted, blobs):
     with pytest.raises(ValueError, match="expecting 6 features"):
         fitted.predict(blobs[0][:, :4])
@@ -410,7 +497,7 @@ def test_weights_cost_no_copy_of_the_rows(estimator, blobs, monkeypatch):
     monkeypatch.setattr(
         _fitted, "Table", lambda X, *args, **kw: tables.append(X) or Table(X, *args, **kw)
     )
-    brief(estimator).fit(blobs[0], sample_weight=np.arange(1, 1 + len(blobs[0])))
+    brief(estimator).fit(blobs[0], sample_weight=np.arange(len(blobs[0])))  # one of them 0
     assert tables and all(np.shares_memory(X, blobs[0]) for X in tables)
 
 
@@ -431,6 +518,16 @@ def test_clusters_are_described_by_weighted_rows(estimator, blobs):
 def test_bad_weights_are_explained(estimator, blobs, weight):
     with pytest.raises(ValueError, match=r"zero|[Nn]egative"):
         brief(estimator).fit(blobs[0], sample_weight=np.full(len(blobs[0]), weight))
+
+
+@pytest.mark.parametrize("least", [1e-320, 1e-29])
+def test_tiny_weights_give_finite_codes(estimator, blobs, least):
+    weight = np.where(blobs[1] == 0, least, 1.0)
+    model = brief(estimator).fit(blobs[0], sample_weight=weight)
+    assert np.isfinite(model.transform(blobs[0])).all()
+    if least < 1e-30:  # nothing, beside the others
+        other = brief(estimator).fit(blobs[0], sample_weight=np.where(blobs[1] == 0, 0.0, 1.0))
+        assert_same(results(other, blobs[0]), results(model, blobs[0]))
 
 
 def test_one_row_of_weight_is_not_enough(estimator, blobs):
@@ -545,10 +642,32 @@ def test_samples_of_a_cluster(fitted):
             fitted.sample(**bad)
 
 
+def test_the_score_takes_weights(fitted, blobs):
+    rows, weight = blobs[0][:30].copy(), np.arange(30.0)
+    expected = np.average(fitted.score_samples(rows), weights=weight)
+    assert fitted.score(rows, sample_weight=weight) == pytest.approx(expected, rel=1e-5)
+    rows[0] = 1e30  # infinitely badly explained, and of no weight
+    assert fitted.score(rows, sample_weight=weight) == pytest.approx(expected, rel=1e-5)
+    with pytest.raises(ValueError, match=r"[Nn]egative"):
+        fitted.score(rows, sample_weight=-weight)
+
+
 def test_scores_prefer_data_to_noise(fitted, blobs):
     noise = np.random.RandomState(0).uniform(-40, 40, blobs[0].shape).astype(np.float32)
     assert fitted.score(blobs[0]) > fitted.score(noise)
     assert np.isclose(fitted.score(blobs[0]), fitted.score_samples(blobs[0]).mean())
+
+
+@pytest.mark.parametrize("scaling", ["minmax", "standard"])
+def test_the_farther_a_row_the_worse_its_score(estimator, blobs, scaling):
+    """Also where rows lie in [0, 1], beyond which some likelihoods have no values."""
+    model = brief(estimator, scaling=scaling).fit(blobs[0])
+    low, high = blobs[0].min(0), blobs[0].max(0)
+    ranges = np.array([2, 5, 30, 100, 1000], dtype=np.float32)[:, None]
+    for far in (low + ranges * (high - low), high - ranges * (high - low)):
+        scores = model.score_samples(far)
+        assert scores.max() < model.score_samples(blobs[0]).min()
+        assert (np.diff(scores) < 0).all()
 
 
 # -- scikit-learn around it -------------------------------------------------------------------

@@ -3,6 +3,8 @@
 from itertools import permutations
 
 import numpy as np
+import pandas as pd
+import polars as pl
 import pytest
 from sklearn.cluster import DBSCAN, KMeans
 from sklearn.datasets import make_blobs
@@ -153,3 +155,36 @@ def test_labels_of_dbscan():
     labels = DBSCAN(eps=1.0).fit_predict(X)
     assert labeled_accuracy(y, labels) == 1.0
     assert clustering_accuracy(y, labels) == pytest.approx(89 / 90)
+
+
+@pytest.mark.parametrize(
+    "labels",
+    [
+        [1.0, -1.0, 0.0, 0.0],
+        np.array([1.0, -1.0, 0.0, 0.0], dtype=object),
+        np.array([1, np.int64(-1), 0.0, 0], dtype=object),
+        ["1.0", "-1.0", "0.0", "0.0"],
+        ["b", "-1", "a", "a"],
+        ["b", -1.0, "a", "a"],
+        [1.0, np.nan, 0.0, 0.0],
+        np.array([1.0, np.nan, 0.0, 0.0], dtype=object),
+        [1, None, 0, 0],
+        ["b", None, "a", "a"],
+        ["b", "", "a", "a"],
+        pd.Series([1, None, 0, 0], dtype="Int64"),
+        pd.Series(["b", None, "a", "a"]),
+        pd.Categorical(["b", None, "a", "a"]),
+        pl.Series([1, None, 0, 0]),
+    ],
+    ids=str,
+)
+def test_noise_is_noise_in_any_type(labels):
+    true = ["cat", "cat", "dog", "dog"]
+    found = [score(true, labels) for score in SCORES]
+    assert found == [score(true, [1, -1, 0, 0]) for score in SCORES] == [0.75, 1, 0.75, 0.75]
+
+
+def test_nothing_is_an_ordinary_class_among_the_true_labels():
+    true = ["cat", None, None, "-1", -1, "-1"]
+    assert clustering_accuracy(true, [0, 1, 1, 2, 2, 2]) == 1
+    assert clustering_accuracy(["01", "1"], [0, 1]) == 1  # text is what it is

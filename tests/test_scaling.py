@@ -1,7 +1,9 @@
 """From the user's units and back: precision, types, images, sparse rows and odd columns."""
 
 import copy
+import itertools
 import pickle
+import tracemalloc
 
 import numpy as np
 import pytest
@@ -9,7 +11,8 @@ import torch
 from scipy import sparse
 from sklearn.preprocessing import MinMaxScaler, StandardScaler
 
-from skdeepcluster.scaling import CHUNK, Scaling, fit_scaling
+from skdeepcluster import scaling as module
+from skdeepcluster.scaling import Scaling, fit_scaling
 
 MODES = ["auto", "standard", "minmax", None]
 
@@ -61,6 +64,48 @@ def test_auto_leaves_data_in_the_unit_interval_alone(X):
     np.testing.assert_array_equal(apply(scaling, X).numpy(), expected)
 
 
+@pytest.mark.parametrize("dtype", [np.float64, np.float32, np.float16])
+def test_rounding_does_not_choose_the_scaling(dtype):
+    """A scaler's last bit lies beyond 0 or 1 by chance, and in one fold but not in another."""
+    X = np.random.default_rng(0).uniform(size=(9, 2)).astype(dtype)
+    X[0], X[1] = -np.finfo(dtype).eps, 1 + np.finfo(dtype).eps
+    kinds = [X] if dtype is np.float16 else [X, sparse.csr_array(X)]  # scipy has no such type
+    for rows, mode in itertools.product(kinds, ("auto", None)):
+        scaling = fit_scaling(rows, mode, (2,))
+        assert scaling.bounded
+        assert scaling.is_identity
+
+
+def test_of_sparse_rows_rounding_does_not_choose_the_sign():
+    X = sparse.csr_array(np.array([[0, 8.0], [2, 0], [-1e-15, 0]]))
+    assert fit_scaling(X, "auto", (2,)).bounded
+
+
+def test_the_scaling_of_a_min_max_scaler_s_rows_does_not_hang_on_the_data_set():
+    rng = np.random.default_rng(0)
+    sets = [MinMaxScaler().fit_transform(rng.normal(size=(100, 50))) for _ in range(20)]
+    assert max(X.max() for X in sets) > 1  # there is something to ignore
+    assert all(fit_scaling(X, "auto", (50,)).bounded for X in sets)
+
+
+@pytest.mark.parametrize(
+    "X", [np.array([[-0.1], [1.0]]), np.array([[0.0], [1.1]]), np.array([[-1e-3], [1e-3]])]
+)
+def test_what_leaves_the_unit_interval_by_more_is_standardised(X):
+    assert not fit_scaling(X, "auto", (1,)).bounded
+
+
+@pytest.mark.parametrize("mode", ["minmax", "standard"])
+@pytest.mark.parametrize("dtype", [np.float64, np.float32])
+def test_a_column_that_varies_by_rounding_alone_is_constant(mode, dtype):
+    X = make_rows().astype(dtype)
+    X[:, 0] = 0.3
+    X[::2, 0] = np.nextafter(dtype(0.3), dtype(1))
+    scaled = apply(fit_scaling(X, mode, (3,)), X).numpy()
+    assert np.ptp(scaled[:, 0]) < 1e-6
+    assert np.ptp(scaled[:, 1]) > 0.9
+
+
 def test_auto_divides_bytes_by_255():
     X = np.array([[0, 128], [7, 255]], dtype=np.uint8)
     scaling = fit_scaling(X, "auto", (2,))
@@ -108,8 +153,9 @@ def test_none_leaves_everything_alone(X, bounded):
     np.testing.assert_array_equal(apply(scaling, X).numpy(), X.astype(np.float32))
 
 
-def test_data_longer_than_a_chunk_is_seen_whole():
-    X = make_rows(2 * CHUNK + 7)
+def test_data_longer_than_a_chunk_is_seen_whole(monkeypatch):
+    monkeypatch.setattr(module, "CHUNK", 8 * 3 * 64)
+    X = make_rows(2 * 64 + 7)
     X[-1] += 1000
     scaling = fit_scaling(X, "auto", (3,))
     np.testing.assert_allclose(scaling.offset.numpy(), X.mean(0), rtol=1e-6)
@@ -117,7 +163,50 @@ def test_data_longer_than_a_chunk_is_seen_whole():
     assert fit_scaling(X, "minmax", (3,)).inverse(torch.ones(1, 3)).numpy() == pytest.approx(X[-1:])
 
 
+@pytest.mark.parametrize("mode", ["auto", "standard", "minmax"])
+def test_wide_sparse_rows_are_never_made_dense(mode):
+    """Here 4096 dense rows would take 3.3 GB, and the entries take 2 MB."""
+    X = sparse.random_array((5000, 100_000), density=2e-4, format="csr", rng=0) - 0
+    X.data -= 0.7
+    tracemalloc.start()
+    fit_scaling(X, mode, (100_000,))
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert peak < 40e6
+
+
+def test_wide_dense_rows_are_copied_a_few_at_a_time():
+    X = np.random.default_rng(0).normal(size=(3000, 20_000)).astype(np.float16)
+    tracemalloc.start()
+    fit_scaling(X, "standard", (20_000,))
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert peak < X.size * 8 / 2
+
+
+@pytest.mark.parametrize("kind", [np.asarray, sparse.csr_array])
+def test_sparse_images_are_scaled_per_channel(kind):
+    images = np.where(make_rows(40, 2 * 3 * 3) > 2, make_rows(40, 2 * 3 * 3), 0)
+    found = fit_scaling(kind(images), "standard", (2, 3, 3))
+    pixels = images.reshape(40, 2, 9).swapaxes(0, 1).reshape(2, -1)
+    np.testing.assert_allclose(found.offset.numpy(), np.repeat(pixels.mean(1), 9), rtol=1e-6)
+    np.testing.assert_allclose(1 / found.factor, np.repeat(pixels.std(1), 9), rtol=1e-6)
+
+
 # -- weights ------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("mode", MODES)
+@pytest.mark.parametrize("kind", [np.asarray, sparse.csr_array])
+def test_rows_of_weight_zero_are_left_out(mode, kind, monkeypatch):
+    monkeypatch.setattr(module, "CHUNK", 8 * 3 * 10)  # one chunk has no row that counts
+    X, weight = make_rows(50), np.repeat([1.0, 0.0, 2.0], [20, 10, 20])
+    weight[::7] = 0
+    X[weight == 0] *= 100
+    found = fit_scaling(kind(X), mode, (3,), weight).state_dict()
+    kept = fit_scaling(kind(X[weight > 0]), mode, (3,), weight[weight > 0]).state_dict()
+    for name, expected in kept.items():
+        torch.testing.assert_close(found[name], expected, rtol=1e-6, atol=1e-6)
 
 
 def test_weights_equal_repeated_rows():
@@ -211,12 +300,26 @@ def test_constant_columns_become_constant_and_come_back(value, mode):
 
 @pytest.mark.parametrize("mode", MODES)
 def test_values_too_large_for_float32_are_refused(mode):
-    X = np.array([[1e36, 0.0], [-1e36, 1.0]])
+    X = np.array([[1e36, 0.0], [-1e36, 1.0]]) * (1 if mode else 1e-22)
     scaling = fit_scaling(X, mode, (2,))
+    scaling.check(X)
     assert apply(scaling, X).isfinite().all()
     np.testing.assert_allclose(round_trip(scaling, X), X, rtol=1e-6)
     with pytest.raises(ValueError, match=r"1e\+300.*too large.*another unit"):
-        fit_scaling(-1e264 * X, mode, (2,))
+        fit_scaling(-1e300 * (X / X.max()), mode, (2,))
+
+
+def test_rows_that_scaling_makes_too_large_are_refused():
+    """The rows of a fit may be tiny, and later ones need not be."""
+    scaling = fit_scaling(np.array([[0.0, 0.0], [1.0, 1e-30]]), "minmax", (2,))
+    scaling.check(np.array([[1e30, 1.0]]))
+    with pytest.raises(ValueError, match=r"1e\+40 in column 1"):
+        scaling.check(np.array([[1e30, 1e10]]))
+
+
+def test_unscaled_values_leave_room_for_their_squares():
+    with pytest.raises(ValueError, match=r"1e\+20 in column 0.*at most 1e\+15"):
+        fit_scaling(np.array([[1e20], [0]]), None, (1,))
 
 
 @pytest.mark.parametrize("mode", MODES)

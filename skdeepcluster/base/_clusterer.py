@@ -24,6 +24,7 @@ from skdeepcluster.base._run import Run
 from skdeepcluster.engine.callbacks import EpochLog, ProgressBar
 from skdeepcluster.engine.checkpoint import Checkpoint
 from skdeepcluster.engine.device import precision_on, resolve_device
+from skdeepcluster.engine.draws import Draws
 from skdeepcluster.engine.fingerprint import NO_MATTER, fingerprint
 from skdeepcluster.engine.model import Model
 from skdeepcluster.engine.net import OPTIMIZERS
@@ -146,19 +147,20 @@ class DeepClusterer(FittedClusterer):
 
     def _begin(self, X: Any, weight: NDArray[np.float64] | None) -> Run:
         """Gather what the stages of a fit share, of the rows that have a weight."""
-        rows, counted = X, np.ones(X.shape[0], dtype=bool)
-        if weight is not None and not weight.all():
-            counted = weight > 0
-            rows, weight = X[counted], weight[counted]
-        self._check_enough(rows)
+        counted = np.ones(X.shape[0], dtype=bool) if weight is None else weight > 0
+        self._check_enough(int(counted.sum()))
         self.device_ = str(resolve_device(self.device))
-        checkpoint = self._open_checkpoint(rows, weight)
+        checkpoint = self._open_checkpoint(X, weight)
+        table = self._table(X, weight)
+        if not counted.all():
+            table = table.subset(torch.from_numpy(np.flatnonzero(counted)))
         run = Run(
-            rows,
+            X,
             counted,
-            self._table(rows, weight),
-            fit_scaling(rows, self.scaling, self._input_shape, weight),
-            checkpoint.seed if checkpoint else self._draw_seed(),
+            table,
+            fit_scaling(X, self.scaling, self._input_shape, weight),
+            Draws(checkpoint.seed if checkpoint else self._draw_seed(), torch.device(self.device_)),
+            self._is_ours(),
             self._trainer_params(),
             [[], [ProgressBar()], [EpochLog()]][int(self.verbose)],
             check_callbacks(self.callbacks),
@@ -166,6 +168,11 @@ class DeepClusterer(FittedClusterer):
         )
         self.history_ = run.history
         return run
+
+    def _is_ours(self) -> bool:
+        """Tell whether no code of the user's takes part in training."""
+        own = (self.encoder, self.decoder, getattr(self, "critic", None), self.callbacks)
+        return all(part is None for part in own) and isinstance(self.optimizer, str)
 
     def _trainer_params(self) -> dict[str, Any]:
         """Return the parameters of the trainer that every stage has."""
@@ -253,12 +260,12 @@ class DeepClusterer(FittedClusterer):
             stacklevel=3,
         )
 
-    def _check_enough(self, X: Any) -> None:
-        if X.shape[0] < 2:
+    def _check_enough(self, n_samples: int) -> None:
+        if n_samples < 2:
             raise ValueError("Only one row has a positive weight; a fit takes at least 2.")
-        if isinstance(self.n_clusters, Integral) and X.shape[0] < self.n_clusters:
+        if isinstance(self.n_clusters, Integral) and n_samples < int(self.n_clusters):
             raise ValueError(
-                f"n_samples={X.shape[0]} should be >= n_clusters={self.n_clusters}. "
+                f"n_samples={n_samples} should be >= n_clusters={self.n_clusters}. "
                 "Pass more rows or ask for fewer clusters."
             )
 

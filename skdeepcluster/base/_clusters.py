@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from typing import Any, Self
 
 import numpy as np
@@ -27,15 +27,15 @@ class Clusters:
         Mean codes.
     roots : ndarray of shape (n_clusters, n_components, n_components)
         Square roots of the covariances, by maximum likelihood.
-    members : ndarray of shape (n_clusters, n_members, 2, n_groups, latent_dim)
+    members : ndarray of shape (n_clusters, n_members, 2, n_groups, latent_dim), default=None
         Posteriors of members, their means and log-variances, where samples are drawn from these.
     """
 
     live: NDArray[np.intp]
-    shares: NDArray[np.float64] = field(default_factory=lambda: np.empty(0))
-    means: NDArray[np.float64] = field(default_factory=lambda: np.empty((0, 0)))
-    roots: NDArray[np.float64] = field(default_factory=lambda: np.empty((0, 0, 0)))
-    members: NDArray[np.float32] = field(default_factory=lambda: np.empty((0, 0, 2, 0, 0), "f"))
+    shares: Any = None  # like the other two, an array once the clusters are described
+    means: Any = None
+    roots: Any = None
+    members: Any = None
 
     def describe(
         self, codes: NDArray[Any], labels: NDArray[np.intp], weight: NDArray[np.float64]

@@ -25,7 +25,13 @@ from torch import Tensor
 from skdeepcluster.base._clusters import Clusters
 from skdeepcluster.engine.device import resolve_device
 from skdeepcluster.engine.table import Batch, Table, tiled
-from skdeepcluster.validation import DTYPES, as_rows, check_image_shape
+from skdeepcluster.validation import (
+    DTYPES,
+    as_rows,
+    canonical,
+    check_image_shape,
+    check_weight,
+)
 
 Method = TypeVar("Method", bound=Callable[..., Any])
 
@@ -33,6 +39,11 @@ Method = TypeVar("Method", bound=Callable[..., Any])
 def _has(capability: str) -> Callable[[Method], Method]:
     """Make a method available where the estimator says that it has a capability."""
     return available_if(lambda self: getattr(self, capability))
+
+
+def _float_of(dtype: Any) -> type[np.floating[Any]]:
+    """Return the type of results: float64 for float64 rows, in any byte order, else float32."""
+    return np.float64 if dtype.newbyteorder("=") == np.float64 else np.float32
 
 
 class FittedClusterer(
@@ -176,7 +187,7 @@ class FittedClusterer(
         return self._cast(np.where(np.isnan(scores), -np.inf, scores), dtype)
 
     @_has("_decodes")
-    def score(self, X: ArrayLike, y: Any = None) -> float:
+    def score(self, X: ArrayLike, y: Any = None, sample_weight: ArrayLike | None = None) -> float:
         """Return the mean of :meth:`score_samples`.
 
         Parameters
@@ -185,13 +196,20 @@ class FittedClusterer(
             Rows or images, as in :meth:`fit`.
         y : Ignored
             Present for API consistency.
+        sample_weight : array-like of shape (n_samples,), default=None
+            Weights of the rows in the mean.
 
         Returns
         -------
         score : float
             The mean score.
         """
-        return float(self.score_samples(X).mean())
+        scores = self.score_samples(X)
+        weight = check_weight(sample_weight, scores)
+        if weight is None:
+            return float(scores.mean())
+        counted = weight > 0  # or a row that is not explained at all would make NaN of nothing
+        return float(np.average(scores[counted], weights=weight[counted]))
 
     @_has("_decodes")
     def sample(
@@ -294,7 +312,7 @@ class FittedClusterer(
     @staticmethod
     def _cast(values: NDArray[Any], dtype: Any) -> NDArray[Any]:
         """Return float64 for float64 rows."""
-        return values.astype(np.float64 if dtype == np.float64 else np.float32, copy=False)
+        return values.astype(_float_of(dtype), copy=False)
 
     # -- checks ---------------------------------------------------------------------------------
 
@@ -306,13 +324,16 @@ class FittedClusterer(
         X = validate_data(
             self, X, reset=reset, accept_sparse="csr", dtype=DTYPES, ensure_min_samples=1 + reset
         )
+        X = canonical(X)
         if reset:
             self.__dict__.pop("labels_", None)  # not fitted until this fit is complete
             self._input_shape = check_image_shape(self.image_shape, row_shape, X.shape[1])
             self._row_shape = row_shape or (X.shape[1],)
-            self._row_dtype = np.float64 if X.dtype == np.float64 else np.float32
-        elif row_shape and len(self._input_shape) == 3:
+            self._row_dtype = _float_of(X.dtype)
+            return X
+        if row_shape and len(self._input_shape) == 3:
             self._check_same_images((1, *row_shape)[-3:])
+        self.module_.scaling.check(X)
         return X
 
     def _check_many(self, shape: tuple[int, ...]) -> None:

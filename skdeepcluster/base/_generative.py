@@ -18,6 +18,8 @@ from skdeepcluster.scaling import Scaling
 
 __all__ = ["GenerativeClusterer"]
 
+LARGEST_SIGMA = 1e15  # squares of codes, and of what is made of them, would overflow float32
+
 
 class GenerativeClusterer(DeepClusterer):
     """Base of the estimators whose generator draws the rows of a cluster on demand."""
@@ -30,7 +32,7 @@ class GenerativeClusterer(DeepClusterer):
         "batch_size": [Interval(Integral, 2, None, closed="left")],  # for batch norm
         "noise_weight": [Interval(Real, 0, None, closed="left")],
         "component_weight": [Interval(Real, 0, None, closed="left")],
-        "sigma": [Interval(Real, 0, None, closed="neither")],
+        "sigma": [Interval(Real, 0, LARGEST_SIGMA, closed="neither")],
     }
 
     # -- networks -------------------------------------------------------------------------------

@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import math
+import os
+from collections.abc import Callable, Sequence
 from functools import partial
 from numbers import Integral
 from typing import Any, ClassVar
 
 import numpy as np
+import torch
 from numpy.typing import ArrayLike, NDArray
 from sklearn.base import ClusterMixin
 from sklearn.utils._param_validation import HasMethods, Interval, StrOptions
-from torch import Tensor
+from torch import Tensor, nn
 
 from skdeepcluster.base._clusterer import DeepClusterer
 from skdeepcluster.base._initialized import InitializedClusterer
@@ -23,18 +26,13 @@ from skdeepcluster.models.clusters import fit_kmeans
 from skdeepcluster.models.k_networks import KAutoencoders, hold, release
 from skdeepcluster.models.vade import VaDE, place_mixture, vade_phases
 from skdeepcluster.networks import make_decoder, make_encoder, make_grouped
-from skdeepcluster.scaling import Scaling
+from skdeepcluster.scaling import Mode, Scaling
 
 __all__ = ["KNetworksClusterer"]
 
 
 class KNetworksClusterer(InitializedClusterer):
     """Base of the estimators that have an autoencoder for every cluster."""
-
-    init: str | ClusterMixin | ArrayLike
-    vade_pretrain_epochs: int
-    vade_epochs: int
-    pretrain_epochs: int
 
     _parameter_constraints: ClassVar[dict[str, list[Any]]] = {
         **DeepClusterer._parameter_constraints,
@@ -44,6 +42,34 @@ class KNetworksClusterer(InitializedClusterer):
         "pretrain_epochs": [Interval(Integral, 0, None, closed="left")],
     }
     _variational: ClassVar[bool]  # whether the autoencoders are
+
+    def __init__(
+        self,
+        n_clusters: int = 8,
+        *,
+        init: str | ClusterMixin | ArrayLike = "vade",
+        vade_pretrain_epochs: int = 50,
+        vade_epochs: int = 100,
+        pretrain_epochs: int = 10,
+        max_epochs: int = 50,
+        latent_dim: int = 10,
+        hidden_layer_sizes: Sequence[int] | None = None,
+        encoder: Callable[[tuple[int, ...], int], nn.Module] | None = None,
+        decoder: Callable[[int, tuple[int, ...]], nn.Module] | None = None,
+        image_shape: tuple[int, int, int] | None = None,
+        scaling: Mode | None = "auto",
+        batch_size: int = 100,
+        lr: float = 2e-3,
+        optimizer: str | Callable[..., torch.optim.Optimizer] = "adam",
+        device: str | torch.device = "auto",
+        precision: str = "float32",
+        checkpoint: str | os.PathLike[str] | None = None,
+        callbacks: Sequence[Any] | None = None,
+        trainer_params: dict[str, Any] | None = None,
+        random_state: int | np.random.RandomState | None = None,
+        verbose: int = 0,
+    ):
+        self._keep(locals())
 
     def _make_model(self, scaling: Scaling) -> KAutoencoders:
         widths = self.hidden_layer_sizes

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass, field
 from typing import Any, TypeVar
 
@@ -13,7 +14,7 @@ from numpy.typing import NDArray
 from skorch.callbacks import Callback
 
 from skdeepcluster.engine.checkpoint import Checkpoint
-from skdeepcluster.engine.device import seeded
+from skdeepcluster.engine.draws import Draws
 from skdeepcluster.engine.interruption import on_ctrl_c
 from skdeepcluster.engine.model import Model
 from skdeepcluster.engine.schedule import Phase
@@ -32,16 +33,18 @@ class Run:
 
     Parameters
     ----------
-    rows : ndarray or CSR matrix of shape (n_rows, n_features)
-        The rows that count, those of positive weight, in the user's units.
+    X : ndarray or CSR matrix of shape (n_samples, n_features)
+        All rows, in the user's units.
     counted : ndarray of bool of shape (n_samples,)
-        Which rows of the user's these are.
+        Which of them count, those of positive weight.
     table : Table
-        The same rows for training, with their weights.
+        The rows that count, for training, with their weights.
     scaling : Scaling
         Maps them to the networks' input.
-    seed : int
-        Of everything random.
+    draws : Draws
+        The generators of everything random.
+    is_ours : bool
+        Whether nothing of the user's takes part in training, which might draw from torch's.
     trainer_params : dict
         Parameters of every stage's trainer.
     progress, callbacks : list of skorch callbacks
@@ -50,11 +53,12 @@ class Run:
         Where progress is kept.
     """
 
-    rows: Any
+    X: Any
     counted: NDArray[np.bool_]
     table: Table
     scaling: Scaling
-    seed: int
+    draws: Draws
+    is_ours: bool
     trainer_params: Mapping[str, Any]
     progress: Sequence[Callback]
     callbacks: Sequence[Any]
@@ -62,15 +66,25 @@ class Run:
     history: list[dict[str, Any]] = field(default_factory=list)
     interrupted: bool = False
 
+    @property
+    def rows(self) -> Any:
+        """The rows that count: a copy, if there are others."""
+        return self.X if self.counted.all() else self.X[self.counted]
+
     @contextlib.contextmanager
     def under_way(self) -> Iterator[None]:
         """Seed torch inside the block, take gradients there, and let Ctrl-C wait for its turn."""
         with (
             on_ctrl_c(self._may_interrupt),
-            seeded(self.seed, self.table.device),
+            self.draws.as_global(),
             torch.inference_mode(False),
         ):
             yield
+
+    @property
+    def seed(self) -> int:
+        """The seed of everything random."""
+        return self.draws.seed
 
     def train(
         self,
@@ -101,9 +115,15 @@ class Run:
             The same, in eval mode.
         """
         own = [*self.progress, *callbacks, *self.callbacks]
-        trainer = Trainer(model, stage=stage, callbacks=own, **self.trainer_params)
+        trainer = Trainer(
+            model, stage=stage, callbacks=own, draws=self.draws, **self.trainer_params
+        )
         trainer.interrupted_ = self.interrupted
-        trainer.run(self.table if table is None else table, phases, self.checkpoint)
+        aside = self.draws.aside() if model.owns_draws and self.is_ours else nullcontext()
+        model.draws = self.draws
+        with aside:
+            trainer.run(self.table if table is None else table, phases, self.checkpoint)
+        model.draws = None
         self.interrupted = trainer.interrupted_
         records = trainer.history.to_list()
         self.history += [{k: v for k, v in r.items() if k != "batches"} for r in records]

@@ -2,11 +2,13 @@
 
 import os
 import tomllib
+import zlib
 from importlib.resources import files
 from importlib.util import find_spec
 from pathlib import Path
 from textwrap import fill
 from typing import Any, Literal, Protocol, TypeAlias
+from zipfile import BadZipFile
 
 import numpy as np
 import sklearn.datasets
@@ -65,11 +67,18 @@ def _load(name: str, data_home: Folder | None) -> tuple[dict[str, Any], str]:
 
 def _read_npz(file: Path) -> dict[str, Any]:
     wanted = ("X", "y", "n_train", "target_names")
-    with np.load(file, allow_pickle=False) as npz:
-        arrays = {key: npz[key] for key in wanted if key in npz}
-        found = list(npz)
-    if "format" in found:  # what scipy.sparse.save_npz writes
-        arrays["X"] = sparse.load_npz(file).tocsr()
+    try:
+        with np.load(file, allow_pickle=False) as npz:
+            arrays = {key: npz[key] for key in wanted if key in npz}
+            found = list(npz)
+        if "format" in found:  # what scipy.sparse.save_npz writes
+            arrays["X"] = sparse.load_npz(file).tocsr()
+    except (ValueError, TypeError, AttributeError, EOFError, BadZipFile, zlib.error) as error:
+        raise ValueError(
+            f"{file} cannot be read as what numpy.savez writes: {type(error).__name__}. It may be "
+            "half a download, or an error page that was saved in its place. Remove the file, and "
+            "put a whole one there or let the data be fetched anew."
+        ) from error
     if not {"X", "y"} <= arrays.keys():
         raise ValueError(f"{file} must hold the arrays X and y, but holds {found}.")
     return arrays

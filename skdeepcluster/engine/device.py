@@ -9,10 +9,10 @@ from collections.abc import Iterator
 
 import torch
 
-__all__ = ["precision_on", "resolve_device", "seeded"]
+__all__ = ["TRAINING", "precision_on", "resolve_device", "seeded"]
 
 # Training draws from torch's global generators, which threads share.
-_TRAINING = threading.RLock()
+TRAINING = threading.RLock()
 
 
 def resolve_device(device: str | torch.device) -> torch.device:
@@ -60,7 +60,7 @@ def seeded(seed: int, device: torch.device) -> Iterator[None]:
     what torch makes, which is float32 inside.
     """
     cuda = device.type == "cuda"
-    with _TRAINING, torch.random.fork_rng(devices=[device] if cuda else []), _float32():
+    with TRAINING, torch.random.fork_rng(devices=[device] if cuda else []), _float32():
         torch.default_generator.manual_seed(seed)
         if cuda:
             with torch.cuda.device(device):

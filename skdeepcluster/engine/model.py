@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
-from typing import Any, cast
+from typing import Any, ClassVar, cast
 
+import torch
 from torch import Tensor, nn
 
+from skdeepcluster.engine.draws import Draws
 from skdeepcluster.engine.table import Batch
 
 __all__ = ["Model", "Player"]
@@ -49,10 +51,17 @@ class Model(nn.Module):
     """
 
     scaling: Any
+    # Whether its losses draw with `random_on` alone, so that fits in threads need not wait.
+    owns_draws: ClassVar[bool] = False
 
     def __init__(self, scaling: nn.Module):
         super().__init__()
         self.scaling = scaling
+        self.draws: Draws | None = None  # of the fit, while it trains
+
+    def random_on(self, device: torch.device) -> torch.Generator | None:
+        """Return what losses draw with on a device; None is torch's global generator."""
+        return None if self.draws is None else self.draws.on(device)
 
     def players(self) -> dict[str, Player]:
         """Return who owns which parameters, each with an optimizer; the main one is first."""

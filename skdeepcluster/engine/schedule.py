@@ -86,11 +86,15 @@ class Turn:
         The method of the model that returns the named terms of the loss.
     repeat : int, default=1
         Consecutive updates.
+    takes_rows : bool, default=True
+        False for a loss of noise alone: in a phase of fresh batches its updates use up none, and
+        go with the batch before.
     """
 
     player: str
     loss: str
     repeat: int = 1
+    takes_rows: bool = True
 
 
 @dataclass(frozen=True)
@@ -141,8 +145,8 @@ class Phase:
         Weights of loss terms; a term that is not named weighs 1. A name that no term bears raises,
         as soon as every player had its first turn.
     fresh : bool, default=False
-        False: every batch goes through all turns. True: every update draws a batch of its own, and
-        the place in the plan is kept across epochs.
+        False: every batch goes through all turns. True: every update that takes rows draws a batch
+        of its own, and the place in the plan is kept across epochs.
     optimizers : {"reset", "keep"}, default="reset"
         Whether the optimizers start anew.
     until : callable, default=None
@@ -164,7 +168,15 @@ class Phase:
     def plan(self) -> list[list[Turn]]:
         """Return the updates made on each batch of one round of the plan."""
         updates = [turn for turn in self.turns for _ in range(turn.repeat)]
-        return [[turn] for turn in updates] if self.fresh else [updates]
+        if not self.fresh:
+            return [updates]
+        plan: list[list[Turn]] = []
+        for turn in updates:
+            if turn.takes_rows or not plan:
+                plan.append([turn])
+            else:
+                plan[-1].append(turn)
+        return plan
 
     def n_batches(self, per_epoch: int) -> int:
         """Return the number of batches of the whole phase, given those of one epoch."""

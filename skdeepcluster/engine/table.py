@@ -21,6 +21,10 @@ __all__ = ["Batch", "Table", "tiled"]
 Batch = dict[str, Tensor]
 
 
+# Types that torch has, but not all of its operations: rows are selected as others of their size.
+SIGNED = {torch.uint16: torch.int16, torch.uint32: torch.int32, torch.uint64: torch.int64}
+
+
 class Table(Dataset):
     """Rows and named columns, read in batches.
 
@@ -88,12 +92,13 @@ class Table(Dataset):
         """Return the number of batches of an epoch."""
         return len(_cuts(len(self), batch_size)) - 1
 
-    def batches(self, batch_size: int) -> Iterator[Batch]:
-        """Yield the rows once, shuffled by torch's generator.
+    def batches(self, batch_size: int, generator: torch.Generator | None = None) -> Iterator[Batch]:
+        """Yield the rows once, shuffled by a generator of the CPU; None is torch's global one.
 
         A last batch of one row is joined to the one before: batch norm cannot train on it.
         """
-        order = torch.randperm(len(self))  # on the CPU: one seed shuffles alike everywhere
+        # On the CPU, one seed shuffles alike everywhere.
+        order = torch.randperm(len(self), generator=generator)
         cuts = _cuts(len(self), batch_size)
         for begin, end in pairwise(cuts):
             yield self.batch(order[begin:end])
@@ -153,20 +158,23 @@ def _reader(source: Any, device: torch.device) -> Callable[[Tensor, Tensor], Ten
     """Return a function from row numbers (on the CPU, on the device) to rows on the device."""
     if sparse.issparse(source):
         return lambda rows, here: torch.from_numpy(source[rows.numpy()].toarray()).to(device)
+    odd = any(stride < 0 or stride % source.itemsize for stride in source.strides)
+    if odd or not source.dtype.isnative:  # which torch cannot share: turned batch by batch
+        native = source.dtype.newbyteorder("=")
+        return lambda rows, here: torch.from_numpy(source[rows.numpy()].astype(native)).to(device)
     tensor = _share(source)
     if device.type == "mps" and tensor.dtype == torch.float64:
         tensor = tensor.float()  # the device knows no float64
+    kind, same_size = tensor.dtype, SIGNED.get(tensor.dtype, tensor.dtype)
+    tensor = tensor.view(same_size)
     if device.type == "cpu" or _fits(tensor, device):
         tensor = tensor.to(device)
-        return lambda rows, here: tensor.index_select(0, here)
-    return lambda rows, here: tensor.index_select(0, rows).to(device)
+        return lambda rows, here: tensor.index_select(0, here).view(kind)
+    return lambda rows, here: tensor.index_select(0, rows).to(device).view(kind)
 
 
 def _share(source: np.ndarray) -> Tensor:
-    """View an array as a tensor, without a copy where torch allows."""
-    odd = any(stride < 0 or stride % source.itemsize for stride in source.strides)
-    if odd or not source.dtype.isnative:
-        source = source.astype(source.dtype.newbyteorder("="), order="C")
+    """View an array as a tensor, without a copy."""
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", message=".*not writable")  # nobody writes to it
         return torch.from_numpy(source)

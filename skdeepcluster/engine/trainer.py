@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import math
 import time
 import warnings
@@ -13,6 +14,7 @@ import torch
 from sklearn.exceptions import ConvergenceWarning
 
 from skdeepcluster.engine.checkpoint import Checkpoint, copied, plain_state
+from skdeepcluster.engine.draws import Draws
 from skdeepcluster.engine.interruption import on_ctrl_c
 from skdeepcluster.engine.ledger import Ledger
 from skdeepcluster.engine.model import Model
@@ -22,6 +24,8 @@ from skdeepcluster.engine.table import Batch, Table
 from skdeepcluster.tiles import TILE
 
 __all__ = ["Trainer"]
+
+CPU = torch.device("cpu")
 
 
 @dataclass
@@ -46,6 +50,8 @@ class Trainer(PlayersNet):
         What is trained, in place.
     stage : str, default="train"
         Its name in the history and in the checkpoint.
+    draws : Draws, default=None
+        The generators of the fit; None draws from torch's global ones.
     **kwargs : dict
         Parameters of :class:`~skdeepcluster.engine.net.PlayersNet` and of skorch.
 
@@ -57,8 +63,11 @@ class Trainer(PlayersNet):
         Whether Ctrl-C was pressed. Phases then run their starts alone.
     """
 
-    def __init__(self, module: Model, *, stage: str = "train", **kwargs: Any):
+    def __init__(
+        self, module: Model, *, stage: str = "train", draws: Draws | None = None, **kwargs: Any
+    ):
         self.stage = stage
+        self.draws = draws
         super().__init__(module, **kwargs)
         self.interrupted_ = self.in_epoch_ = False
         self.metrics_ = Ledger()
@@ -178,7 +187,8 @@ class Trainer(PlayersNet):
         for player in self.players_:
             self._scale_lr(player, 1.0)  # the ramp of an earlier phase ended with it
         if self.phase_.start is not None:
-            self.phase_.start(self, table)
+            with self._alone():
+                self.phase_.start(self, table)
 
     def _run_epoch(self, table: Table) -> bool:
         """Train for one epoch; return whether the phase ends with it."""
@@ -188,7 +198,8 @@ class Trainer(PlayersNet):
         self._refresh("epoch", self.place_.epoch, table)
         self.model.train()
         plan = self.phase_.plan()
-        batches = table.batches(self.batch_size)  # a DataLoader would fetch row by row
+        generator = self.draws.on(CPU) if self.draws else None
+        batches = table.batches(self.batch_size, generator)  # a DataLoader would fetch row by row
         left = self.n_batches_ - self.place_.step
         for _ in range(min(left, table.n_batches(self.batch_size))):
             self._refresh("step", self.place_.step, table)  # before the batch reads its columns
@@ -225,9 +236,15 @@ class Trainer(PlayersNet):
     def _refresh(self, unit: str, count: int, table: Table) -> None:
         for refresh in self.phase_.refresh:
             if refresh.due(unit, count):
-                for name, value in (refresh.run(self, table) or {}).items():
+                with self._alone():
+                    found = refresh.run(self, table) or {}
+                for name, value in found.items():
                     self.metrics_.note(name, torch.as_tensor(value, dtype=torch.float32))
                 self.model.train()
+
+    def _alone(self) -> contextlib.AbstractContextManager[Any]:
+        """Let a step over the whole data draw from torch's generators, while other fits wait."""
+        return self.draws.as_global() if self.draws else contextlib.nullcontext()
 
     def progress(self) -> Progress:
         """Return where training stands within its phase."""
@@ -301,13 +318,13 @@ class Trainer(PlayersNet):
 
     def _state(self, table: Table) -> dict[str, Any]:
         """Return all that the rest of the run depends on."""
-        cuda = torch.cuda.get_rng_state(self.device) if table.device.type == "cuda" else None
+        draws = self.draws or Draws(0, table.device, is_lent=True)
         callbacks = {name: plain_state(callback) for name, callback in self.callbacks_}
         return {
             **self._learned(table),
             "place": asdict(self.place_),
             "history": self.history.to_list(),
-            "generators": {"cpu": torch.get_rng_state(), "cuda": cuda},
+            "generators": draws.state(),
             "callbacks": callbacks,
         }
 
@@ -315,9 +332,7 @@ class Trainer(PlayersNet):
         self._relearn(state, table)
         self.place_ = Place(**state["place"])
         self.history.extend(state["history"])
-        torch.set_rng_state(state["generators"]["cpu"])
-        if state["generators"]["cuda"] is not None:
-            torch.cuda.set_rng_state(state["generators"]["cuda"], self.device)
+        (self.draws or Draws(0, table.device, is_lent=True)).restore(state["generators"])
 
     def _restore_callbacks(self, state: Mapping[str, Any] | None) -> None:
         for name, callback in self.callbacks_:

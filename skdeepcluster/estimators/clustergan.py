@@ -67,7 +67,7 @@ class ClusterGANClustering(GenerativeClusterer):
         255 and sparse data by its largest magnitude, and standardises the rest. The generator
         ends in a sigmoid for scaled data in [0, 1].
     max_epochs : int, default=200
-        Passes over the data, counting the batches of both players.
+        Passes over the data by the critic. The generator takes no rows, only noise.
     batch_size : int, default=64
         Rows per update, at least 2.
     lr : float, default=1e-4
@@ -191,13 +191,16 @@ class ClusterGANClustering(GenerativeClusterer):
         n_critic = self.n_critic or (5 if is_wasserstein else 1)
         game = Phase(
             "game",
-            [Turn("critic", "judgement", n_critic), Turn("generator", "generation")],
+            [
+                Turn("critic", "judgement", n_critic),
+                Turn("generator", "generation", takes_rows=False),
+            ],
             epochs=self.max_epochs,
             weights={
                 "noise": self.noise_weight,
                 "component": self.component_weight,
                 **({"penalty": self.penalty_weight} if is_wasserstein else {}),
             },
-            fresh=True,  # algorithm 3.2 draws a batch for every update
+            fresh=True,  # algorithm 3.2 draws rows for every update of the critic
         )
         return run.train("clustergan", self._make_model(run.scaling), [game])

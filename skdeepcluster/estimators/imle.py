@@ -258,7 +258,7 @@ class IMLEClustering(GenerativeClusterer):
         turns = [Turn("model", "match")]
         if self.updates_per_matching > 1:
             turns.append(Turn("model", "pull", self.updates_per_matching - 1))
-        n_balanced = math.ceil(self.balanced_share * self.max_epochs)
+        n_balanced = math.ceil(round(self.balanced_share * self.max_epochs, 9))  # .07 * 100 > 7
         matching = Phase(
             "matching",
             turns,

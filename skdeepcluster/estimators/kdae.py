@@ -8,18 +8,7 @@ Opochinsky et al. 2020.)
 
 from __future__ import annotations
 
-import os
-from collections.abc import Callable, Sequence
-from typing import Any
-
-import numpy as np
-import torch
-from numpy.typing import ArrayLike
-from sklearn.base import ClusterMixin
-from torch import nn
-
 from skdeepcluster.base import KNetworksClusterer
-from skdeepcluster.scaling import Mode
 
 __all__ = ["KDAEClustering"]
 
@@ -136,31 +125,3 @@ class KDAEClustering(KNetworksClusterer):
     """
 
     _variational = False
-
-    def __init__(
-        self,
-        n_clusters: int = 8,
-        *,
-        init: str | ClusterMixin | ArrayLike = "vade",
-        vade_pretrain_epochs: int = 50,
-        vade_epochs: int = 100,
-        pretrain_epochs: int = 10,
-        max_epochs: int = 50,
-        latent_dim: int = 10,
-        hidden_layer_sizes: Sequence[int] | None = None,
-        encoder: Callable[[tuple[int, ...], int], nn.Module] | None = None,
-        decoder: Callable[[int, tuple[int, ...]], nn.Module] | None = None,
-        image_shape: tuple[int, int, int] | None = None,
-        scaling: Mode | None = "auto",
-        batch_size: int = 100,
-        lr: float = 2e-3,
-        optimizer: str | Callable[..., torch.optim.Optimizer] = "adam",
-        device: str | torch.device = "auto",
-        precision: str = "float32",
-        checkpoint: str | os.PathLike[str] | None = None,
-        callbacks: Sequence[Any] | None = None,
-        trainer_params: dict[str, Any] | None = None,
-        random_state: int | np.random.RandomState | None = None,
-        verbose: int = 0,
-    ):
-        self._keep(locals())

@@ -8,18 +8,12 @@ r"""k deep variational autoencoders: a row belongs to the one that explains it b
 
 from __future__ import annotations
 
-import os
-from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
-import torch
-from numpy.typing import ArrayLike, NDArray
-from sklearn.base import ClusterMixin
-from torch import nn
+from numpy.typing import NDArray
 
 from skdeepcluster.base import KNetworksClusterer
-from skdeepcluster.scaling import Mode
 
 __all__ = ["KDVAEClustering"]
 
@@ -136,34 +130,6 @@ class KDVAEClustering(KNetworksClusterer):
     """
 
     _variational = True
-
-    def __init__(
-        self,
-        n_clusters: int = 8,
-        *,
-        init: str | ClusterMixin | ArrayLike = "vade",
-        vade_pretrain_epochs: int = 50,
-        vade_epochs: int = 100,
-        pretrain_epochs: int = 10,
-        max_epochs: int = 50,
-        latent_dim: int = 10,
-        hidden_layer_sizes: Sequence[int] | None = None,
-        encoder: Callable[[tuple[int, ...], int], nn.Module] | None = None,
-        decoder: Callable[[int, tuple[int, ...]], nn.Module] | None = None,
-        image_shape: tuple[int, int, int] | None = None,
-        scaling: Mode | None = "auto",
-        batch_size: int = 100,
-        lr: float = 2e-3,
-        optimizer: str | Callable[..., torch.optim.Optimizer] = "adam",
-        device: str | torch.device = "auto",
-        precision: str = "float32",
-        checkpoint: str | os.PathLike[str] | None = None,
-        callbacks: Sequence[Any] | None = None,
-        trainer_params: dict[str, Any] | None = None,
-        random_state: int | np.random.RandomState | None = None,
-        verbose: int = 0,
-    ):
-        self._keep(locals())
 
     def _sample_codes(self, labels: NDArray[np.intp], rng: np.random.RandomState) -> NDArray[Any]:
         """Draw codes from N(0, I), for the networks of the clusters."""

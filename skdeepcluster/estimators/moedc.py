@@ -18,8 +18,6 @@ from typing import Any, ClassVar
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
-from sklearn.decomposition import PCA
 from sklearn.utils._param_validation import Interval, RealNotInt
 from torch import Tensor, nn
 
@@ -32,6 +30,8 @@ from skdeepcluster.models.experts import (
     ManagedAutoencoder,
     MixtureOfExperts,
     VariationalAutoencoder,
+    numbered,
+    principal_width,
     start_manager,
 )
 from skdeepcluster.networks import make_grouped, make_mlp
@@ -282,12 +282,12 @@ class MoEDCClustering(DeepClusterer):
             head_params={"min_cluster_size": self.min_cluster_size} if finds else None,
             random_state=run.seed,
         ).fit(codes.cpu().numpy(), run.table.array("weight"))
-        labels = _numbered(head.labels_) if head.n_clusters_ else np.zeros_like(head.labels_)
+        labels = numbered(head.labels_) if head.n_clusters_ else np.zeros_like(head.labels_)
         return {"labels": torch.from_numpy(labels)}
 
-    def _check_enough(self, X: Any) -> None:
-        super()._check_enough(X)
-        if X.shape[0] < 3:
+    def _check_enough(self, n_samples: int) -> None:
+        super()._check_enough(n_samples)
+        if n_samples < 3:
             raise ValueError(
                 "n_samples=2 is too few to look for clusters, whatever n_clusters is: UMAP takes "
                 "at least 3 rows. Pass more rows."
@@ -298,37 +298,3 @@ class MoEDCClustering(DeepClusterer):
 
     def _score_rows(self, batch: Batch) -> Tensor:
         return self.module_.elbo(batch)
-
-
-def principal_width(rows: NDArray[Any], share: float, most: int, seed: int) -> int:
-    """Return the fewest principal components that explain a share of the variance (Z-finder).
-
-    Parameters
-    ----------
-    rows : ndarray of shape (n_samples, n_features)
-        Rows.
-    share : float
-        Share of the variance, in (0, 1].
-    most : int
-        The largest width.
-    seed : int
-        Seed, should the components be approximated.
-
-    Returns
-    -------
-    width : int
-        From 1 to `most`.
-    """
-    most = min(most, *rows.shape)
-    with np.errstate(invalid="ignore"):  # rows that do not vary have no shares of variance
-        pca = PCA(most, random_state=seed).fit(rows)
-    explained = pca.explained_variance_.cumsum()
-    needed = share * rows.var(axis=0, ddof=1, dtype=float).sum()
-    return min(int(np.searchsorted(explained, needed)) + 1, most)
-
-
-def _numbered(labels: NDArray[np.intp]) -> NDArray[np.intp]:
-    """Renumber clusters by their first rows: HDBSCAN's order hangs on rounding. Noise stays -1."""
-    found, first, place = np.unique(labels, return_index=True, return_inverse=True)
-    first[found < 0] = -1
-    return (first.argsort().argsort() - (found[0] < 0))[place]

@@ -241,8 +241,8 @@ class SPCClustering(SelfLabelingClusterer):
         decoder_epochs: int = 10,
         manifold_params: dict[str, Any] | None = None,
         hidden_layer_sizes: Sequence[int] | None = None,
-        encoder: Callable[..., nn.Module] | None = None,
-        decoder: Callable[..., nn.Module] | None = None,
+        encoder: Callable[[tuple[int, ...], int], nn.Module] | None = None,
+        decoder: Callable[[int, tuple[int, ...]], nn.Module] | None = None,
         image_shape: tuple[int, int, int] | None = None,
         scaling: Mode | None = "auto",
         optimizer: str | Callable[..., torch.optim.Optimizer] = "adam",
@@ -327,9 +327,9 @@ class SPCClustering(SelfLabelingClusterer):
             return Labeling(labels, labels >= 0)
         self._tell("start", len(sample))
         # Sparse rows that are left to us are taken for counts of words, whose sum means little.
-        is_text = sparse.issparse(run.rows) and self.scaling == "auto"
+        is_text = sparse.issparse(run.X) and self.scaling == "auto"
         metric = "cosine" if is_text else "euclidean"
-        rows = start_rows(run.rows, drawn, sample, run.scaling, run.seed)
+        rows = start_rows(run.X, np.flatnonzero(run.counted)[drawn], sample, run.scaling, run.seed)
         clusters = Reclustering(run.seed, self.manifold_params or {})
         if self._is_init("umap-hdbscan"):
             return clusters.find(rows, metric)
@@ -357,12 +357,12 @@ class SPCClustering(SelfLabelingClusterer):
 
     # -- what the base asks ---------------------------------------------------------------------
 
-    def _check_enough(self, X: Any) -> None:
-        super()._check_enough(X)
+    def _check_enough(self, n_samples: int) -> None:
+        super()._check_enough(n_samples)
         embeds = isinstance(self.init, str) or (self.recluster and self.max_rounds)
-        if X.shape[0] < 3 and embeds:
+        if n_samples < 3 and embeds:
             raise ValueError(
-                f"n_samples={X.shape[0]} is too few for UMAP, which takes at least 3 rows. Pass "
+                f"n_samples={n_samples} is too few for UMAP, which takes at least 3 rows. Pass "
                 "more rows, or labels as init= and recluster=None."
             )
         if self._is_init("umap-hdbscan") and self.n_clusters != "auto":

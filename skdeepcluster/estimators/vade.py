@@ -116,7 +116,8 @@ class VaDEClustering(InitializedClusterer):
 
     See Also
     --------
-    AutoencoderClustering : With ``head="gmm"``, much like the state in which this method starts.
+    AutoencoderClustering : With ``head="gmm"``, a mixture with full covariances on the codes of an
+        autoencoder, that is clustered once and not trained on.
 
     References
     ----------

@@ -16,8 +16,12 @@ from sklearn.frozen import FrozenEstimator
 from sklearn.pipeline import Pipeline
 from sklearn.utils.validation import has_fit_parameter
 
+from skdeepcluster.isolation import restored_threads
+
 from ._mixture import SteadyGaussianMixture
 from ._spherical import Array, SphericalKMeans
+
+MIN_SAMPLES = 10  # neighbours by which HDBSCAN measures a density
 
 
 class HeadKind(NamedTuple):
@@ -48,15 +52,18 @@ def mixture(rows: Array, n_clusters: int, seed: int) -> SteadyGaussianMixture:
 def _hdbscan(rows: Array, n_clusters: int | None, seed: int) -> Any:
     from hdbscan import HDBSCAN
 
-    return HDBSCAN(min_cluster_size=max(5, len(rows) // 50), core_dist_n_jobs=1)
+    # By default it measures a density by as many neighbours as the smallest cluster has, and its
+    # time and memory grow with the square of the rows.
+    size = max(5, len(rows) // 50)
+    return HDBSCAN(size, min_samples=min(MIN_SAMPLES, size), core_dist_n_jobs=1)
 
 
 def _agglomerative(rows: Array, n_clusters: int, seed: int) -> AgglomerativeClustering:
     return AgglomerativeClustering(n_clusters)
 
 
-# Memory bounds the rows: HDBSCAN's table of n/50 neighbours a row takes 2.3 GB at 70 000 rows,
-# agglomerative clustering's distances .6 GB at 10 000.
+# Time bounds the rows of HDBSCAN; memory those of agglomerative clustering, whose distances take
+# .6 GB at 10 000 rows.
 HEADS = {
     "kmeans": HeadKind(_kmeans),
     "spherical": HeadKind(_spherical),
@@ -140,17 +147,19 @@ def fit_labels(
     """
     weights = np.ones(rows.shape[0]) if sample_weight is None else np.asarray(sample_weight, float)
     if isinstance(clusterer, FrozenEstimator):
-        with warnings.catch_warnings():  # rows come as arrays, whatever the user has
+        with warnings.catch_warnings(), restored_threads():
+            # Rows come as arrays, whatever the user has.
             warnings.filterwarnings("ignore", "X does not have valid feature names")
             return np.asarray(clusterer.predict(rows))
     fitted = fit_clusterer(filled_in(clusterer, n_clusters, seed), rows, weights)
-    return np.asarray(fitted.predict(rows) if predicts(fitted) else learned_labels(fitted))
+    with restored_threads():
+        return np.asarray(fitted.predict(rows) if predicts(fitted) else learned_labels(fitted))
 
 
 def fit_clusterer(clusterer: Any, rows: Array, weights: Array) -> Any:
     """Fit a clusterer, with weights if it takes them."""
     weighted = has_fit_parameter(clusterer, "sample_weight")
-    with warnings.catch_warnings():
+    with warnings.catch_warnings(), restored_threads():
         # k-means tells of its empty clusters, at each run; the head does so once.
         warnings.filterwarnings("ignore", "Number of distinct clusters", ConvergenceWarning)
         return clusterer.fit(rows, **({"sample_weight": weights} if weighted else {}))
@@ -159,13 +168,16 @@ def fit_clusterer(clusterer: Any, rows: Array, weights: Array) -> Any:
 def sized(params: Mapping[str, Any], n_rows: int) -> dict[str, Any]:
     """Return parameters of a clusterer, a share of the rows as the number that it is."""
     share = params.get("min_cluster_size")
-    size = {"min_cluster_size": max(5, int(share * n_rows))} if isinstance(share, float) else {}
-    return {**params, **size}
+    if not isinstance(share, float):
+        return dict(params)
+    size = int(round(share * n_rows, 9))  # .29 * 100 < 29
+    return {**params, "min_cluster_size": max(5, size)}
 
 
 def count_clusters(rows: Array, params: Mapping[str, Any]) -> int:
     """Return the number of clusters that HDBSCAN finds; one, with a warning, if it finds none."""
-    counter = _hdbscan(rows, None, 0).set_params(**sized(params, len(rows))).fit(rows)
+    counter = _hdbscan(rows, None, 0).set_params(**sized(params, len(rows)))
+    fit_clusterer(counter, rows, np.ones(len(rows)))
     found = int(counter.labels_.max()) + 1
     warn_of_few_clusters(counter, found)
     return max(found, 1)

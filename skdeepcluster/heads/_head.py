@@ -45,8 +45,9 @@ def make_head(
         - "kmeans": the best of 10 runs.
         - "spherical": `SphericalKMeans`, for codes of which only the direction counts.
         - "gmm": `SteadyGaussianMixture` with full covariances, the best of 48 runs.
-        - "hdbscan": HDBSCAN with clusters of at least max(5, n_samples // 50) rows. It finds
-          their number, and marks noise -1. Of more than 100 000 rows it sees a random subsample.
+        - "hdbscan": HDBSCAN with clusters of at least max(5, n_samples // 50) rows, and
+          `min_samples` of as many but at most 10. It finds their number, and marks noise -1. Of
+          more than 100 000 rows it sees a random subsample.
         - "agglomerative": Ward's method. Of more than 10 000 rows it sees a random subsample.
         - A scikit-learn clusterer or mixture, or a pipeline that ends in one, is cloned. The
           clone's `n_clusters` (or `n_components`) is set if it has its default value, and any

@@ -10,7 +10,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 from sklearn.neighbors import KNeighborsRegressor
-from threadpoolctl import threadpool_limits
+
+from skdeepcluster.isolation import restored_threads
 
 Array = NDArray[np.float64]
 
@@ -108,30 +109,20 @@ def umap_coordinates(
 def _embed(codes: Any, settings: dict[str, Any]) -> NDArray[np.float32]:
     """Run UMAP and leave no trace of it in the process."""
     codes = codes / max(1.0, np.abs(codes).max() / LARGEST)
-    with warnings.catch_warnings():
+    with warnings.catch_warnings(), restored_threads():
         warnings.filterwarnings("ignore", "Tensorflow not installed", ImportWarning)
         from umap import UMAP
-    with warnings.catch_warnings(), _restored_globals():
+    with warnings.catch_warnings(), _restored_generator(), restored_threads():
         # Clusters that lie far apart disconnect the graph: welcome here, and UMAP copes.
         warnings.filterwarnings("ignore", "Graph is not fully connected", UserWarning)
         return UMAP(**settings).fit_transform(codes)
 
 
 @contextmanager
-def _restored_globals() -> Iterator[None]:
-    """Undo what UMAP and numba leave behind.
-
-    numba's thread pool, when it starts, raises the number of OpenMP threads of the whole process,
-    PyTorch's and scikit-learn's with it; UMAP forgets numba's own number after an error, and draws
-    from numpy's global generator for metrics that are callables.
-    """
-    import numba
-
-    with threadpool_limits(1, user_api="openmp"):  # on leaving restores what was before
-        threads = numba.get_num_threads()
-        state = np.random.get_state()  # noqa: NPY002
-        try:
-            yield
-        finally:
-            numba.set_num_threads(threads)
-            np.random.set_state(state)  # noqa: NPY002
+def _restored_generator() -> Iterator[None]:
+    """Undo what UMAP draws from numpy's global generator, for metrics that are callables."""
+    state = np.random.get_state()  # noqa: NPY002
+    try:
+        yield
+    finally:
+        np.random.set_state(state)  # noqa: NPY002

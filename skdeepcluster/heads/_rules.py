@@ -7,6 +7,7 @@ row's label does not depend on the rows beside it.
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import nullcontext
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
@@ -17,8 +18,10 @@ from sklearn.cluster import KMeans
 from sklearn.metrics import pairwise_distances_argmin
 from sklearn.mixture import GaussianMixture
 from sklearn.neighbors import KNeighborsClassifier, KNeighborsRegressor
+from sklearn.pipeline import Pipeline
 from sklearn.preprocessing import normalize
 
+from skdeepcluster.isolation import restored_threads
 from skdeepcluster.tiles import tiles
 
 from ._clusterers import learned_labels, predicts
@@ -75,7 +78,9 @@ class OwnRule:
 
     def __init__(self, clusterer: Any, rows: Array, weights: Array) -> None:
         self.clusterer = plain(clusterer)
-        self.alive, labels = np.unique(_tiled(self._raw_labels, rows), return_inverse=True)
+        with restored_threads():
+            raw = _tiled(self._raw_labels, rows)
+        self.alive, labels = np.unique(raw, return_inverse=True)
         own = getattr(clusterer, "cluster_centers_", getattr(clusterer, "means_", None))
         if own is None:
             self.centers = mean_by_label(rows, labels, weights, len(self.alive))
@@ -88,7 +93,9 @@ class OwnRule:
 
     def predict_proba(self, rows: Array) -> Array:
         """Return memberships that sum to 1; without a `predict_proba` of the clusterer 0 or 1."""
-        return _tiled(self._memberships, rows)
+        own_steps = isinstance(self.clusterer, Pipeline)  # UMAP may be one of them
+        with restored_threads() if own_steps else nullcontext():
+            return _tiled(self._memberships, rows)
 
     def _raw_labels(self, tile: Array) -> Labels:
         if hasattr(self.clusterer, "predict_proba"):

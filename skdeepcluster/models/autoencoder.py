@@ -24,6 +24,8 @@ class Autoencoder(Model):
         The networks.
     """
 
+    owns_draws = True
+
     def __init__(self, scaling: Scaling, encoder: nn.Module, decoder: nn.Module):
         super().__init__(scaling)
         self.encoder = encoder

@@ -71,19 +71,26 @@ class ClusterGAN(CodeGenerator):
         """Return what the critic pays on real and on generated rows: minus eq. 3.5."""
         rows, cost = self.inputs(batch), GAMES[self.game]
         with torch.no_grad():
-            fake = self.generator(self.prior.sample(len(rows), device=rows.device)[0])
+            fake = self.generator(self._draw(rows)[0])
         terms = {
             "real": cost(self.critic(rows), as_real=True),
             "fake": cost(self.critic(fake), as_real=False).mean(),
         }
         if self.game == "wasserstein":
-            terms["penalty"] = gradient_penalty(self.critic, rows, fake).mean()
+            terms["penalty"] = gradient_penalty(
+                self.critic, rows, fake, self.random_on(rows.device)
+            ).mean()
         return terms
 
     def generation(self, batch: Batch) -> dict[str, Tensor]:
         """Return what the generator pays (eq. 3.6), the terms that it shares with E (3.7) too."""
-        z, components = self.prior.sample(len(batch["X"]), device=batch["X"].device)
+        z, components = self._draw(batch["X"])
         fake = self.generator(z)
         terms = {"adversarial": GAMES[self.game](self.critic(fake), as_real=True)}
         terms |= self.code_terms(self.encoder(fake), z, components)
         return {name: term.mean() for name, term in terms.items()}  # no row's, hence unweighted
+
+    def _draw(self, rows: Tensor) -> tuple[Tensor, Tensor]:
+        """Draw as many codes as there are rows."""
+        device = rows.device
+        return self.prior.sample(len(rows), generator=self.random_on(device), device=device)

@@ -1,12 +1,16 @@
-"""What MoEDC trains: a variational autoencoder, one with a manager, and then its experts."""
+"""What MoEDC trains: a variational autoencoder, one with a manager, and then its experts.
+
+Beside them stands the Z-finder, which chooses the width of the code.
+"""
 
 from __future__ import annotations
 
-from typing import Self
+from typing import Any, Self
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from sklearn.decomposition import PCA
 from torch import Tensor, nn
 from torch.nn import functional as F
 
@@ -20,7 +24,16 @@ from skdeepcluster.objectives import gaussian_kl_divergence
 from skdeepcluster.priors import responsibilities_of
 from skdeepcluster.scaling import Scaling
 
-__all__ = ["ManagedAutoencoder", "MixtureOfExperts", "VariationalAutoencoder", "start_manager"]
+__all__ = [
+    "ManagedAutoencoder",
+    "MixtureOfExperts",
+    "VariationalAutoencoder",
+    "numbered",
+    "principal_width",
+    "start_manager",
+]
+
+ROUNDING = 1e-5  # of a sum of variances in float32, lest components without any be counted
 
 
 class VariationalAutoencoder(VariationalModel):
@@ -44,7 +57,8 @@ class VariationalAutoencoder(VariationalModel):
         """Return minus the terms of the evidence lower bound, at a code that is drawn."""
         x = self.inputs(batch)
         mean, log_variance = self.posterior(x)
-        return self.terms(batch, x, drawn(mean, log_variance), divergence(mean, log_variance))
+        z = drawn(mean, log_variance, self.random_on(x.device))
+        return self.terms(batch, x, z, divergence(mean, log_variance))
 
     def terms(self, batch: Batch, x: Tensor, z: Tensor, latent: Tensor) -> dict[str, Tensor]:
         """Return minus log p(x | z), beside the divergence of the posterior from the prior."""
@@ -135,7 +149,7 @@ class MixtureOfExperts(VariationalAutoencoder):
         with torch.no_grad():
             mean, log_variance = self.posterior(x)
             expert = self.manager(mean).argmax(1)
-            z = drawn(mean, log_variance)
+            z = drawn(mean, log_variance, self.random_on(x.device))
         self.idle = torch.bincount(expert, minlength=self.n_experts) == 0
         index, place = slots(expert, self.n_experts)
         likelihood = self.observation.log_likelihood(self.decoder(z[index]), x[index])
@@ -171,3 +185,37 @@ def start_manager(trainer: Training, table: Table, labels: NDArray[np.intp]) -> 
     last.weight.data.copy_(means / spread)
     last.bias.data.copy_(-means.square().sum(1) / (2 * spread))
     table.columns["label"] = label
+
+
+def principal_width(rows: NDArray[Any], share: float, most: int, seed: int) -> int:
+    """Return the fewest principal components that explain a share of the variance (Z-finder).
+
+    Parameters
+    ----------
+    rows : ndarray of shape (n_samples, n_features)
+        Rows.
+    share : float
+        Share of the variance, in (0, 1].
+    most : int
+        The largest width.
+    seed : int
+        Seed, should the components be approximated.
+
+    Returns
+    -------
+    width : int
+        From 1 to `most`.
+    """
+    most = min(most, *rows.shape)
+    with np.errstate(invalid="ignore"):  # rows that do not vary have no shares of variance
+        pca = PCA(most, random_state=seed).fit(rows)
+    explained = pca.explained_variance_.cumsum()
+    needed = share * rows.var(axis=0, ddof=1, dtype=float).sum() * (1 - ROUNDING)
+    return min(int(np.searchsorted(explained, needed)) + 1, most)
+
+
+def numbered(labels: NDArray[np.intp]) -> NDArray[np.intp]:
+    """Renumber clusters by their first rows: HDBSCAN's order hangs on rounding. Noise stays -1."""
+    found, first, place = np.unique(labels, return_index=True, return_inverse=True)
+    first[found < 0] = -1
+    return (first.argsort().argsort() - (found[0] < 0))[place]

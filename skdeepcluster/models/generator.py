@@ -22,6 +22,8 @@ __all__ = ["CodeGenerator"]
 class CodeGenerator(Model):
     """A generator, the prior of its codes, and the encoder that finds them again."""
 
+    owns_draws = True
+
     encoder: Any  # None, where a method does without
 
     def __init__(

@@ -12,6 +12,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import NamedTuple
 
 import torch
@@ -56,9 +57,9 @@ class Gaussian(NamedTuple):
         """Return the same distribution, through which no gradient flows."""
         return Gaussian(self.mean.detach(), self.log_variance.detach())
 
-    def draw(self) -> Tensor:
+    def draw(self, generator: torch.Generator | None = None) -> Tensor:
         """Draw so that gradients reach the parameters."""
-        return drawn(self.mean, self.log_variance)
+        return drawn(self.mean, self.log_variance, generator)
 
 
 @dataclass(frozen=True)
@@ -119,6 +120,8 @@ class HierarchicalAutoencoder(Model):
         Learning rate of the discriminators, if it is one of their own.
     """
 
+    owns_draws = True
+
     def __init__(
         self,
         scaling: Scaling,
@@ -157,7 +160,7 @@ class HierarchicalAutoencoder(Model):
     def autoencoding(self, batch: Batch) -> dict[str, Tensor]:
         """Return the terms of eq. 3.9, each a mean over features, and that of the prior cells."""
         rows = self.inputs(batch)
-        output, latents = self._pass(rows, Gaussian.draw)
+        output, latents = self._pass(rows, self._drawing(rows))
         error = self._error(output, rows)
         terms = {"reconstruction": error}
         if "noise" in batch:
@@ -172,7 +175,8 @@ class HierarchicalAutoencoder(Model):
     def discrimination(self, batch: Batch) -> dict[str, Tensor]:
         """Return what the discriminator of every group pays: the terms of eq. 3.5."""
         with torch.no_grad():
-            _, latents = self._pass(self.inputs(batch), Gaussian.draw)
+            rows = self.inputs(batch)
+            _, latents = self._pass(rows, self._drawing(rows))
         pay = GAMES[self.regularizer].discriminator
         scores = [self._scores(index, latent) for index, latent in enumerate(latents)]
         return {f"discrimination_{index}": pay(*each) for index, each in enumerate(scores)}
@@ -190,12 +194,13 @@ class HierarchicalAutoencoder(Model):
         if self.regularizer in GAMES:
             return GAMES[self.regularizer].generator(*self._scores(index, latent))
         if self.regularizer == "mmd":
-            return _discrepancy(latent, [earlier.z for earlier in latents[:index]])
+            earlier = [each.z for each in latents[:index]]
+            return _discrepancy(latent, earlier, self.random_on(latent.z.device))
         return gaussian_kl_divergence(*latent.posterior, *latent.prior.detach()) / self.latent_dim
 
     def _scores(self, index: int, latent: Latent) -> tuple[Tensor, Tensor]:
         """Return the discriminator's scores of draws from the prior and from the posterior."""
-        both = torch.cat([latent.prior.detach().draw(), latent.z])
+        both = torch.cat([latent.prior.detach().draw(self.random_on(latent.z.device)), latent.z])
         features = latent.features
         context = (
             None if features is None else features.detach().repeat(2, *[1] * (features.ndim - 1))
@@ -211,6 +216,10 @@ class HierarchicalAutoencoder(Model):
         """Encode rows and decode them again, choosing a code from every posterior on the way."""
         latents, further = self._first(rows, choose)
         return self.decoder(latents[0].z, further), latents
+
+    def _drawing(self, rows: Tensor) -> Callable[[Gaussian], Tensor]:
+        """Return the choice of codes that are drawn."""
+        return partial(Gaussian.draw, generator=self.random_on(rows.device))
 
     def _first(
         self, rows: Tensor, choose: Callable[[Gaussian], Tensor]
@@ -300,7 +309,9 @@ def _surprise(latent: Latent) -> Tensor:
     return -log_likelihood / latent.z.shape[1]
 
 
-def _discrepancy(latent: Latent, earlier: Sequence[Tensor]) -> Tensor:
+def _discrepancy(
+    latent: Latent, earlier: Sequence[Tensor], generator: torch.Generator | None = None
+) -> Tensor:
     """Return the MMD of z_l and its prior, jointly with z_<l, which is the same on both sides.
 
     The code is standardised by its prior, so that one kernel suits every group.
@@ -309,4 +320,5 @@ def _discrepancy(latent: Latent, earlier: Sequence[Tensor]) -> Tensor:
     standard = (latent.z - prior.mean) * (-prior.log_variance / 2).exp()
     context = [z.detach() for z in earlier]
     codes = torch.cat([*context, standard], 1)
-    return maximum_mean_discrepancy(codes, torch.cat([*context, torch.randn_like(standard)], 1))
+    noise = torch.randn(standard.shape, device=standard.device, generator=generator)
+    return maximum_mean_discrepancy(codes, torch.cat([*context, noise], 1))

@@ -102,7 +102,8 @@ class KAutoencoders(VariationalModel):
         the noise that scored them.
         """
         rows, winner = self.inputs(batch), batch["label"]
-        noise = torch.randn(self.n_networks, len(rows), self.latent_dim, device=rows.device)
+        size, device = (self.n_networks, len(rows), self.latent_dim), rows.device
+        noise = torch.randn(size, device=device, generator=self.random_on(device))
         if (winner < 0).any():
             with torch.no_grad():
                 best = self._bounds(self._repeated(rows), noise).argmax(0)

@@ -103,13 +103,23 @@ class MatchedGenerator(CodeGenerator):
         return self._terms(self.inputs(batch), self.generator(self.matching.z), self.matching)
 
     def _draw_codes(self, rows: Tensor) -> tuple[Tensor, Tensor]:
-        """Draw equally many codes from every component."""
-        n_clusters = self.prior.n_clusters
-        # Of more samples than rows, an assignment would leave the worst behind.
-        n_samples = len(rows) * (1 if self.balanced else self.n_samples_per_point)
-        per_component = math.ceil(n_samples / n_clusters)
-        components = torch.arange(n_clusters, device=rows.device).repeat(per_component)
-        return self.prior.sample(len(components), components, device=rows.device)
+        """Draw equally many codes from every component.
+
+        Where every row gets a sample of its own there is one code for each. Of more, the worst
+        would be left behind: always those of one component, which then starves. So the components
+        that have a code more than others are drawn by lot, anew for every batch.
+        """
+        n_clusters, n_samples = self.prior.n_clusters, len(rows)
+        if self.balanced:
+            rounds, more = divmod(n_samples, n_clusters)
+        else:  # nothing is left behind, and no component is without a sample
+            rounds, more = math.ceil(n_samples * self.n_samples_per_point / n_clusters), 0
+        lot = torch.randperm(n_clusters, generator=self.random_on(torch.device("cpu")))[:more]
+        components = torch.cat([torch.arange(n_clusters).repeat(rounds), lot]).to(rows.device)
+        generator = self.random_on(rows.device)
+        return self.prior.sample(
+            len(components), components, generator=generator, device=rows.device
+        )
 
     def _search(self, rows: Tensor, samples: Tensor, components: Tensor) -> Tensor:
         """Return the index of the sample that each row is matched with."""

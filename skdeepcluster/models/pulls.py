@@ -85,7 +85,8 @@ class AdversarialPull(CodeMixture):
         with torch.no_grad():
             codes = self.codes(batch)
             components = self.assign(codes)
-            drawn, _ = self.prior.sample(len(codes), components)
+            generator = self.random_on(codes.device)
+            drawn, _ = self.prior.sample(len(codes), components, generator=generator)
             drawn = torch.lerp(self.prior.means[components], drawn, self.sample_scale)
         real, fake = self.score(drawn, components), self.score(codes, components)
         return {

@@ -93,7 +93,9 @@ class VaDE(VariationalModel):
         """Return minus the terms of eq. 9, at a code drawn from the posterior."""
         x = self.inputs(batch)
         mean, log_variance = self.posterior(x)
-        return self._terms(x, mean, log_variance, drawn(mean, log_variance))
+        return self._terms(
+            x, mean, log_variance, drawn(mean, log_variance, self.random_on(x.device))
+        )
 
     def elbo(self, batch: Batch) -> Tensor:
         """Return the bound per row, at the posterior's mean, and so the same every time."""

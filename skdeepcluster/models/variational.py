@@ -8,7 +8,6 @@ import torch
 from torch import Tensor, nn
 
 from skdeepcluster.engine.model import Model
-from skdeepcluster.engine.table import Batch
 from skdeepcluster.objectives import bernoulli_log_likelihood, gaussian_log_likelihood
 from skdeepcluster.scaling import Scaling
 
@@ -27,7 +26,8 @@ class Observation(nn.Module):
         Shape of a row.
     bounded : bool
         Whether rows lie in [0, 1]. Then a feature is a Bernoulli variable and the output its
-        logit; otherwise a Gaussian with a learnt variance, and the output its mean.
+        logit, and what lies beyond [0, 1] is a Gaussian error of the least variance; otherwise a
+        Gaussian with a learnt variance, and the output its mean.
     *networks : int
         Number of decoders along the output's first axis, if there are several, each with
         variances of its own.
@@ -47,14 +47,19 @@ class Observation(nn.Module):
         """Return log p(x | z) per row, and per decoder if there are several."""
         output, rows = output.float().flatten(self.first_axis), rows.flatten(self.first_axis)
         if self.log_variance is None:
-            return bernoulli_log_likelihood(output, rows)
+            within = rows.clamp(0, 1)
+            # A new row may lie beyond the range of the training data, where a Bernoulli variable
+            # has no value, and a likelihood above 1 if one is put in.
+            beyond = (rows - within).square().sum(-1) / (2 * LEAST_VARIANCE)
+            return bernoulli_log_likelihood(output, within) - beyond
         variance = LEAST_VARIANCE + self.log_variance.exp()
         return gaussian_log_likelihood(output, rows, variance.log())
 
 
-def drawn(mean: Tensor, log_variance: Tensor) -> Tensor:
+def drawn(mean: Tensor, log_variance: Tensor, generator: torch.Generator | None = None) -> Tensor:
     """Draw codes from a posterior so that gradients reach its mean and its variance."""
-    return mean + (log_variance / 2).exp() * torch.randn_like(mean)
+    noise = torch.randn(mean.shape, dtype=mean.dtype, device=mean.device, generator=generator)
+    return mean + (log_variance / 2).exp() * noise
 
 
 class VariationalModel(Model):
@@ -68,15 +73,8 @@ class VariationalModel(Model):
         Number of decoders, if there are several.
     """
 
+    owns_draws = True
+
     def __init__(self, scaling: Scaling, *networks: int):
         super().__init__(scaling)
         self.observation = Observation(scaling.shape, scaling.bounded, *networks)
-
-    def inputs(self, batch: Batch) -> Tensor:
-        """Return scaled rows, those of [0, 1] held within it.
-
-        New rows may lie beyond the range of the training data. A Bernoulli variable cannot, and
-        would have a likelihood above 1 there.
-        """
-        scaled = super().inputs(batch)
-        return scaled.clamp(0, 1) if self.scaling.bounded else scaled

@@ -73,7 +73,7 @@ def closest_pairs(rows: Tensor, n_neighbors: int, share: float) -> Tensor:
             [False, False, False]])
     """
     distances, nearest = _nearest(rows, n_neighbors)
-    n_kept = max(1, int(share * distances.numel()))
+    n_kept = max(1, int(round(share * distances.numel(), 9)))  # .29 * 100 < 29
     longest = distances.flatten().kthvalue(n_kept).values
     graph = _adjacency(nearest, distances <= longest)
     return graph | graph.T

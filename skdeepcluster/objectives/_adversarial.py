@@ -119,7 +119,12 @@ def relativistic_adversarial_loss(logits: Tensor, rivals: Tensor) -> Tensor:
     return F.softplus(rivals - logits)
 
 
-def gradient_penalty(critic: Callable[[Tensor], Tensor], real: Tensor, fake: Tensor) -> Tensor:
+def gradient_penalty(
+    critic: Callable[[Tensor], Tensor],
+    real: Tensor,
+    fake: Tensor,
+    generator: torch.Generator | None = None,
+) -> Tensor:
     r"""Penalty that keeps a Wasserstein critic 1-Lipschitz.
 
     .. math:: (\lVert \nabla_{\hat x} D(\hat x) \rVert_2 - 1)^2, \qquad
@@ -135,6 +140,8 @@ def gradient_penalty(critic: Callable[[Tensor], Tensor], real: Tensor, fake: Ten
         Maps (n, ...) to scores (n,).
     real, fake : Tensor of shape (n, ...)
         Data :math:`x` and generated rows :math:`\tilde x`, paired.
+    generator : torch.Generator, default=None
+        Of u, on the rows' device; None is torch's global one.
 
     Returns
     -------
@@ -154,7 +161,8 @@ def gradient_penalty(critic: Callable[[Tensor], Tensor], real: Tensor, fake: Ten
     with torch.autocast(real.device.type, enabled=False):
         dtype = torch.promote_types(real.dtype, torch.float32)
         real, fake = real.detach().to(dtype), fake.detach().to(dtype)
-        share = torch.rand(len(real), *[1] * (real.ndim - 1), dtype=dtype, device=real.device)
+        size, place = (len(real), *[1] * (real.ndim - 1)), real.device
+        share = torch.rand(size, dtype=dtype, device=place, generator=generator)
         between = torch.lerp(real, fake, share).requires_grad_()
         (gradient,) = torch.autograd.grad(critic(between).sum(), between, create_graph=True)
         return (torch.linalg.vector_norm(gradient.flatten(1), dim=1) - 1).square()

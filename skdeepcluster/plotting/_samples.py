@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from sklearn.utils import check_random_state
 
-from ._style import NOISE_COLOR, color, figure_and_axes, require
+from ._style import NOISE_COLOR, clusters_of, color, figure_and_axes, require
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -19,19 +19,24 @@ if TYPE_CHECKING:
 __all__ = ["SampleGridDisplay"]
 
 
+UNITS = 10  # times the middle range that one feature may have, if all are to share a scale
+
+
 class SampleGridDisplay:
     """Grid of generated samples, a row for each cluster.
 
-    It is recommended to use :meth:`from_estimator`. Images are drawn as images, vectors as one
-    bar per feature, all on one common scale.
+    It is recommended to use :meth:`from_estimator`. Images are drawn as images, the channels of one
+    that has neither one, three nor four side by side. Vectors are drawn as one bar per feature, on
+    one common scale; or each feature on its own where the largest range is more than ten times the
+    middle one, as in a table of several units.
 
     Parameters
     ----------
     samples : array-like of shape (n_clusters, n_samples, ...)
         The samples of each cluster: vectors, or images of shape (height, width) or
         (channels, height, width).
-    labels : array-like of shape (n_clusters,) of int
-        The number of each cluster.
+    labels : array-like of shape (n_clusters,)
+        The number, or name, of each cluster.
 
     Attributes
     ----------
@@ -130,25 +135,43 @@ class SampleGridDisplay:
         SampleGridDisplay
             The display itself.
         """
-        self.figure_, self.ax_ = figure_and_axes(ax)
+        self.figure_, self.ax_ = figure_and_axes(ax, self._size())
+        clusters = clusters_of(self.labels)
+        drawn = [clusters[label] for label in self.labels.tolist()]
         if self.samples.ndim == 3:
-            self._draw_vectors()
+            self._draw_vectors([color(cluster.number) for cluster in drawn])
         else:
             self._draw_images(cmap)
         n_rows, n_columns = self.samples.shape[:2]
         rows = np.arange(n_rows) + 0.5
         # A strip in the colour of the cluster ties a row to the points of a code map.
-        colors = [color(int(label)) for label in self.labels]
+        colors = [color(cluster.number) for cluster in drawn]
         self.ax_.barh(rows, -0.15, height=0.9, left=-0.05, color=colors)
-        self.ax_.set_yticks(rows, [str(label) for label in self.labels])
+        self.ax_.set_yticks(rows, [cluster.name for cluster in drawn])
         self.ax_.tick_params(axis="y", length=0)
         self.ax_.spines[:].set_visible(False)
         self.ax_.set(xlim=(-0.2, n_columns), ylim=(n_rows, 0), xticks=[], ylabel="cluster")
         return self
 
+    def _size(self) -> tuple[float, float] | None:
+        """Return the size in inches of a figure whose many rows can still be read."""
+        n_rows, n_columns, *shape = self.samples.shape
+        if n_rows <= 20:
+            return None
+        height, width = shape[-2:] if len(shape) > 1 else (1, 2)
+        return 1 + 0.25 * n_columns * width / height, 0.25 * n_rows
+
     def _unit_scaled(self, tail: float) -> NDArray[Any]:
         low, high = np.percentile(self.samples, [tail, 100 - tail])
         return np.clip((self.samples - low) / (high - low or 1), 0, 1)
+
+    def _feature_scaled(self) -> NDArray[Any]:
+        """Return values in [0, 1], by the range of all features or, if these differ, by its own."""
+        low, high = self.samples.min(axis=(0, 1)), self.samples.max(axis=(0, 1))
+        ranges = high - low
+        if ranges.max() <= UNITS * np.median(ranges) or not np.median(ranges):
+            return self._unit_scaled(tail=0)
+        return (self.samples - low) / np.where(ranges > 0, ranges, 1)
 
     def _draw_images(self, cmap: str) -> None:
         # A few outlying pixels must not take the contrast from all the others.
@@ -156,6 +179,8 @@ class SampleGridDisplay:
         if images.ndim == 4:
             images = images[:, :, None]
         # (row, column, channel, height, width) laid out as one picture of channels-last pixels
+        if images.shape[2] not in (1, 3, 4):  # no colours: side by side, as one wide image
+            images = np.concatenate(np.split(images, images.shape[2], axis=2), axis=4)
         n_rows, n_columns, n_channels, height, width = images.shape
         mosaic = images.transpose(0, 3, 1, 4, 2).reshape(
             n_rows * height, n_columns * width, n_channels
@@ -171,13 +196,13 @@ class SampleGridDisplay:
         self.ax_.hlines(range(1, n_rows), 0, n_columns, color="white", linewidth=1.5)
         self.ax_.vlines(range(1, n_columns), 0, n_rows, color="white", linewidth=1.5)
 
-    def _draw_vectors(self) -> None:
+    def _draw_vectors(self, colors: list[str]) -> None:
         from matplotlib.collections import PolyCollection
 
-        heights = 0.9 * self._unit_scaled(tail=0)
-        for row, label in enumerate(self.labels):
+        heights = 0.9 * self._feature_scaled()
+        for row, filling in enumerate(colors):
             bars = [_bars(values, column, row) for column, values in enumerate(heights[row])]
-            self.ax_.add_collection(PolyCollection(bars, facecolors=color(int(label))))
+            self.ax_.add_collection(PolyCollection(bars, facecolors=filling))
         self.ax_.hlines(
             np.arange(len(heights)) + 1, 0, heights.shape[1], color=NOISE_COLOR, linewidth=0.5
         )

@@ -2,15 +2,27 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from collections.abc import Hashable
+from typing import TYPE_CHECKING, Any, NamedTuple
 
+import numpy as np
 from sklearn.utils.validation import check_is_fitted
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
+    from numpy.typing import NDArray
 
-__all__ = ["NOISE_COLOR", "color", "figure_and_axes", "marker", "require"]
+__all__ = [
+    "NOISE_COLOR",
+    "N_STYLES",
+    "Cluster",
+    "clusters_of",
+    "color",
+    "figure_and_axes",
+    "marker",
+    "require",
+]
 
 # Paul Tol's "muted" scheme, made for colour-blind readers, and black. Ten colours times these
 # markers tell twenty clusters apart before a style comes back; its grey is left to noise.
@@ -19,7 +31,31 @@ _COLORS = (
     *("#ddcc77", "#cc6677", "#882255", "#aa4499", "#000000"),
 )
 _MARKERS = ("o", "^")
+N_STYLES = len(_COLORS) * len(_MARKERS)
 NOISE_COLOR = "#bbbbbb"
+
+
+class Cluster(NamedTuple):
+    """A label as it is drawn."""
+
+    number: int  # what its style hangs on; -1 is noise
+    name: str
+
+
+def clusters_of(labels: NDArray[Any]) -> dict[Hashable, Cluster]:
+    """Return how each label is drawn, noise first.
+
+    A number is its own, so that one cluster looks alike in all displays; class names, and numbers
+    that count no clusters, are numbered in order.
+    """
+    present = np.unique(labels).tolist()
+    if all(not isinstance(label, str) and float(label).is_integer() for label in present):
+        numbers = [max(int(label), -1) for label in present]
+        return {
+            k: Cluster(n, str(n) if n >= 0 else "noise")
+            for k, n in zip(present, numbers, strict=True)
+        }
+    return {label: Cluster(number, str(label)) for number, label in enumerate(present)}
 
 
 def color(label: int) -> str:
@@ -32,12 +68,14 @@ def marker(label: int) -> str:
     return _MARKERS[label // len(_COLORS) % len(_MARKERS)] if label >= 0 else "x"
 
 
-def figure_and_axes(ax: Axes | None) -> tuple[Figure, Axes]:
-    """Return the axes to draw on, new ones if there are none."""
+def figure_and_axes(
+    ax: Axes | None, size: tuple[float, float] | None = None
+) -> tuple[Figure, Axes]:
+    """Return the axes to draw on; if there are none new ones, of a size in inches."""
     if ax is None:
         import matplotlib.pyplot as plt
 
-        _, ax = plt.subplots(layout="constrained")
+        _, ax = plt.subplots(layout="constrained", figsize=size)
     return ax.figure, ax  # type: ignore[return-value]
 
 

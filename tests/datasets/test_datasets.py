@@ -173,6 +173,27 @@ def test_file_without_labels_is_an_error_that_says_what_it_holds(tmp_path):
         datasets.fetch_mnist(data_home=tmp_path)
 
 
+@pytest.mark.parametrize("broken", ["page", "nothing", "half", "bits", "one array"])
+def test_file_that_is_broken_is_named(tmp_path, broken):
+    file = tmp_path / "mnist.npz"
+    np.savez_compressed(file, X=np.random.default_rng(0).random((30, 784)), y=np.zeros(30, int))
+    whole = file.read_bytes()
+    array = io.BytesIO()
+    np.save(array, np.zeros(3))
+    damaged = bytearray(whole)
+    damaged[500:600] = bytes(100)
+    content = {
+        "page": b"<html>404</html>",
+        "nothing": b"",
+        "half": whole[: len(whole) // 2],
+        "bits": bytes(damaged),
+        "one array": array.getvalue(),
+    }
+    file.write_bytes(content[broken])
+    with pytest.raises(ValueError, match=r"mnist\.npz cannot be read .* Remove the file"):
+        datasets.fetch_mnist(data_home=tmp_path)
+
+
 def test_file_with_too_few_labels_is_an_error(tmp_path):
     np.savez(tmp_path / "mnist.npz", X=grey_images(), y=np.arange(5))
     with pytest.raises(ValueError, match="inconsistent numbers of samples"):

@@ -22,6 +22,16 @@ def test_a_plan_lists_the_updates_of_each_batch(n_critic, n_player):
     assert [[turn.player for turn in turns] for turns in fresh] == [[name] for name in updates]
 
 
+def test_an_update_that_takes_no_rows_goes_with_the_batch_before():
+    player = Turn("player", "play", takes_rows=False)
+    for turns, expected in (
+        ([Turn("critic", "judge", 2), player], [["critic"], ["critic", "player"]]),
+        ([player, Turn("critic", "judge")], [["player"], ["critic"]]),  # there is none before
+    ):
+        plan = Phase("game", turns, epochs=1, fresh=True).plan()
+        assert [[turn.player for turn in updates] for updates in plan] == expected
+
+
 @pytest.mark.parametrize(
     ("epochs", "steps", "expected"), [(3, None, 21), (3, 10, 10), (3, 99, 21), (0, None, 0)]
 )

@@ -55,7 +55,9 @@ def test_every_layout_reads_as_the_same_rows(X, layout):
     assert torch.equal(Table(source).batch(rows)["X"], torch.from_numpy(X)[rows])
 
 
-@pytest.mark.parametrize("dtype", ["f8", ">f8", "f4", "f2", ">f2", "u1", "i1", "i2", ">i4", "i8"])
+@pytest.mark.parametrize(
+    "dtype", ["f8", ">f8", "f4", "f2", ">f2", "u1", "u2", ">u4", "u8", "i1", "i2", ">i4", "i8"]
+)
 def test_types_are_kept_until_the_model_scales_them(X, dtype):
     source = (X * 40).astype(dtype)
     found = read(Table(source))

@@ -216,3 +216,9 @@ def test_training_follows_its_schedule(blobs):
 def test_an_encoder_that_would_not_be_used_is_refused(blobs):
     with pytest.raises(ValueError, match="encoder= would not be used"):
         IMLEClustering(3, use_encoder=False, encoder=lambda shape, n: nn.Identity()).fit(blobs[0])
+
+
+@pytest.mark.parametrize("estimator", [IMLEClustering, ClusterGANClustering])
+def test_noise_whose_squares_overflow_is_refused(estimator, blobs):
+    with pytest.raises(ValueError, match="'sigma' parameter"):
+        estimator(3, sigma=1e30).fit(blobs[0])

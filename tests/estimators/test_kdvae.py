@@ -85,17 +85,6 @@ def test_the_first_k_means_heeds_weights():
     assert held[0][0] != held[0][1]
 
 
-def test_rows_beyond_the_data_space_are_at_its_edge():
-    X, _ = load_digits(return_X_y=True)
-    settings = {**SMALL, "pretrain_epochs": 1, "max_epochs": 1}
-    for model in (KDVAEClustering(3, **settings), KDAEClustering(3, **settings)):
-        model.fit(X[:200])
-        for rows in (3 * X[:50], -X[:50]):
-            expected = model.score_samples(rows.clip(0, 1))
-            np.testing.assert_array_equal(model.score_samples(rows), expected)
-            assert (expected < 0).all()
-
-
 def test_clusters_without_members_are_never_drawn():
     """What is the second cluster after one died is another network."""
     X, _ = make_blobs(540, n_features=6, centers=3, random_state=0)

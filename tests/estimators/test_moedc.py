@@ -17,10 +17,10 @@ from skdeepcluster.datasets import load_digits
 from skdeepcluster.engine.callbacks import HoldIdle
 from skdeepcluster.engine.schedule import one_cycle
 from skdeepcluster.estimators import moedc
-from skdeepcluster.estimators.moedc import principal_width
 from skdeepcluster.metrics import clustering_accuracy
 from skdeepcluster.models.experts import (
     ManagedAutoencoder,
+    principal_width,
 )
 
 SMALL = {

@@ -12,6 +12,7 @@ from sklearn.exceptions import ConvergenceWarning
 from sklearn.metrics import adjusted_rand_score
 
 from skdeepcluster.heads import HEADS, make_head
+from skdeepcluster.heads._clusterers import sized
 
 
 def test_an_instance_is_cloned_and_its_defaults_filled_in(blobs):
@@ -84,3 +85,14 @@ def test_not_a_clusterer(blobs):
 
     with pytest.raises(TypeError, match="neither a predict method nor labels_"):
         fitted(Mute(), blobs[0])
+
+
+def test_a_share_of_the_rows_is_not_rounded_down_by_its_last_bit():
+    assert sized({"min_cluster_size": 0.29}, 100) == {"min_cluster_size": 29}  # .29 * 100 < 29
+
+
+def test_hdbscan_measures_a_density_by_few_neighbours_however_many_rows_there_are():
+    """As many as the smallest cluster has would make the time grow with the square of the rows."""
+    for n_rows, size, neighbors in ((100, 5, 5), (400, 8, 8), (5000, 100, 10), (50_000, 1000, 10)):
+        clusterer = HEADS["hdbscan"].build(np.zeros((n_rows, 2)), None, 0)
+        assert (clusterer.min_cluster_size, clusterer.min_samples) == (size, neighbors)

@@ -9,12 +9,12 @@ from torch.distributions import Bernoulli, Categorical, Normal, kl_divergence
 
 from skdeepcluster.engine.table import Table
 from skdeepcluster.engine.trainer import Trainer
-from skdeepcluster.estimators import moedc
-from skdeepcluster.estimators.moedc import principal_width
 from skdeepcluster.models.experts import (
     ManagedAutoencoder,
     MixtureOfExperts,
     VariationalAutoencoder,
+    numbered,
+    principal_width,
     start_manager,
 )
 from skdeepcluster.networks import make_decoder, make_encoder, make_mlp
@@ -82,6 +82,13 @@ def spectrum():
 )
 def test_the_width_explains_the_share_and_no_less_does(spectrum, share, width):
     assert principal_width(spectrum, share, 50, seed=0) == width
+
+
+def test_components_that_hold_only_rounding_are_not_counted():
+    rng = np.random.default_rng(0)
+    for _ in range(20):  # of three columns that are given four times over
+        rows = np.tile(rng.normal(size=(100, 3)), 4).astype(np.float32)
+        assert principal_width(rows, 1.0, 50, seed=0) == 3
 
 
 def test_the_width_has_its_bounds(spectrum):
@@ -189,5 +196,5 @@ def test_the_manager_starts_as_the_nearest_mean_of_weighted_features(blobs):
 
 
 def test_clusters_are_numbered_by_their_first_rows():
-    found = moedc._numbered(np.array([2, -1, 0, 2, 1]))
+    found = numbered(np.array([2, -1, 0, 2, 1]))
     assert found.tolist() == [0, -1, 1, 0, 2]

@@ -32,9 +32,9 @@ def small_model(generator=None, encoder=None, **settings) -> MatchedGenerator:
         "labels_by_encoder": True,
         **settings,
     }
-    prior = DiscreteContinuousPrior(2, 1)
+    prior = settings.pop("prior", DiscreteContinuousPrior(2, 1))
     networks = encoder or nn.Identity(), generator or nn.Identity()
-    return MatchedGenerator(Scaling((3,)), *networks, prior, **settings)
+    return MatchedGenerator(Scaling((prior.dim,)), *networks, prior, **settings)
 
 
 @pytest.fixture(autouse=True)
@@ -122,6 +122,28 @@ def test_rows_and_samples_share_the_encoders_batch_norm():
     small_model(encoder=encoder).match({"X": ROWS})
     small_model(encoder=encoder, encode_all=True).match({"X": ROWS})
     assert seen == [8, 16]
+
+
+def test_no_component_has_fewer_rows_than_its_share():
+    """With seven samples each, 64 rows would leave six of one component behind."""
+    prior = DiscreteContinuousPrior(10, 1)
+    model = small_model(prior=prior)
+    model.balanced, rows = True, torch.zeros(64, 11)
+    counts = []
+    for _ in range(200):
+        model.match({"X": rows})
+        counts.append(torch.bincount(model.matching.components[model.matching.of_row]))
+        assert model.matching.of_row.unique().tolist() == list(range(64))
+    counts = torch.stack(counts)
+    assert counts.unique().tolist() == [6, 7]
+    np.testing.assert_allclose(counts.double().mean(0), 6.4, atol=0.2)  # who has seven goes round
+
+
+def test_a_batch_of_fewer_rows_than_components_is_matched():
+    model = small_model(prior=DiscreteContinuousPrior(10, 1))
+    for model.balanced, n_samples in ((True, 4), (False, 20)):
+        model.match({"X": torch.zeros(4, 11)})
+        assert len(model.matching.z) == n_samples
 
 
 def test_a_dead_component_gets_rows():

@@ -12,7 +12,7 @@ from torch.distributions import Categorical, Normal, kl_divergence
 
 from skdeepcluster.engine.schedule import Progress
 from skdeepcluster.models.vade import VaDE, _step_decay
-from skdeepcluster.models.variational import LEAST_VARIANCE
+from skdeepcluster.models.variational import LEAST_VARIANCE, Observation
 from skdeepcluster.scaling import Scaling
 
 
@@ -103,3 +103,11 @@ def test_posteriors_do_not_become_points_or_planes(model, bias):
 def test_the_learning_rate_falls_by_steps():
     factors = [_step_decay(Progress(epoch, 0, 0.0)) for epoch in (0, 9, 10, 25, 1000)]
     assert factors == pytest.approx([1, 1, 0.9, 0.81, 0.1])
+
+
+def test_what_lies_beyond_the_unit_interval_counts_as_a_gaussian_error():
+    observation = Observation((2,), True)
+    rows = torch.tensor([[1.0, 0.5], [2.0, 0.5], [-1.0, 1.2]])
+    found = observation.log_likelihood(torch.zeros(3, 2), rows)
+    bernoulli = 2 * np.log(0.5)  # whatever a row in [0, 1] is, as the logits are 0
+    np.testing.assert_allclose(found, bernoulli - np.array([0, 1, 1.04]) / 0.02, rtol=1e-6)

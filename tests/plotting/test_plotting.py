@@ -1,9 +1,13 @@
 """Tests of the displays, on a stand-in estimator that needs no training."""
 
+import warnings
+from itertools import combinations, pairwise
+
 import matplotlib as mpl
 import matplotlib.pyplot as plt
 import numpy as np
 import pytest
+from matplotlib.text import Text
 from sklearn.base import BaseEstimator
 from sklearn.decomposition import TruncatedSVD
 from sklearn.utils import check_random_state
@@ -200,3 +204,89 @@ def test_arrays_that_do_not_belong_together_are_refused():
         CodeMapDisplay(np.zeros((3, 2)), [0, 1])
     with pytest.raises(ValueError, match=r"got \(2, 4\) for 2 clusters"):
         SampleGridDisplay(np.zeros((2, 4)), [0, 1])
+
+
+# -- what data may be like ----------------------------------------------------------------------
+
+
+def overlaps(display):
+    """Names on a map that cover one another, or stand outside of it."""
+    display.figure_.draw_without_rendering()
+    boxes = [Text.get_window_extent(text) for text in display.ax_.texts]  # without their lines
+    frame = display.ax_.bbox.padded(2)
+    outside = [box for box in boxes if not frame.contains(*box.p0) or not frame.contains(*box.p1)]
+    return outside + [(a, b) for a, b in combinations(boxes, 2) if a.overlaps(b)]
+
+
+def test_all_rows_may_be_noise():
+    display = CodeMapDisplay(np.eye(4, 2), [-1] * 4).plot()
+    assert list(drawn_points(display)) == ["noise"]
+    assert not display.ax_.texts
+
+
+@pytest.mark.parametrize("reducer", ["pca", "umap"])
+@pytest.mark.parametrize("n_rows", [1, 2, 3, 4])
+def test_a_few_rows_have_a_map(estimator, rows, n_rows, reducer):
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        display = CodeMapDisplay.from_estimator(estimator, rows[::4][:n_rows], reducer=reducer)
+    assert display.coordinates.shape == (n_rows, 2)
+    assert np.isfinite(display.coordinates).all()
+
+
+def test_names_of_classes_can_colour_a_map():
+    names = np.array(["cat", "dog", "a long name of a class"] * 4)
+    display = CodeMapDisplay(np.random.default_rng(0).normal(size=(12, 2)), names).plot()
+    assert list(drawn_points(display)) == sorted(set(names))
+    assert {text.get_text() for text in display.ax_.texts} == set(names)
+    assert not overlaps(display)
+
+
+def test_numbers_of_clusters_may_be_floats_and_keep_their_colour():
+    floats = CodeMapDisplay(np.eye(3, 2), [-1.0, 0.0, 2.0]).plot()
+    integers = CodeMapDisplay(np.eye(3, 2), [-1, 0, 2]).plot()
+    for one, other in zip(floats.ax_.collections, integers.ax_.collections, strict=True):
+        assert one.get_label() == other.get_label()
+        np.testing.assert_array_equal(one.get_facecolor(), other.get_facecolor())
+
+
+def test_eighty_clusters_leave_room_for_the_map():
+    centers = 10 * np.random.default_rng(0).normal(size=(80, 2))
+    display = CodeMapDisplay(np.repeat(centers, 3, axis=0), np.repeat(np.arange(80), 3)).plot()
+    display.figure_.draw_without_rendering()
+    assert display.ax_.bbox.width > 0.8 * display.figure_.bbox.width
+    assert len(display.ax_.texts) == 80
+
+
+@pytest.mark.parametrize("spread", [0, 0.01])
+def test_clusters_in_one_place_can_be_told_by_their_numbers(spread):
+    spots = np.random.default_rng(0).normal(scale=spread, size=(8, 2))
+    display = CodeMapDisplay(np.vstack([spots, [[-5, -5], [5, 5]]]), np.arange(10)).plot()
+    assert not overlaps(display)
+
+
+@pytest.mark.parametrize("n_channels", [2, 5])
+def test_channels_that_are_no_colours_stand_side_by_side(n_channels):
+    samples = np.random.default_rng(0).random((2, 4, n_channels, 5, 6))
+    mosaic = SampleGridDisplay(samples, [0, 1]).plot().ax_.images[0].get_array()
+    assert mosaic.shape == (2 * 5, 4 * 6 * n_channels)
+    left = 6 * (n_channels + 1)  # the second channel of the second sample
+    expected = contrasted(samples)[1, 1, 1]
+    np.testing.assert_allclose(mosaic[5:, left : left + 6], expected)
+
+
+def test_features_of_several_units_have_scales_of_their_own():
+    samples = np.random.default_rng(0).random((2, 3, 4)) * [1, 1000, 2, 1]
+    display = SampleGridDisplay(samples, [0, 1])
+    scaled = display._feature_scaled()
+    np.testing.assert_allclose(np.ptp(scaled, axis=(0, 1)), 1)
+    display.plot()
+
+
+def test_rows_of_a_grid_may_have_names_and_be_many():
+    display = SampleGridDisplay(np.zeros((2, 3, 4, 4)), ["cat", "dog"]).plot()
+    assert [text.get_text() for text in display.ax_.get_yticklabels()] == ["cat", "dog"]
+    display = SampleGridDisplay(np.zeros((80, 3, 4, 4)), range(80)).plot()
+    display.figure_.draw_without_rendering()
+    labels = [text.get_window_extent() for text in display.ax_.get_yticklabels()]
+    assert not any(a.overlaps(b) for a, b in pairwise(labels))
