@@ -1,9 +1,10 @@
 """What every estimator computed once, so that a change of the numbers is noticed.
 
 Two epochs are too few for rounding to grow: other processors and versions agree to two digits,
-while a changed loss, schedule or order of random draws does not. Where rounding decides which sample
-is the nearest, or passes through many layers, two updates are the most that can be asked. A change that is meant is written
-down by ``python tests/test_golden.py NAME ...`` (all if none is named) and explained in its commit.
+while a changed loss, schedule or order of random draws does not. Where rounding decides which
+sample is the nearest, or passes through many layers, two updates are the most that can be asked.
+A change that is meant is written down by ``python tests/test_golden.py NAME ...`` (all if none is
+named) and explained in its commit.
 """
 
 from __future__ import annotations
