@@ -192,9 +192,9 @@ class DeepClusterer(FittedClusterer):
         device = resolve_device(self.device)
         self.device_ = str(device)
         self.history_: list[dict[str, Any]] = []
+        scaling = fit_scaling(rows, self.scaling, self._input_shape, positive)
         checkpoint = self._open_checkpoint(rows, positive)
         seed = checkpoint.seed if checkpoint else self._draw_seed()
-        scaling = fit_scaling(rows, self.scaling, self._input_shape, positive)
         self._fitting = _Fit(rows, counted, seed, scaling, checkpoint)
         try:
             with on_ctrl_c(self._may_interrupt), seeded(seed, device), torch.inference_mode(False):
@@ -203,6 +203,8 @@ class DeepClusterer(FittedClusterer):
             self._close(self._fitting)
         finally:
             del self._fitting
+            if checkpoint:
+                checkpoint.close()
         return self
 
     def _may_interrupt(self) -> bool:

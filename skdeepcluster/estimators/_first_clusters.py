@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
+import torch
 from numpy.typing import ArrayLike, NDArray
 
 from skdeepcluster.base import DeepClusterer
@@ -46,10 +47,10 @@ class InitializedClusterer(DeepClusterer):
         checkpoint = self._fitting.checkpoint
         saved = checkpoint.of(STAGE) if checkpoint else None
         if saved:
-            return np.asarray(saved["labels"])
+            return saved["labels"].numpy()
         labels = _checked_type(self._fit_init(table), len(table))
         if checkpoint and not self._fitting.interrupted:
-            checkpoint.save(STAGE, {"labels": labels})
+            checkpoint.save(STAGE, {"labels": torch.from_numpy(labels.astype(np.int64))})
         return labels
 
     def _fit_init(self, table: Table) -> NDArray[Any]:
