@@ -517,6 +517,33 @@ def test_a_checkpoint_belongs_to_its_fit(estimator, blobs, tmp_path):
         clone(short).set_params(lr=0.5).fit(blobs[0])
 
 
+def test_a_checkpoint_takes_equal_rows_however_they_are_held(estimator, blobs, tmp_path):
+    from interruption import Crash
+
+    short = brief(estimator, checkpoint=tmp_path / "progress.pt", max_epochs=4)
+    expected = clone(short).set_params(checkpoint=None).fit(blobs[0])
+    with pytest.raises(RuntimeError, match="crash"):
+        clone(short).set_params(callbacks=[Crash(after=2)]).fit(pd.DataFrame(blobs[0]))
+    continued = clone(short).fit(np.asfortranarray(blobs[0]))
+    assert continued.n_iter_ == expected.n_iter_
+    assert_same(results(expected, blobs[0]), results(continued, blobs[0]))
+
+
+def test_a_checkpoint_that_fails_does_not_end_a_fit(estimator, blobs, tmp_path, monkeypatch):
+    from skdeepcluster.engine import checkpoint
+
+    def full(handle):
+        raise OSError(28, "No space left on device")
+
+    expected = brief(estimator).fit(blobs[0])
+    monkeypatch.setattr(checkpoint.os, "fsync", full)
+    with pytest.warns(UserWarning, match="cannot be saved") as caught:
+        model = brief(estimator, checkpoint=tmp_path / "progress.pt").fit(blobs[0])
+    assert sum("cannot be saved" in str(w.message) for w in caught) == 1
+    assert_same(results(expected, blobs[0]), results(model, blobs[0]))
+    assert list(tmp_path.iterdir()) == []
+
+
 # -- sampling ---------------------------------------------------------------------------------
 
 

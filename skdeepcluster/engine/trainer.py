@@ -12,7 +12,8 @@ from typing import Any
 import torch
 from sklearn.exceptions import ConvergenceWarning
 
-from skdeepcluster.engine.checkpoint import Checkpoint, copied, plain_state
+from skdeepcluster.engine.checkpoint import Checkpoint, copied, plain, plain_state
+from skdeepcluster.engine.fingerprint import architecture
 from skdeepcluster.engine.interruption import on_ctrl_c
 from skdeepcluster.engine.ledger import Ledger
 from skdeepcluster.engine.model import Model
@@ -90,6 +91,7 @@ class Trainer(PlayersNet):
         """
         self.initialize()
         self.place_ = Place()
+        self.architecture_ = architecture(self.model) if checkpoint else ""
         saved = checkpoint.of(self.stage) if checkpoint else None
         if saved:
             self._restore(saved, table)
@@ -275,13 +277,20 @@ class Trainer(PlayersNet):
         callbacks = {name: plain_state(callback) for name, callback in self.callbacks_}
         return {
             **self._learned(table),
+            "architecture": self.architecture_,
             "place": asdict(self.place_),
-            "history": self.history.to_list(),
+            "history": [plain(record) for record in self.history.to_list()],
             "generators": {"cpu": torch.get_rng_state(), "cuda": cuda},
             "callbacks": callbacks,
         }
 
     def _restore(self, state: Mapping[str, Any], table: Table) -> None:
+        if state["architecture"] != self.architecture_:
+            raise ValueError(
+                f"the checkpoint holds stage {self.stage!r} of a fit with other networks: a class "
+                "or function that makes them was changed since. Change it back to continue that "
+                "fit, or remove the file to start anew."
+            )
         self._relearn(state, table)
         self.place_ = Place(**state["place"])
         self.history.extend(state["history"])
