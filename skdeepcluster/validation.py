@@ -162,8 +162,9 @@ def check_network(
     row_shape: tuple[int, ...],
     input_shape: tuple[int, ...],
     output_shape: tuple[int, ...],
+    copies: dict[int, Any] | None = None,
 ) -> nn.Module:
-    """Return the network that a user's callable makes, after a look at its output.
+    """Return a copy of the network that a user's callable makes, after a look at its output.
 
     Parameters
     ----------
@@ -175,11 +176,13 @@ def check_network(
         Shape of one row.
     input_shape, output_shape : tuple of int
         Shapes of one input and one output of the network.
+    copies : dict, default=None
+        Memo of :func:`copy.deepcopy`, shared by networks that may share weights with each other.
 
     Returns
     -------
     network : nn.Module
-        In float32 and in train mode.
+        In float32 and in train mode. What the callable keeps, to return it again, is not touched.
 
     Raises
     ------
@@ -199,8 +202,30 @@ def check_network(
     network = make(row_shape)
     if not isinstance(network, nn.Module):
         raise ValueError(f"{name} must return an nn.Module, got {type(network).__name__}.")
+    network = _unshared(network, make, name, row_shape, {} if copies is None else copies)
     _probe(network.float().eval(), name, (2, *input_shape), (2, *output_shape))
     return network.train()
+
+
+def _unshared(
+    network: nn.Module,
+    make: Callable[[tuple[int, ...]], nn.Module],
+    name: str,
+    row_shape: tuple[int, ...],
+    copies: dict[int, Any],
+) -> nn.Module:
+    """Return a network that no other fit trains: a copy, or a new one that cannot be copied."""
+    try:
+        return copy.deepcopy(network, copies)
+    except Exception as error:  # what a user's network holds can raise any
+        with torch.random.fork_rng(devices=[]):
+            known = {id(part) for part in make(row_shape).modules()}
+        if any(id(part) in known for part in network.modules()):
+            raise ValueError(
+                f"{name} returns the same nn.Module again, and it cannot be copied ({error}). "
+                "Make a new one at every call."
+            ) from error
+        return network
 
 
 def _probe(

@@ -642,6 +642,20 @@ def test_networks_of_another_precision_are_cast(estimator, blobs):
     assert {p.dtype for p in model.module_.encoder.parameters()} == {torch.float32}
 
 
+def test_a_network_that_is_returned_again_is_copied(estimator, blobs):
+    """All clones of an estimator would train it, and a fitted model would change."""
+    *_, last_bias = brief(estimator).fit(blobs[0]).module_.encoder.parameters()
+    network = torch.nn.Linear(6, last_bias.shape[-1])
+    before = network.weight.detach().clone()
+    model = brief(estimator, encoder=lambda shape: network, lr=0.01)
+    one = clone(model).fit(blobs[0])
+    expected = results(one, blobs[0])
+    other = clone(model).fit(blobs[0])
+    assert torch.equal(network.weight, before)
+    assert_same(expected, results(one, blobs[0]))
+    assert_same(expected, results(other, blobs[0]))
+
+
 def test_callbacks_that_cannot_work_are_refused(estimator, blobs):
     from skorch.callbacks import Checkpoint, EarlyStopping
 

@@ -21,6 +21,7 @@ from skdeepcluster.validation import (
     as_rows,
     check_callbacks,
     check_image_shape,
+    check_network,
     check_trainer_params,
     check_weight,
 )
@@ -230,3 +231,37 @@ def test_parameters_that_are_the_estimators_own_are_refused(name):
 def test_parameters_of_parts_that_are_not_skorchs_are_refused(name):
     with pytest.raises(ValueError, match=f"cannot set '{name}'"):
         check_trainer_params({name: 1})
+
+
+# -- networks -----------------------------------------------------------------------------------
+
+
+def test_networks_that_share_weights_still_do_so():
+    shared = torch.nn.Linear(4, 4)
+    first, second = torch.nn.Sequential(shared), torch.nn.Sequential(shared, torch.nn.ReLU())
+    copies = {}
+    one = check_network(lambda shape: first, "encoder", (4,), (4,), (4,), copies)
+    other = check_network(lambda shape: second, "decoder", (4,), (4,), (4,), copies)
+    assert one[0] is other[0] is not shared
+
+
+def uncopyable():
+    """A network with a weight that is computed from others, as old weight norm makes it."""
+    network = torch.nn.Linear(4, 4)
+    network.computed = network.weight * 2
+    return network
+
+
+def test_a_network_that_cannot_be_copied_must_be_new():
+    network, draws = uncopyable(), []
+    for make, refused in ((lambda shape: network, True), (lambda shape: uncopyable(), False)):
+        torch.manual_seed(0)
+        if refused:
+            with pytest.raises(ValueError, match="encoder returns the same"):
+                check_network(make, "encoder", (4,), (4,), (4,))
+        else:
+            check_network(make, "encoder", (4,), (4,), (4,))
+        draws.append(torch.rand(()))
+    torch.manual_seed(0)
+    uncopyable()
+    assert draws[1] == torch.rand(())

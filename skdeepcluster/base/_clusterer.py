@@ -6,7 +6,7 @@ import os
 import warnings
 from abc import abstractmethod
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import partial
 from numbers import Integral, Real
 from typing import Any, ClassVar, Self, TypeVar
@@ -61,6 +61,7 @@ class _Fit:
     scaling: Scaling
     checkpoint: Checkpoint | None
     interrupted: bool = False
+    copies: dict[int, Any] = field(default_factory=dict)  # of the user's networks, in one model
 
 
 class DeepClusterer(FittedClusterer):
@@ -216,7 +217,9 @@ class DeepClusterer(FittedClusterer):
         self, stage: str, make_model: Callable[[], Trained], phases: Sequence[Phase], table: Table
     ) -> Trained:
         """Make a model and train it through phases; a fit may have several such stages."""
-        fitting, model = self._fitting, make_model()
+        fitting = self._fitting
+        fitting.copies.clear()
+        model = make_model()
         trainer = Trainer(model, stage=stage, **self._trainer_kwargs())
         trainer.interrupted_ = fitting.interrupted
         trainer.run(table, phases, fitting.checkpoint)
@@ -320,22 +323,24 @@ class DeepClusterer(FittedClusterer):
         if self.encoder is None:
             options = {"hidden_layer_sizes": self.hidden_layer_sizes, **options}
             return make(self._input_shape, n_outputs, **options)
-        return check_network(
-            self.encoder, "encoder", self._input_shape, self._input_shape, (n_outputs,)
-        )
+        return self._own_network("encoder", self._input_shape, (n_outputs,))
 
     def _make_decoder(self, n_inputs: int, make: Any = make_decoder, **options: Any) -> nn.Module:
         """Return the user's decoder, or the one for the input's shape."""
         if self.decoder is None:
             options = {"hidden_layer_sizes": self.hidden_layer_sizes, **options}
             return make(n_inputs, self._input_shape, **options)
-        return check_network(
-            self.decoder, "decoder", self._input_shape, (n_inputs,), self._input_shape
-        )
+        return self._own_network("decoder", (n_inputs,), self._input_shape)
 
     def _make_critic(self, **options: Any) -> nn.Module:
         """Return the user's critic, or the one for the input's shape."""
         if self.critic is None:
             return make_critic(self._input_shape, **options)
-        shape = self._input_shape
-        return check_network(self.critic, "critic", shape, shape, ())
+        return self._own_network("critic", self._input_shape, ())
+
+    def _own_network(
+        self, name: str, input_shape: tuple[int, ...], output_shape: tuple[int, ...]
+    ) -> nn.Module:
+        """Return the network that the parameter of a name makes."""
+        make, copies = getattr(self, name), self._fitting.copies
+        return check_network(make, name, self._input_shape, input_shape, output_shape, copies)

@@ -29,7 +29,6 @@ from skdeepcluster.estimators._hierarchy import GAMES, HierarchicalAutoencoder
 from skdeepcluster.estimators._latent_groups import HierarchicalClusterer
 from skdeepcluster.networks import Discriminator, HierarchicalDecoder, HierarchicalEncoder, Levels
 from skdeepcluster.scaling import Mode
-from skdeepcluster.validation import check_network
 
 __all__ = ["HRWAEGANClustering"]
 
@@ -296,9 +295,9 @@ class HRWAEGANClustering(HierarchicalClusterer):
         shape, width, n_groups = self._input_shape, self.latent_dim, self.n_groups
         encoder = decoder = None
         if self.encoder is not None:
-            encoder = check_network(self.encoder, "encoder", shape, shape, (2 * width,))
+            encoder = self._own_network("encoder", shape, (2 * width,))
         if self.decoder is not None:
-            decoder = check_network(self.decoder, "decoder", shape, (width,), shape)
+            decoder = self._own_network("decoder", (width,), shape)
         maps = [None, *(levels.of_group(group) for group in range(1, n_groups))]
         critics = [Discriminator(width, each) for each in maps] if self._is_game else []
         return HierarchicalAutoencoder(
