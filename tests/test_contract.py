@@ -628,8 +628,29 @@ def test_verbosity(estimator, blobs, capfd, verbose):
     ],
 )
 def test_bad_parameters_are_explained(estimator, blobs, params, message):
+    """Before any network of any stage is trained."""
+    from interruption import NoTraining
+
     with pytest.raises(ValueError, match=message):
-        brief(estimator, **params).fit(blobs[0])
+        brief(estimator, callbacks=[NoTraining()], **params).fit(blobs[0])
+
+
+@pytest.mark.parametrize(
+    ("params", "message"),
+    [
+        ({"head_params": {"n_inits": 3}}, "head_params does not fit.*n_inits"),
+        ({"manifold_params": {"n_neighbours": 9}}, "manifold_params does not fit.*n_neighbours"),
+        ({"manifold_params": {"metric": "nonsense"}}, "manifold_params does not fit.*metric"),
+    ],
+)
+def test_bad_parameters_of_heads_are_explained(estimator, blobs, params, message):
+    from interruption import NoTraining
+
+    if not set(params) <= set(estimator.get_params()):
+        pytest.skip("there is no such parameter")
+    umap = {"manifold": "umap"} if "manifold" in estimator.get_params() else {}
+    with pytest.raises(ValueError, match=message):
+        brief(estimator, callbacks=[NoTraining()], **{**umap, **params}).fit(blobs[0])
 
 
 def test_networks_of_another_precision_are_cast(estimator, blobs):

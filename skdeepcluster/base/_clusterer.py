@@ -151,6 +151,10 @@ class DeepClusterer(FittedClusterer):
         """Return the number of clusters before dead ones are dropped."""
         return int(self.n_clusters)
 
+    def _used_after_training(self) -> set[str]:
+        """Return the parameters that trained networks do not depend on."""
+        return set()
+
     # -- fit ------------------------------------------------------------------------------------
 
     @_fit_context(prefer_skip_nested_validation=True)
@@ -228,6 +232,11 @@ class DeepClusterer(FittedClusterer):
         self.history_ += [{k: v for k, v in r.items() if k != "batches"} for r in records]
         return model
 
+    def _check_model(self, make_model: Callable[[], Model]) -> None:
+        """Make a model in vain: what does not fit is told before another one is trained."""
+        with torch.random.fork_rng(devices=[]):
+            make_model()
+
     def _trainer_kwargs(self) -> dict[str, Any]:
         """Return the parameters of the trainer that every stage has."""
         device = torch.device(self.device_)
@@ -249,7 +258,7 @@ class DeepClusterer(FittedClusterer):
     def _open_checkpoint(self, X: Any, weight: NDArray[np.float64] | None) -> Checkpoint | None:
         if self.checkpoint is None:
             return None
-        ignored = NO_MATTER
+        ignored = NO_MATTER | self._used_after_training()
         if not isinstance(self.random_state, Integral):
             ignored |= {"random_state"}
         params = {k: v for k, v in self.get_params(deep=False).items() if k not in ignored}

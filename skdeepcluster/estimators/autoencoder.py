@@ -234,17 +234,21 @@ class AutoencoderClustering(DeepClusterer):
         return Autoencoder(self._fitting.scaling, encoder, self._make_decoder(self.latent_dim))
 
     def _fit(self, table: Table) -> Autoencoder:
-        phases = [reconstruction_phase(self.max_epochs, "reconstruction")]
-        model = self._train("autoencoder", self._make_model, phases, table)
-        self.head_ = make_head(
+        head = make_head(
             self.head,
             self.n_clusters,
             manifold=self.manifold,
             manifold_params=self.manifold_params,
             head_params=self.head_params,
             random_state=self._fitting.seed,
-        ).fit(tiled(model, table).cpu().numpy(), table.array("weight"))
+        )
+        phases = [reconstruction_phase(self.max_epochs, "reconstruction")]
+        model = self._train("autoencoder", self._make_model, phases, table)
+        self.head_ = head.fit(tiled(model, table).cpu().numpy(), table.array("weight"))
         return model
+
+    def _used_after_training(self) -> set[str]:
+        return {"n_clusters", "head", "head_params", "manifold", "manifold_params"}
 
     def _n_candidates(self) -> int:
         return self.head_.n_clusters_  # a head has dropped its dead clusters

@@ -345,10 +345,15 @@ class HRWAEGANClustering(HierarchicalClusterer):
 
     def _fit(self, table: Table) -> HierarchicalAutoencoder:
         self._warn_of_number()
+        self._make_head(self.head, len(table))  # refused now rather than after the training
         model = self._train("hrwaegan", self._make_model, [self._cycle()], table)
         model.discriminators = nn.ModuleList()  # they have judged, and inference needs none
         self._fit_heads(model, table)
         return model
+
+    def _used_after_training(self) -> set[str]:
+        heads = {"manifold", "manifold_params", "min_cluster_size"}  # which find noise as well
+        return {"n_clusters", "head"} | (set() if self.noise_weight else heads)
 
     def _cycle(self) -> Phase:
         """Return the training cycle of fig. 3.4."""

@@ -234,6 +234,7 @@ class KDVAEClustering(InitializedClusterer):
         return {**kwargs, "callbacks": [HoldIdle(), *kwargs["callbacks"]]}
 
     def _fit(self, table: Table) -> KAutoencoders:
+        self._check_model(self._make_model)
         turns = [Turn("model", "winner_loss")]
         start = partial(hold, labels=self._first_labels(table))
         refresh = [Refresh(partial(release, seed=self._fitting.seed))]

@@ -33,7 +33,7 @@ from skdeepcluster.estimators._experts import (
     VariationalAutoencoder,
     start_manager,
 )
-from skdeepcluster.heads import make_head
+from skdeepcluster.heads import ClusteringHead, make_head
 from skdeepcluster.networks import make_grouped, make_mlp
 from skdeepcluster.scaling import Mode
 
@@ -250,10 +250,13 @@ class MoEDCClustering(DeepClusterer):
         self.manager_epochs = manager_epochs
 
     def _fit(self, table: Table) -> MixtureOfExperts:
+        head = self._make_head()
         self.latent_dim_ = int(self.latent_dim or self._find_width(table))
         pretraining = self._phase("pretraining", self.pretrain_epochs)
         vae = self._train("vae", self._make_vae, [pretraining], table)
-        labels = self._find_clusters(tiled(vae, table), table)
+        head.fit(tiled(vae, table).cpu().numpy(), table.array("weight"))
+        # If all is noise, there is one cluster.
+        labels = _numbered(head.labels_) if head.n_clusters_ else np.zeros_like(head.labels_)
         self.noise_ = labels < 0
         clustered = table.subset(torch.from_numpy(np.flatnonzero(labels >= 0)))
         start = partial(start_manager, labels=labels[labels >= 0])
@@ -293,18 +296,17 @@ class MoEDCClustering(DeepClusterer):
         manager = make_mlp([self.latent_dim_, MANAGER_WIDTH, n_clusters])
         return ManagedAutoencoder(vae, manager, n_clusters)
 
-    def _find_clusters(self, codes: Tensor, table: Table) -> NDArray[np.intp]:
-        """Return the clusters among the codes, noise -1; if all is noise, one cluster."""
+    def _make_head(self) -> ClusteringHead:
+        """Make what finds the clusters among the codes, noise -1."""
         finds = self.n_clusters is None
-        head = make_head(
+        return make_head(
             "hdbscan" if finds else "gmm",
             self.n_clusters,
             manifold="umap",
             manifold_params=self.manifold_params,
             head_params={"min_cluster_size": self.min_cluster_size} if finds else None,
             random_state=self._fitting.seed,
-        ).fit(codes.cpu().numpy(), table.array("weight"))
-        return _numbered(head.labels_) if head.n_clusters_ else np.zeros_like(head.labels_)
+        )
 
     def _trainer_kwargs(self) -> dict[str, Any]:
         kwargs = super()._trainer_kwargs()

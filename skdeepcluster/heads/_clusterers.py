@@ -66,6 +66,23 @@ HEADS = {
 }
 
 
+def check_params(head: str | ClusterMixin, params: Mapping[str, Any], name: str) -> None:
+    """Refuse parameters that a head's clusterer does not take, while there is nothing to lose.
+
+    Raises
+    ------
+    ValueError
+        If a parameter does not exist, or scikit-learn knows that its value is none.
+    """
+    clusterer = HEADS[head].build(np.eye(2), 2, 0) if isinstance(head, str) else clone(head)
+    try:
+        clusterer.set_params(**sized(params, 2))
+        if hasattr(clusterer, "_parameter_constraints"):  # scikit-learn's own have them
+            clusterer._validate_params()
+    except (TypeError, ValueError) as error:
+        raise ValueError(f"{name} does not fit the clusterer: {error}") from error
+
+
 def fit_labels(
     clusterer: ClusterMixin,
     rows: Any,
