@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import pickle
 import random
+import re
 import warnings
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from io import BytesIO
 
 import joblib
@@ -16,6 +18,7 @@ import pytest
 import torch
 from registry import ESTIMATORS, expected_failures
 from scipy import sparse
+from sklearn import config_context
 from sklearn.base import clone
 from sklearn.exceptions import ConvergenceWarning, NotFittedError
 from sklearn.metrics import adjusted_rand_score
@@ -148,24 +151,63 @@ def test_without_a_seed_numpy_is_drawn_from_once(estimator, blobs):
     np.testing.assert_array_equal(one, clone(short).fit(blobs[0]).transform(blobs[0]))
 
 
-@pytest.mark.parametrize("context", [torch.no_grad, torch.inference_mode])
-def test_fit_takes_the_gradients_that_it_needs(estimator, blobs, context):
-    expected = brief(estimator).fit(blobs[0])
-    with context():
-        model = brief(estimator).fit(blobs[0])
-    assert_same(results(expected, blobs[0]), results(model, blobs[0]))
-
-
-def test_another_default_type_of_torch_changes_nothing(estimator, blobs):
-    expected = brief(estimator).fit(blobs[0])
-    before = torch.get_default_dtype()
-    torch.set_default_dtype(torch.float64)
+@contextmanager
+def default_device(device):
+    torch.set_default_device(device)
     try:
-        model = brief(estimator).fit(blobs[0])
-        assert torch.get_default_dtype() == torch.float64
-        assert_same(results(expected, blobs[0]), results(model, blobs[0]))
+        yield
+    finally:
+        torch.set_default_device(None)
+
+
+@contextmanager
+def default_type(dtype):
+    before = torch.get_default_dtype()
+    torch.set_default_dtype(dtype)
+    try:
+        yield
+        assert torch.get_default_dtype() == dtype
     finally:
         torch.set_default_dtype(before)
+
+
+AMBIENT = {
+    "without gradients": torch.no_grad,
+    "inference mode": torch.inference_mode,
+    "another default type": lambda: default_type(torch.float64),
+    "another default device": lambda: default_device("meta"),
+    "inside of another device": lambda: torch.device("meta"),
+    "autocast": lambda: torch.autocast("cpu", dtype=torch.bfloat16),
+    "numpy raises": lambda: np.errstate(all="raise"),
+    "frames out of transformers": lambda: config_context(transform_output="pandas"),
+}
+
+
+@pytest.mark.parametrize("state", AMBIENT)
+def test_what_the_caller_has_set_changes_nothing(name, estimator, blobs, state):
+    if name not in _EXPECTED:
+        _EXPECTED[name] = everything(brief(estimator).fit(blobs[0]), blobs[0])
+    with AMBIENT[state]():
+        model = brief(estimator).fit(blobs[0])
+        found = everything(model, blobs[0])
+    assert_same(_EXPECTED[name], [np.asarray(values) for values in found])
+
+
+_EXPECTED: dict[str, list[np.ndarray]] = {}
+
+
+def everything(model: DeepClusterer, X: np.ndarray) -> list[np.ndarray]:
+    """Everything that a fitted estimator says of rows, and makes."""
+    rows, labels = model.sample(9, random_state=0)
+    back = model.inverse_transform(np.asarray(model.transform(X)))
+    return [*results(model, X), rows, labels, back, np.array(model.score(X))]
+
+
+@pytest.mark.parametrize("verbose", [1, 2])
+def test_a_program_without_a_console_fits(estimator, blobs, monkeypatch, verbose):
+    monkeypatch.setattr("sys.stdout", None)
+    monkeypatch.setattr("sys.stderr", None)
+    assert brief(estimator, verbose=verbose).fit(blobs[0]).n_iter_ > 0
 
 
 @pytest.mark.parametrize("backend", ["threading", "loky"])
@@ -176,6 +218,16 @@ def test_parallel_fits_equal_serial_ones(estimator, blobs, backend):
         fits = joblib.Parallel()(joblib.delayed(clone(m).fit)(blobs[0]) for m in models)
     for fit, codes in zip(fits, serial, strict=True):
         np.testing.assert_allclose(fit.transform(blobs[0]), codes, rtol=1e-4, atol=1e-5)
+
+
+def test_threads_may_fit_one_object(estimator, blobs):
+    expected = results(brief(estimator).fit(blobs[0]), blobs[0])
+    model = brief(estimator)
+    with ThreadPoolExecutor(2) as pool:
+        for job in [pool.submit(model.fit, blobs[0]) for _ in range(2)]:
+            assert job.result() is model
+    assert_same(expected, results(model, blobs[0]))
+    assert len(model.history_) == model.n_iter_
 
 
 def test_threads_may_predict_while_another_fits(fitted, blobs):
@@ -311,7 +363,13 @@ def test_clusters_that_live_are_numbered_one_after_another(name):
     """Of six clusters of three different rows, some must die."""
     rows = np.repeat(np.eye(3, 6), 15, axis=0) * 9
     parameters = ESTIMATORS[name].get_params()
-    model = brief(ESTIMATORS[name], n_clusters=parameters["n_clusters"] and 6).fit(rows)
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        model = brief(
+            ESTIMATORS[name], n_clusters=parameters["n_clusters"] and 6, max_epochs=6
+        ).fit(rows)
+    kinds = [re.sub(r"\d+", "#", str(warning.message)) for warning in caught]
+    assert len(set(kinds)) == len(kinds)  # and each says how often it was
     assert set(model.labels_) - {-1} == set(range(model.n_clusters_))
     assert len(model.cluster_centers_) == model.n_clusters_
     if hasattr(model, "predict_proba"):
@@ -693,3 +751,30 @@ def test_early_stopping_ends_a_phase(estimator, blobs):
     model = clone(estimator).set_params(callbacks=[stopper]).fit(blobs[0])
     phases = {record["phase"] for record in model.history_}
     assert model.n_iter_ <= 3 * len(phases)
+
+
+def test_early_stopping_waits_for_a_player_to_move(estimator, blobs):
+    """Where an epoch is one batch, some players have no turn in it, and no loss of their own."""
+    from skorch.callbacks import EarlyStopping
+
+    options = {"threshold": 1e9, "threshold_mode": "abs", "sink": lambda text: None}
+    stopper = EarlyStopping(monitor="train_loss", patience=1, **options)
+    long = {p: 12 for p in estimator.get_params() if p.endswith("epochs")}
+    model = brief(estimator, callbacks=[stopper], batch_size=1000, **long).fit(blobs[0])
+    last = {record["phase"]: record["train_loss"] for record in model.history_}
+    assert np.isfinite(list(last.values())).all()
+
+
+def test_a_scheduler_has_its_effect_in_every_phase(estimator, blobs):
+    from skorch.callbacks import LRScheduler
+
+    scheduler = LRScheduler(torch.optim.lr_scheduler.StepLR, step_size=1, gamma=1e-6)
+    short = {p: 3 for p in estimator.get_params() if p.endswith("epochs")}
+    plain, slowed = (
+        brief(estimator, callbacks=callbacks, **short).fit(blobs[0]).history_
+        for callbacks in (None, [scheduler])
+    )
+    heard = {a["phase"]: False for a in plain}
+    for a, b in zip(plain, slowed, strict=True):
+        heard[a["phase"]] |= a["train_loss"] != b["train_loss"]
+    assert all(heard.values()), heard

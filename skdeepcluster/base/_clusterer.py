@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import warnings
 from abc import abstractmethod
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
@@ -15,7 +14,6 @@ import numpy as np
 import torch
 from numpy.typing import ArrayLike, NDArray
 from sklearn.base import _fit_context
-from sklearn.exceptions import ConvergenceWarning
 from sklearn.utils import check_random_state
 from sklearn.utils._param_validation import Interval, StrOptions
 from torch import Tensor, nn
@@ -24,10 +22,11 @@ from skdeepcluster.base._fitted import FittedClusterer
 from skdeepcluster.base._gaussians import CodeGaussians
 from skdeepcluster.engine.callbacks import EpochLog, ProgressBar
 from skdeepcluster.engine.checkpoint import Checkpoint
-from skdeepcluster.engine.device import precision_on, resolve_device, seeded
+from skdeepcluster.engine.device import alone, precision_on, resolve_device, seeded, settled
 from skdeepcluster.engine.fingerprint import NO_MATTER, fingerprint
 from skdeepcluster.engine.interruption import on_ctrl_c
 from skdeepcluster.engine.model import Model
+from skdeepcluster.engine.notices import gathered, notice
 from skdeepcluster.engine.schedule import Phase
 from skdeepcluster.engine.table import Table
 from skdeepcluster.engine.trainer import Trainer
@@ -158,6 +157,9 @@ class DeepClusterer(FittedClusterer):
     # -- fit ------------------------------------------------------------------------------------
 
     @_fit_context(prefer_skip_nested_validation=True)
+    @alone()
+    @settled()
+    @gathered()
     def fit(self, X: Any, y: Any = None, sample_weight: ArrayLike | None = None) -> Self:
         """Train the networks and find the clusters.
 
@@ -288,11 +290,9 @@ class DeepClusterer(FittedClusterer):
         if len(live) == n_clusters:
             return False
         self.module_.live = torch.from_numpy(live).to(self.device_)
-        warnings.warn(
+        notice(
             f"Only {len(live)} of {n_clusters} clusters have members; the others are dropped. "
             "More epochs, another random_state or fewer clusters may help.",
-            ConvergenceWarning,
-            stacklevel=4,
         )
         return True
 
@@ -309,11 +309,9 @@ class DeepClusterer(FittedClusterer):
             return fitting.checkpoint.discard() if fitting.checkpoint else None
         resume = f"call fit again to continue from {self.checkpoint}" if self.checkpoint else ""
         advice = resume or "give a checkpoint= to make a fit resumable"
-        warnings.warn(
+        notice(
             f"Training was interrupted after {self.n_iter_} epochs. The estimator is fitted with "
             f"what it had learned; {advice}.",
-            ConvergenceWarning,
-            stacklevel=3,
         )
 
     def _check_enough(self, X: Any) -> None:

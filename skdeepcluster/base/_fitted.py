@@ -23,7 +23,7 @@ from sklearn.utils.validation import check_array, check_is_fitted, validate_data
 from torch import Tensor
 
 from skdeepcluster.base._gaussians import CodeGaussians
-from skdeepcluster.engine.device import resolve_device
+from skdeepcluster.engine.device import resolve_device, settled
 from skdeepcluster.engine.table import Batch, Table, tiled
 from skdeepcluster.validation import DTYPES, as_rows, check_image_shape
 
@@ -79,6 +79,7 @@ class FittedClusterer(
 
     # -- what users call ------------------------------------------------------------------------
 
+    @settled()
     def predict(self, X: ArrayLike) -> NDArray[np.intp]:
         """Return the cluster of every row.
 
@@ -95,6 +96,7 @@ class FittedClusterer(
         return self._infer(X, self._assign)[0].astype(np.intp)
 
     @_has("_has_memberships")
+    @settled()
     def predict_proba(self, X: ArrayLike) -> NDArray[Any]:
         """Return the membership of every row in every cluster.
 
@@ -110,6 +112,7 @@ class FittedClusterer(
         """
         return self._cast(*self._infer(X, self._memberships))
 
+    @settled()
     def transform(self, X: ArrayLike) -> NDArray[Any]:
         """Return the code of every row.
 
@@ -127,6 +130,7 @@ class FittedClusterer(
         return self._cast(*self._infer(X, self.module_))
 
     @_has("_decodes")
+    @settled()
     def inverse_transform(self, X: ArrayLike) -> NDArray[Any]:
         """Return the rows that belong to codes.
 
@@ -150,6 +154,7 @@ class FittedClusterer(
         return self._as_rows(codes, self.module_.generate)
 
     @_has("_decodes")
+    @settled()
     def score_samples(self, X: ArrayLike) -> NDArray[Any]:
         """Return how well the model explains every row; higher is better.
 
@@ -169,6 +174,7 @@ class FittedClusterer(
         return self._cast(np.where(np.isnan(scores), -np.inf, scores), dtype)
 
     @_has("_decodes")
+    @settled()
     def score(self, X: ArrayLike, y: Any = None) -> float:
         """Return the mean of :meth:`score_samples`.
 
@@ -187,6 +193,7 @@ class FittedClusterer(
         return float(self.score_samples(X).mean())
 
     @_has("_decodes")
+    @settled()
     def sample(
         self,
         n_samples: int = 1,

@@ -9,7 +9,6 @@ import itertools
 import os
 import tempfile
 import time
-import warnings
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
@@ -18,6 +17,8 @@ import numpy as np
 import torch
 from filelock import FileLock, Timeout
 from skorch.callbacks import Callback
+
+from skdeepcluster.engine.notices import warn
 
 __all__ = ["Checkpoint", "copied", "plain", "plain_state"]
 
@@ -125,12 +126,11 @@ class Checkpoint:
             tempfile.TemporaryFile(dir=self.path.parent).close()
             self._lock.acquire(blocking=False)
         except Timeout:
-            warnings.warn(
+            warn(
                 f"checkpoint {str(self.path)!r} is in use by another fit, which may be the same "
                 "script run twice. This fit begins anew and saves no progress. Give each fit a "
                 "checkpoint of its own.",
                 UserWarning,
-                stacklevel=5,
             )
         except OSError as error:
             raise ValueError(
@@ -157,11 +157,10 @@ class Checkpoint:
 
     def _warn_of(self, error: Exception) -> None:
         if not self._warned:
-            warnings.warn(
+            warn(
                 f"checkpoint {str(self.path)!r} cannot be saved: {error}. Training goes on, and "
                 "what was saved before, if anything, stays. Later epochs try again.",
                 UserWarning,
-                stacklevel=2,
             )
         self._warned = True
 
@@ -194,11 +193,10 @@ class Checkpoint:
         names = (f"{self.path}.damaged{i or ''}" for i in itertools.count())
         aside = next(name for name in names if not os.path.lexists(name))
         os.replace(self.path, aside)
-        warnings.warn(
+        warn(
             f"checkpoint {str(self.path)!r} is damaged: it is not what was written, maybe cut "
             f"short or changed on disk. The fit starts anew, and the file is kept as {aside!r}.",
             UserWarning,
-            stacklevel=6,
         )
 
 

@@ -3,16 +3,38 @@
 from __future__ import annotations
 
 import contextlib
+import importlib
+import os
+import sys
 import threading
-import warnings
 from collections.abc import Iterator
 
+import numpy as np
+import sklearn
 import torch
 
-__all__ = ["precision_on", "resolve_device", "seeded"]
+from skdeepcluster.engine.notices import notice
+
+__all__ = ["alone", "precision_on", "resolve_device", "seeded", "settled"]
 
 # Training draws from torch's global generators, which threads share.
 _TRAINING = threading.RLock()
+
+
+def _renew_lock() -> None:
+    """In a forked process the thread that held the lock does not exist: nobody would release it."""
+    global _TRAINING
+    _TRAINING = threading.RLock()
+
+
+def _end_imports() -> None:
+    """Wait for what another thread's first optimizer imports, which takes a second."""
+    if "torch._dynamo" in sys.modules:
+        importlib.import_module("torch._dynamo")
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(before=_end_imports, after_in_child=_renew_lock)
 
 
 def resolve_device(device: str | torch.device) -> torch.device:
@@ -53,6 +75,32 @@ def resolve_device(device: str | torch.device) -> torch.device:
 
 
 @contextlib.contextmanager
+def alone() -> Iterator[None]:
+    """Let one thread at a time into the block."""
+    with _TRAINING:
+        yield
+
+
+@contextlib.contextmanager
+def settled() -> Iterator[None]:
+    """Calculate as in a fresh interpreter, whatever the caller has set for this thread.
+
+    Autocast, a default device, what numpy does about overflows, and the output of scikit-learn's
+    transformers are for the caller's own code. What is said of the default type: see `seeded`.
+    """
+    with contextlib.ExitStack() as stack:
+        if torch.empty(0).device.type != "cpu":
+            stack.enter_context(torch.device("cpu"))
+        for kind in ("cpu", "cuda", "mps"):
+            if torch.is_autocast_enabled(kind):
+                stack.enter_context(torch.autocast(kind, enabled=False))
+        stack.enter_context(np.errstate(all="warn", under="ignore"))
+        if sklearn.get_config()["transform_output"] != "default":
+            stack.enter_context(sklearn.config_context(transform_output="default"))
+        yield
+
+
+@contextlib.contextmanager
 def seeded(seed: int, device: torch.device) -> Iterator[None]:
     """Seed torch's generators inside the block and leave them untouched outside.
 
@@ -82,11 +130,10 @@ def precision_on(device: torch.device, precision: str) -> str:
     """Return the precision that pays on a device: bfloat16 is slower on most processors."""
     if precision == "float32" or device.type != "cpu" or _has_amx():
         return precision
-    warnings.warn(
+    notice(
         'precision="bfloat16" is ignored: this processor has no AMX tiles, and without them '
         "bfloat16 is slower than float32.",
         UserWarning,
-        stacklevel=2,
     )
     return "float32"
 

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from functools import partial
 from typing import Any, Self, cast
 
 import torch
 from skorch import NeuralNet
-from skorch.callbacks import Callback
+from skorch.callbacks import Callback, LRScheduler
 from torch import Tensor
 
 from skdeepcluster.engine.ledger import Ledger
@@ -71,6 +72,7 @@ class PlayersNet(NeuralNet):
             setattr(self, prefix + "_", self.optimizer(*args, **kwargs))
             for parameters in self.optimizer_of(group).param_groups:
                 parameters["initial_lr"] = parameters["lr"]  # where torch's schedulers keep it too
+                parameters |= {"scheduled_lr": parameters["lr"], "ramp": 1.0}
         return self
 
     def optimizer_of(self, group: str) -> torch.optim.Optimizer:
@@ -124,12 +126,51 @@ class PlayersNet(NeuralNet):
         """Return the weight of a loss term."""
         return 1.0
 
+    # -- learning rates -------------------------------------------------------------------------
+
     def _reset_optimizers(self) -> None:
+        """Make the optimizers anew; what schedulers have made of the rates lasts."""
+        before = {group: self.optimizer_of(group).param_groups for group in self.groups_}
         self._initialize_optimizer()
+        for group, others in before.items():
+            for new, old in zip(self.optimizer_of(group).param_groups, others, strict=True):
+                new["lr"] = new["scheduled_lr"] = old["scheduled_lr"]
 
     def _scale_lr(self, group: str, factor: float) -> None:
         for parameters in self.optimizer_of(group).param_groups:
-            parameters["lr"] = parameters["initial_lr"] * factor
+            parameters |= {"ramp": factor, "lr": parameters["scheduled_lr"] * factor}
+
+    def notify(self, method_name: str, **cb_kwargs: Any) -> None:
+        """Tell the callbacks of an event."""
+        getattr(self, method_name)(self, **cb_kwargs)
+        for _, callback in self.callbacks_:
+            if not self._concerns(callback, method_name):
+                continue
+            tell = partial(getattr(callback, method_name), self, **cb_kwargs)
+            if isinstance(callback, LRScheduler):
+                self._tell_scheduler(callback, tell, again=method_name == "on_train_begin")
+            else:
+                tell()
+
+    def _concerns(self, callback: Callback, event: str) -> bool:
+        """Tell whether a callback is told of an event."""
+        return True
+
+    def _tell_scheduler(self, callback: LRScheduler, tell: Callable[[], Any], again: bool) -> None:
+        """Show a scheduler the rates without ramps, and multiply what it makes of them by those."""
+        every = [p for group in self.groups_ for p in self.optimizer_of(group).param_groups]
+        for parameters in every:
+            parameters["lr"] = parameters["scheduled_lr"]
+        tell()
+        if again and self.history:  # made anew in a later phase, it has repeated its last step
+            for parameters in every:
+                parameters["lr"] = parameters["scheduled_lr"]
+            callback.lr_scheduler_._last_lr = [p["lr"] for p in self.optimizer_.param_groups]
+        for parameters in every:
+            parameters["scheduled_lr"] = parameters["lr"]
+            parameters["lr"] *= parameters["ramp"]
+
+    # -- state ----------------------------------------------------------------------------------
 
     def _learned(self, table: Table) -> dict[str, Any]:
         """Return what updates change: weights, optimizers, columns."""

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import math
 import time
-import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
 import torch
-from sklearn.exceptions import ConvergenceWarning
+from skorch.callbacks import Callback, EarlyStopping
+from torch.optim.lr_scheduler import ReduceLROnPlateau
 
 from skdeepcluster.engine.checkpoint import Checkpoint, copied, plain, plain_state
 from skdeepcluster.engine.fingerprint import architecture
@@ -18,6 +18,7 @@ from skdeepcluster.engine.interruption import on_ctrl_c
 from skdeepcluster.engine.ledger import Ledger
 from skdeepcluster.engine.model import Model
 from skdeepcluster.engine.net import PlayersNet
+from skdeepcluster.engine.notices import notice
 from skdeepcluster.engine.schedule import Phase, Progress, Ramp, Turn
 from skdeepcluster.engine.table import TILE, Batch, Table
 
@@ -95,6 +96,8 @@ class Trainer(PlayersNet):
         saved = checkpoint.of(self.stage) if checkpoint else None
         if saved:
             self._restore(saved, table)
+            for _, callback in self.callbacks_:
+                getattr(callback, "on_resume", lambda net: None)(self)
         with on_ctrl_c(self._may_interrupt):
             for index in range(self.place_.phase, len(phases)):
                 resumed = saved is not None and index == saved["place"]["phase"]
@@ -181,6 +184,21 @@ class Trainer(PlayersNet):
         self._tell("on_batch_end", batch=batch, training=True, loss=loss, y_pred=None)
         self.place_.step += 1
 
+    def _concerns(self, callback: Callback, event: str) -> bool:
+        """Leave out, at the end of an epoch, who would judge a loss that is not of this epoch.
+
+        In a short epoch a player may have no turn: its loss of before is no sign that it stands
+        still.
+        """
+        plateau = isinstance(getattr(callback, "lr_scheduler_", None), ReduceLROnPlateau)
+        if event != "on_epoch_end" or not (plateau or isinstance(callback, EarlyStopping)):
+            return True
+        record = self.history[-1]
+        idle = {turn.group for turn in self.phase_.turns if f"{turn.group}_loss" not in record}
+        if callback.monitor == "train_loss":
+            return next(iter(self.groups_)) not in idle
+        return not idle or callback.monitor in record
+
     def _ends_here(self, table: Table) -> bool:
         """Ask the phase and the callbacks whether training goes on.
 
@@ -251,13 +269,11 @@ class Trainer(PlayersNet):
 
     def _roll_back(self, safe: dict[str, Any], table: Table) -> None:
         self._relearn(safe, table)
-        warnings.warn(
+        notice(
             f"The loss of phase {self.phase_.name!r} was not finite in epoch {self.place_.epoch}: "
             "the model is back to where it was before, and the phase ends there. A lower lr, "
             "gradient clipping (callbacks=[skorch.callbacks.GradientNormClipping(1.0)]) or "
             "another scaling of the data usually helps.",
-            ConvergenceWarning,
-            stacklevel=2,
         )
 
     def _may_interrupt(self) -> bool:

@@ -9,20 +9,20 @@ The paper's EM is hard; this one is soft. Hard assignments cut off each componen
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Mapping, Sequence
 from functools import partial
 from typing import Any, cast
 
 import torch
 from sklearn.cluster import KMeans
-from sklearn.exceptions import ConvergenceWarning
 from torch import Tensor, nn
 
+from skdeepcluster.engine.notices import notice
 from skdeepcluster.engine.schedule import Phase, Refresh, Turn
 from skdeepcluster.engine.table import Batch, Table
 from skdeepcluster.engine.trainer import Trainer
 from skdeepcluster.estimators.autoencoder import Autoencoder
+from skdeepcluster.heads import fit_clusterer
 from skdeepcluster.objectives import squared_error
 from skdeepcluster.priors import GaussianMixturePrior, least_variance, responsibilities_of
 from skdeepcluster.scaling import Scaling
@@ -160,8 +160,8 @@ def _place_mixture(trainer: Trainer, table: Table, seed: int) -> None:
     model, weight = trainer.model, table.columns.get("weight")
     codes, n_clusters = trainer.encode(table), len(model.prior.means)
     kmeans = KMeans(n_clusters, n_init=20, random_state=seed)
-    labels = kmeans.fit_predict(codes.cpu().numpy(), sample_weight=table.array("weight"))
-    label = torch.from_numpy(labels).to(codes.device)
+    fit_clusterer(kmeans, codes.cpu().numpy(), table.array("weight"))
+    label = torch.from_numpy(kmeans.labels_).to(codes.device)
     members = responsibilities_of(label, n_clusters, weight)
     model.prior.maximize(codes, members, least_variance(codes))
     _remember_some(model, codes, weight)
@@ -196,8 +196,6 @@ def _reseed_dead(trainer: Trainer, table: Table) -> None:
     for component in dead:
         prior.split(int(prior.logits.argmax()), component)
     if dead:
-        warnings.warn(
+        notice(
             f"{len(dead)} clusters lost all their members and were started anew.",
-            ConvergenceWarning,
-            stacklevel=2,
         )

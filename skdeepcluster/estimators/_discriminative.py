@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Callable, Mapping
 
 import numpy as np
 import torch
-from sklearn.exceptions import ConvergenceWarning
 from sklearn.preprocessing import normalize
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from skdeepcluster.engine.notices import notice
 from skdeepcluster.engine.table import Batch, Table
 from skdeepcluster.engine.trainer import Trainer
 from skdeepcluster.estimators.autoencoder import Autoencoder
@@ -152,10 +151,8 @@ def update_clusters(trainer: Trainer, table: Table) -> Mapping[str, float]:
     centers.copy_(torch.from_numpy(moved))
     table.columns["label"] = torch.from_numpy(labels).to(table.device)
     if len(empty):
-        warnings.warn(
+        notice(
             f"{len(empty)} clusters lost all their members and were started anew.",
-            ConvergenceWarning,
-            stacklevel=2,
         )
     if (before < 0).any():
         return {}  # nothing to compare with yet

@@ -18,6 +18,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from skdeepcluster.base import DeepClusterer
+from skdeepcluster.engine.device import settled
 from skdeepcluster.engine.model import Model
 from skdeepcluster.engine.table import Batch
 from skdeepcluster.objectives import squared_error
@@ -114,6 +115,7 @@ class GenerativeClusterer(DeepClusterer):
 
     # -- drawing --------------------------------------------------------------------------------
 
+    @settled()
     def interpolate(
         self,
         cluster_a: int,

@@ -15,6 +15,8 @@ from sklearn.utils.validation import check_is_fitted
 from torch import Tensor
 
 from skdeepcluster.base import DeepClusterer
+from skdeepcluster.engine.device import settled
+from skdeepcluster.engine.notices import notice
 from skdeepcluster.engine.table import Batch, Table, tiled
 from skdeepcluster.estimators._hierarchy import HierarchicalAutoencoder
 from skdeepcluster.heads import ClusteringHead, make_head
@@ -41,20 +43,24 @@ class HierarchicalClusterer(DeepClusterer):
     def _warn_of_number(self) -> None:
         """Warn of a number of clusters that the head finds itself."""
         if self.head == "hdbscan" and self.n_clusters is not None:
-            warnings.warn(
+            notice(
                 f"n_clusters={self.n_clusters} is ignored: head='hdbscan' finds the number of "
                 "clusters. Choose another head, or leave n_clusters at None.",
-                stacklevel=5,
+                UserWarning,
             )
 
     def _fit_heads(self, model: HierarchicalAutoencoder, table: Table) -> None:
         """Cluster the codes of every group."""
         codes = tiled(lambda batch: model(batch, "posteriors")[:, 0], table).cpu().numpy()
         weight = table.array("weight")
-        self._heads = [
-            self._make_head(self.head, len(table)).fit(codes[:, group], weight)
-            for group in range(model.n_groups)
-        ]
+        with warnings.catch_warnings(record=True) as caught:
+            warnings.simplefilter("always")
+            self._heads = [
+                self._make_head(self.head, len(table)).fit(codes[:, group], weight)
+                for group in range(model.n_groups)
+            ]
+        for warning in caught:  # of a kind that several groups may have
+            notice(str(warning.message), warning.category)
         for head in self._heads:
             del head.labels_  # they will be in group_labels_
 
@@ -133,6 +139,7 @@ class HierarchicalClusterer(DeepClusterer):
 
     # -- what users call --------------------------------------------------------------------------
 
+    @settled()
     def transform_groups(self, X: ArrayLike) -> NDArray[Any]:
         """Return the codes of every row in all groups.
 
@@ -150,6 +157,7 @@ class HierarchicalClusterer(DeepClusterer):
         check_is_fitted(self)
         return self._cast(*self._infer(X, lambda batch: self.module_(batch, "posteriors")[:, 0]))
 
+    @settled()
     def reconstruct(self, X: ArrayLike) -> NDArray[Any]:
         """Return the rows as the codes of all groups tell them.
 
@@ -170,6 +178,7 @@ class HierarchicalClusterer(DeepClusterer):
         rows: Tensor = self.module_.scaling.inverse(self.module_(batch, "reconstruction"))
         return rows
 
+    @settled()
     def sample(
         self,
         n_samples: int = 1,
@@ -223,6 +232,7 @@ class HierarchicalClusterer(DeepClusterer):
         noise = temperature * rng.standard_normal(mean.shape)
         return self._ancestral(mean + np.exp(log_variance / 2) * noise, temperature, rng), labels
 
+    @settled()
     def sample_prior(
         self,
         n_samples: int = 1,

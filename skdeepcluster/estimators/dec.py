@@ -12,7 +12,6 @@ gamma of .1).
 from __future__ import annotations
 
 import os
-import warnings
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from numbers import Integral, Real
@@ -21,15 +20,16 @@ from typing import Any, ClassVar
 import numpy as np
 import torch
 from sklearn.cluster import KMeans
-from sklearn.exceptions import ConvergenceWarning
 from sklearn.utils._param_validation import Interval
 from torch import Tensor, nn
 
 from skdeepcluster.base import DeepClusterer
+from skdeepcluster.engine.notices import notice
 from skdeepcluster.engine.schedule import Phase, Refresh, Turn
 from skdeepcluster.engine.table import Batch, Table
 from skdeepcluster.engine.trainer import Trainer
 from skdeepcluster.estimators.autoencoder import Autoencoder, reconstruction_phase
+from skdeepcluster.heads import fit_clusterer
 from skdeepcluster.objectives import (
     kl_divergence,
     squared_error,
@@ -256,7 +256,7 @@ def _place_centers(trainer: Trainer, table: Table, seed: int) -> None:
     centers = trainer.model.centers
     codes = trainer.encode(table).cpu().numpy()
     kmeans = KMeans(len(centers), n_init=20, random_state=seed)
-    kmeans.fit(codes, sample_weight=table.array("weight"))
+    fit_clusterer(kmeans, codes, table.array("weight"))
     centers.data.copy_(torch.from_numpy(kmeans.cluster_centers_))
     table.columns["label"] = torch.full((len(table),), -1, device=table.device)
 
@@ -280,10 +280,8 @@ def _reseed_dead(trainer: Trainer, table: Table, q: Tensor) -> Tensor:
     rows = q.amax(1).argsort()[: len(dead)]
     trainer.model.centers.data[dead] = trainer.encode(table)[rows]
     trainer.forget(trainer.model.centers, dead)
-    warnings.warn(
+    notice(
         f"{len(dead)} clusters lost all their members and were started anew.",
-        ConvergenceWarning,
-        stacklevel=2,
     )
     return trainer.encode(table, "log_memberships").exp()
 

@@ -12,7 +12,6 @@ from __future__ import annotations
 
 import math
 import os
-import warnings
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from numbers import Integral, Real
@@ -20,10 +19,10 @@ from typing import Any, ClassVar
 
 import numpy as np
 import torch
-from sklearn.exceptions import ConvergenceWarning
 from sklearn.utils._param_validation import Interval, StrOptions
 from torch import Tensor, nn
 
+from skdeepcluster.engine.notices import notice
 from skdeepcluster.engine.schedule import Phase, Progress, Refresh, Turn
 from skdeepcluster.engine.table import Batch, Table
 from skdeepcluster.engine.trainer import Trainer
@@ -327,10 +326,8 @@ def _watch(trainer: Trainer, table: Table, n_balanced: int) -> Mapping[str, floa
     model.balanced = epoch < n_balanced or dead > 0
     model.matches.zero_()
     if dead:
-        warnings.warn(
+        notice(
             f"{dead} components lost all their rows. In the next epoch every row gets a sample "
             "of its own.",
-            ConvergenceWarning,
-            stacklevel=2,
         )
     return {"dead": dead}

@@ -31,6 +31,7 @@ from skdeepcluster.engine.table import Batch, Table, tiled
 from skdeepcluster.estimators._first_clusters import InitializedClusterer
 from skdeepcluster.estimators._k_autoencoders import KAutoencoders, hold, release
 from skdeepcluster.estimators.vade import VaDE, place_mixture, vade_phases
+from skdeepcluster.heads import fit_clusterer
 from skdeepcluster.networks import make_decoder, make_encoder, make_grouped
 from skdeepcluster.scaling import Mode, Scaling
 
@@ -257,7 +258,7 @@ class KDVAEClustering(InitializedClusterer):
             model = _scaled_rows(self._fitting.scaling)
         kmeans = KMeans(self.n_clusters, n_init=10, random_state=seed)
         codes = tiled(model, table).cpu().numpy()
-        return kmeans.fit(codes, sample_weight=table.array("weight")).labels_
+        return fit_clusterer(kmeans, codes, table.array("weight")).labels_
 
     def _log_memberships(self, batch: Batch) -> Tensor:
         return self.module_(batch, "scores")

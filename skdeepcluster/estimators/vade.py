@@ -33,6 +33,7 @@ from skdeepcluster.engine.trainer import Trainer
 from skdeepcluster.estimators._first_clusters import InitializedClusterer
 from skdeepcluster.estimators._variational import LOG_VARIANCES, VariationalModel, drawn
 from skdeepcluster.estimators.autoencoder import reconstruction_phase
+from skdeepcluster.heads import fit_clusterer
 from skdeepcluster.objectives import gaussian_kl_divergence
 from skdeepcluster.priors import GaussianMixturePrior, least_variance, responsibilities_of
 from skdeepcluster.scaling import Mode, Scaling
@@ -345,7 +346,8 @@ def place_mixture(trainer: Trainer, table: Table, seed: int) -> None:
         n_init=5,
         reg_covar=float(_floor(torch.from_numpy(codes))),
         random_state=seed,
-    ).fit(codes)
+    )
+    fit_clusterer(mixture, codes, None)
     found = mixture.weights_, mixture.means_ + center, mixture.covariances_
     model.prior.place(*map(torch.from_numpy, found))
     _narrow(model, torch.from_numpy(mixture.covariances_))

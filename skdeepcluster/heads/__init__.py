@@ -1,6 +1,6 @@
 """Heads: from codes to labels, and from new codes to the labels they would have had."""
 
-from ._clusterers import HEADS, fit_labels
+from ._clusterers import HEADS, fit_clusterer, fit_labels
 from ._head import ClusteringHead, make_head
 from ._spherical import SphericalKMeans, spherical_step
 
@@ -8,6 +8,7 @@ __all__ = [
     "HEADS",
     "ClusteringHead",
     "SphericalKMeans",
+    "fit_clusterer",
     "fit_labels",
     "make_head",
     "spherical_step",

@@ -134,8 +134,8 @@ def fit_labels(
     return np.asarray(fitted.predict(rows) if predicts(fitted) else learned_labels(fitted))
 
 
-def fit_clusterer(clusterer: Any, rows: Array, weights: Array) -> Any:
-    """Fit a clusterer, with weights if it takes them."""
+def fit_clusterer(clusterer: Any, rows: Array, weights: Array | None) -> Any:
+    """Fit a clusterer, with weights if it takes them; of clusters that stay empty others tell."""
     weighted = has_fit_parameter(clusterer, "sample_weight")
     with warnings.catch_warnings():
         # k-means tells of its empty clusters, at each run; the head does so once.

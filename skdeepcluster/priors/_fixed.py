@@ -137,7 +137,8 @@ class DiscreteContinuousPrior:
             drawn = torch.randint(self.n_clusters, size, generator=generator, device=device)
         else:
             drawn = checked(labels, n_samples, self.n_clusters, device)
-        noise = torch.randn(n_samples, self.noisy_dim, generator=generator, device=device)
+        options = {"generator": generator, "device": device, "dtype": torch.float32}
+        noise = torch.randn(n_samples, self.noisy_dim, **options)
         z = self.center(F.one_hot(drawn, self.n_clusters).to(noise))
         z[:, : self.noisy_dim] += self.sigma * noise
         return z, drawn
