@@ -17,6 +17,7 @@ __all__ = ["Scaling", "fit_scaling"]
 
 CHUNK = 4096  # rows looked at together, so that a memory map is never read whole
 LARGEST, SMALLEST = 1e37, 1e-37  # within which differences and their inverses fit in float32
+LARGEST_UNSCALED = 1e17  # whose squares, summed over a million columns, fit as well
 Mode = Literal["auto", "minmax", "standard"]
 
 
@@ -125,6 +126,12 @@ def fit_scaling(
         raise ValueError(
             f"X has values as large as {max(-low, high):.1g}, too large for networks, which "
             f"calculate in float32; expected at most {LARGEST:.0g}. Use another unit."
+        )
+    if mode is None and max(-low, high) > LARGEST_UNSCALED:
+        raise ValueError(
+            f"X has values as large as {max(-low, high):.1g}, whose squares are too large for "
+            f"float32; scaling=None takes at most {LARGEST_UNSCALED:.0g}. Use another scaling, or "
+            "another unit."
         )
     if mode is None or (mode == "auto" and low >= 0 and high <= 1):
         return Scaling(shape, bounded=low >= 0 and high <= 1)

@@ -26,6 +26,7 @@ from sklearn.model_selection import GridSearchCV
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 from sklearn.utils.estimator_checks import parametrize_with_checks
+from skorch.callbacks import Callback
 
 import skdeepcluster
 from skdeepcluster.base import DeepClusterer, _fitted
@@ -683,14 +684,42 @@ def test_verbosity(estimator, blobs, capfd, verbose):
         ({"encoder": lambda shape: torch.nn.LSTM(6, 2)}, "encoder fails .*'tuple'"),
         ({"encoder": torch.nn.Linear(6, 2)}, "function of the input's shape"),
         ({"decoder": lambda shape: "text"}, "nn.Module"),
+        ({"device": "meta"}, "not available"),
+        ({"optimizer": lambda parameters, lr: None}, "torch.optim.Optimizer, got NoneType"),
+        ({"optimizer": torch.optim.SparseAdam}, "sparse gradients"),
+        ({"callbacks": [()]}, "pairs of a name"),
+        ({"trainer_params": {1: 2}}, "names as its keys"),
+        ({"trainer_params": {"optimizer__lr": 1.0}}, "use the estimator's lr="),
+        ({"trainer_params": {"warm_start": True}}, "begins anew"),
     ],
 )
 def test_bad_parameters_are_explained(estimator, blobs, params, message):
     """Before any network of any stage is trained."""
     from interruption import NoTraining
 
-    with pytest.raises(ValueError, match=message):
-        brief(estimator, callbacks=[NoTraining()], **params).fit(blobs[0])
+    params = {"callbacks": [NoTraining()], **params}
+    with pytest.raises((ValueError, TypeError), match=message):
+        brief(estimator, **params).fit(blobs[0])
+
+
+def test_a_network_that_gives_no_numbers_is_to_blame(estimator, blobs):
+    from interruption import NoTraining
+
+    *_, last_bias = brief(estimator).fit(blobs[0]).module_.encoder.parameters()
+    width = last_bias.shape[-1]
+
+    def encoder(shape):
+        linear = torch.nn.Linear(*shape, width)
+        linear.weight.data[0, 0] = torch.nan
+        return torch.nn.Sequential(linear)
+
+    with pytest.raises(ValueError, match=r"encoder gives codes that are not finite.*rows: \d+"):
+        brief(estimator, encoder=encoder, callbacks=[NoTraining()]).fit(blobs[0])
+
+
+def test_rows_whose_squares_overflow_are_not_left_unscaled(estimator, blobs):
+    with pytest.raises(ValueError, match="scaling=None takes at most"):
+        brief(estimator, scaling=None).fit(blobs[0].astype(np.float64) * 1e24)
 
 
 @pytest.mark.parametrize(
@@ -742,6 +771,34 @@ def test_callbacks_that_cannot_work_are_refused(estimator, blobs):
         brief(estimator, callbacks=[Checkpoint()]).fit(blobs[0])
     with pytest.raises(ValueError, match="train_loss"):
         brief(estimator, callbacks=[EarlyStopping()]).fit(blobs[0])
+
+
+class LogFile(Callback):
+    """A callback that holds an open file, which cannot be copied."""
+
+    def __init__(self, file):
+        self.file = file
+
+    def on_epoch_end(self, net, **kwargs):
+        print(net.history[-1, "train_loss"], file=self.file)
+
+
+def test_callbacks_may_hold_what_cannot_be_copied(estimator, blobs, tmp_path):
+    with open(tmp_path / "log.txt", "w") as file:
+        model = brief(estimator, callbacks=[LogFile(file)])
+        assert clone(model).callbacks[0].file is file
+        n_epochs = clone(model).fit(blobs[0]).n_iter_
+    assert len((tmp_path / "log.txt").read_text().splitlines()) == n_epochs
+
+
+def test_networks_may_be_compiled(estimator, blobs):
+    """By a compiler that only looks at the code: what it makes of it is torch's affair."""
+    compiled = {"compile": True, "compile__backend": "eager"}
+    model = brief(estimator, max_epochs=1, trainer_params=compiled).fit(blobs[0])
+    expected = brief(estimator, max_epochs=1).fit(blobs[0])
+    np.testing.assert_allclose(
+        model.transform(blobs[0]), expected.transform(blobs[0]), rtol=1e-3, atol=1e-4
+    )
 
 
 def test_early_stopping_ends_a_phase(estimator, blobs):

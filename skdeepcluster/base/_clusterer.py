@@ -27,17 +27,13 @@ from skdeepcluster.engine.fingerprint import NO_MATTER, fingerprint
 from skdeepcluster.engine.interruption import on_ctrl_c
 from skdeepcluster.engine.model import Model
 from skdeepcluster.engine.notices import gathered, notice
+from skdeepcluster.engine.options import check_callbacks, check_trainer_params
 from skdeepcluster.engine.schedule import Phase
-from skdeepcluster.engine.table import Table
+from skdeepcluster.engine.table import TILE, Table, encoded
 from skdeepcluster.engine.trainer import Trainer
 from skdeepcluster.networks import make_critic, make_decoder, make_encoder
 from skdeepcluster.scaling import Mode, Scaling, fit_scaling
-from skdeepcluster.validation import (
-    check_callbacks,
-    check_network,
-    check_trainer_params,
-    check_weight,
-)
+from skdeepcluster.validation import check_network, check_weight
 
 Trained = TypeVar("Trained", bound=Model)
 
@@ -196,6 +192,8 @@ class DeepClusterer(FittedClusterer):
             counted = weight > 0
             rows, positive = X[counted], weight[counted]
         self._check_enough(rows)
+        check_callbacks(self.callbacks)
+        self._checked_trainer_params()
         device = resolve_device(self.device)
         self.device_ = str(device)
         self.history_: list[dict[str, Any]] = []
@@ -234,10 +232,11 @@ class DeepClusterer(FittedClusterer):
         self.history_ += [{k: v for k, v in r.items() if k != "batches"} for r in records]
         return model
 
-    def _check_model(self, make_model: Callable[[], Model]) -> None:
+    def _check_model(self, make_model: Callable[[], Model], table: Table) -> None:
         """Make a model in vain: what does not fit is told before another one is trained."""
         with torch.random.fork_rng(devices=[]):
-            make_model()
+            model = make_model().to(self.device_).eval()
+        encoded(model, table.subset(torch.arange(min(len(table), TILE))))
 
     def _trainer_kwargs(self) -> dict[str, Any]:
         """Return the parameters of the trainer that every stage has."""
@@ -252,7 +251,10 @@ class DeepClusterer(FittedClusterer):
             "optimizer": OPTIMIZERS.get(self.optimizer, self.optimizer),
             "callbacks": progress + check_callbacks(self.callbacks),
         }
-        return {**kwargs, **adam, **check_trainer_params(self.trainer_params)}
+        return {**kwargs, **adam, **self._checked_trainer_params()}
+
+    def _checked_trainer_params(self) -> dict[str, Any]:
+        return check_trainer_params(self.trainer_params, self.get_params(deep=False))
 
     def _draw_seed(self) -> int:
         return int(check_random_state(self.random_state).randint(np.iinfo(np.int32).max))
@@ -271,10 +273,11 @@ class DeepClusterer(FittedClusterer):
         """Derive everything that follows from the trained model."""
         self.module_.eval().zero_grad(set_to_none=True)
         self.n_iter_ = len(self.history_)
+        codes = encoded(self.module_, self._table(X)).cpu().numpy()
         labels = self._labels(X)
         if self._drop_dead(labels[weight > 0]):
             labels = self._labels(X)
-        codes = self._apply(X, self.module_).cpu().numpy()
+            codes = self._apply(X, self.module_).cpu().numpy()  # which may name the cluster
         self._n_features_out = codes.shape[1]
         self.n_clusters_ = int(labels.max(initial=-1)) + 1
         self._gaussians = CodeGaussians.fit(codes, labels, weight, self.n_clusters_)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import copy
 from abc import ABCMeta
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from numbers import Integral
 from typing import Any, TypeVar
 
@@ -48,6 +48,7 @@ class FittedClusterer(
     device_: str
     n_clusters_: int
     image_shape: tuple[int, int, int] | None
+    callbacks: Sequence[Any] | None
     _gaussians: CodeGaussians
 
     _decodes = True  # whether codes can be turned into rows
@@ -329,6 +330,16 @@ class FittedClusterer(
             )
 
     # -- scikit-learn ---------------------------------------------------------------------------
+
+    def __sklearn_clone__(self) -> Any:
+        """Copy the parameters, and share what callbacks hold: an open file cannot be copied."""
+        bare = copy.copy(self)
+        bare.callbacks = None
+        twin = super(FittedClusterer, bare).__sklearn_clone__()
+        own: Any = self.callbacks
+        each = isinstance(own, list | tuple)
+        twin.callbacks = type(own)(map(copy.copy, own)) if each else copy.copy(own)
+        return twin
 
     def __sklearn_is_fitted__(self) -> bool:
         return hasattr(self, "labels_")

@@ -65,10 +65,12 @@ def resolve_device(device: str | torch.device) -> torch.device:
         return torch.device("cuda" if torch.cuda.is_available() else "mps" if mps else "cpu")
     try:
         resolved = torch.device(device)
-        torch.empty(0, device=resolved)
-    except (RuntimeError, AssertionError, NotImplementedError) as error:
+        if torch.ones(1, device=resolved).item() != 1:
+            raise RuntimeError("it holds no numbers")
+    except (RuntimeError, AssertionError, ImportError) as error:
+        reason = str(error).partition("\n")[0]  # the rest is a list of what torch could run
         raise ValueError(
-            f"device={str(device)!r} is not available here: {error}. "
+            f"device={str(device)!r} is not available here: {reason}. "
             'Use device="auto" to take the best device at hand.'
         ) from error
     return resolved

@@ -15,7 +15,7 @@ from torch import Tensor
 from skdeepcluster.engine.ledger import Ledger
 from skdeepcluster.engine.model import Model
 from skdeepcluster.engine.schedule import Turn
-from skdeepcluster.engine.table import Batch, Table, tiled
+from skdeepcluster.engine.table import Batch, Table, encoded, tiled
 
 __all__ = ["PlayersNet"]
 
@@ -69,7 +69,7 @@ class PlayersNet(NeuralNet):
         }
         for group, prefix in self.optimizer_names_.items():
             args, kwargs = self.get_params_for_optimizer(prefix, self.groups_[group].items())
-            setattr(self, prefix + "_", self.optimizer(*args, **kwargs))
+            setattr(self, prefix + "_", _checked(self.optimizer(*args, **kwargs)))
             for parameters in self.optimizer_of(group).param_groups:
                 parameters["initial_lr"] = parameters["lr"]  # where torch's schedulers keep it too
                 parameters |= {"scheduled_lr": parameters["lr"], "ramp": 1.0}
@@ -198,11 +198,17 @@ class PlayersNet(NeuralNet):
         -------
         values : Tensor of shape (n_rows, ...)
             On the table's device.
+
+        Raises
+        ------
+        ValueError
+            If codes are not finite.
         """
         was_training = self.model.training
         self.model.eval()
         try:
-            return tiled(lambda batch: self.model(batch, loss), table)
+            apply = encoded if loss == "codes" else tiled
+            return apply(lambda batch: self.model(batch, loss), table)
         finally:
             self.model.train(was_training)
 
@@ -240,3 +246,18 @@ class PlayersNet(NeuralNet):
     def _tell(self, event: str, **kwargs: Any) -> None:
         if self._listens("on_batch_begin") or self._listens("on_batch_end"):
             self.notify(event, **kwargs)
+
+
+def _checked(optimizer: Any) -> torch.optim.Optimizer:
+    """Return what a user's optimizer= made, if it can train networks."""
+    if not isinstance(optimizer, torch.optim.Optimizer):
+        raise TypeError(
+            f"optimizer must make a torch.optim.Optimizer, got {type(optimizer).__name__}. Pass "
+            "its class, such as torch.optim.NAdam, or a function that returns one."
+        )
+    if isinstance(optimizer, torch.optim.SparseAdam):
+        raise ValueError(
+            "optimizer=SparseAdam takes sparse gradients alone, and those of networks are dense. "
+            "Use torch.optim.Adam."
+        )
+    return optimizer

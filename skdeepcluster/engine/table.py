@@ -14,7 +14,7 @@ from scipy import sparse
 from torch import Tensor
 from torch.utils.data import Dataset
 
-__all__ = ["Batch", "Table", "tiled"]
+__all__ = ["Batch", "Table", "encoded", "tiled"]
 
 Batch = dict[str, Tensor]
 
@@ -135,6 +135,26 @@ def tiled(function: Callable[[Batch], Tensor], table: Table) -> Tensor:
             begin += n_valid
     assert result is not None, "a table has rows"
     return result
+
+
+def encoded(function: Callable[[Batch], Tensor], table: Table) -> Tensor:
+    """Apply `function` as :func:`tiled` does, and refuse codes that are not finite.
+
+    Raises
+    ------
+    ValueError
+        If some are not: whoever went on with them would blame the data, or a matrix.
+    """
+    codes = tiled(function, table)
+    wrong = (~torch.isfinite(codes).flatten(1).all(1)).nonzero().flatten().tolist()
+    if wrong:
+        some = ", ".join(map(str, wrong[:3])) + (", ..." if len(wrong) > 3 else "")
+        raise ValueError(
+            f"The encoder gives codes that are not finite (NaN or infinity) for {len(wrong)} of "
+            f"{len(table)} rows: {some}. The rows themselves are finite. If encoder= is your own, "
+            "look for logarithms, roots and divisions in it; else scale the rows, or lower lr."
+        )
+    return codes
 
 
 def _cuts(n_rows: int, batch_size: int) -> list[int]:

@@ -98,6 +98,8 @@ class Trainer(PlayersNet):
             self._restore(saved, table)
             for _, callback in self.callbacks_:
                 getattr(callback, "on_resume", lambda net: None)(self)
+        else:
+            self.encode(table.subset(torch.arange(min(len(table), TILE))))  # or training is vain
         with on_ctrl_c(self._may_interrupt):
             for index in range(self.place_.phase, len(phases)):
                 resumed = saved is not None and index == saved["place"]["phase"]
@@ -264,8 +266,11 @@ class Trainer(PlayersNet):
 
     def _has_finite_codes(self, table: Table) -> bool:
         """Tell whether the codes of the first rows are finite."""
-        some = table.subset(torch.arange(min(len(table), TILE)))
-        return bool(torch.isfinite(self.encode(some)).all())
+        try:
+            self.encode(table.subset(torch.arange(min(len(table), TILE))))
+        except ValueError:
+            return False
+        return True
 
     def _roll_back(self, safe: dict[str, Any], table: Table) -> None:
         self._relearn(safe, table)

@@ -17,7 +17,7 @@ from torch import Tensor
 from skdeepcluster.base import DeepClusterer
 from skdeepcluster.engine.device import settled
 from skdeepcluster.engine.notices import notice
-from skdeepcluster.engine.table import Batch, Table, tiled
+from skdeepcluster.engine.table import Batch, Table, encoded
 from skdeepcluster.estimators._hierarchy import HierarchicalAutoencoder
 from skdeepcluster.heads import ClusteringHead, make_head
 from skdeepcluster.objectives import squared_error
@@ -51,7 +51,7 @@ class HierarchicalClusterer(DeepClusterer):
 
     def _fit_heads(self, model: HierarchicalAutoencoder, table: Table) -> None:
         """Cluster the codes of every group."""
-        codes = tiled(lambda batch: model(batch, "posteriors")[:, 0], table).cpu().numpy()
+        codes = encoded(lambda batch: model(batch, "posteriors")[:, 0], table).cpu().numpy()
         weight = table.array("weight")
         with warnings.catch_warnings(record=True) as caught:
             warnings.simplefilter("always")

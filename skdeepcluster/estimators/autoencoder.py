@@ -23,7 +23,7 @@ from torch import Tensor, nn
 from skdeepcluster.base import DeepClusterer
 from skdeepcluster.engine.model import Model
 from skdeepcluster.engine.schedule import Phase, Turn, one_cycle
-from skdeepcluster.engine.table import Batch, Table, tiled
+from skdeepcluster.engine.table import Batch, Table, encoded
 from skdeepcluster.heads import HEADS, make_head
 from skdeepcluster.objectives import squared_error
 from skdeepcluster.scaling import Mode, Scaling
@@ -244,7 +244,7 @@ class AutoencoderClustering(DeepClusterer):
         )
         phases = [reconstruction_phase(self.max_epochs, "reconstruction")]
         model = self._train("autoencoder", self._make_model, phases, table)
-        self.head_ = head.fit(tiled(model, table).cpu().numpy(), table.array("weight"))
+        self.head_ = head.fit(encoded(model, table).cpu().numpy(), table.array("weight"))
         return model
 
     def _used_after_training(self) -> set[str]:

@@ -27,7 +27,7 @@ from torch.nn import functional as F
 from skdeepcluster.base import DeepClusterer
 from skdeepcluster.engine.callbacks import HoldIdle
 from skdeepcluster.engine.schedule import Phase, Refresh, Turn
-from skdeepcluster.engine.table import Batch, Table, tiled
+from skdeepcluster.engine.table import Batch, Table, encoded
 from skdeepcluster.estimators._first_clusters import InitializedClusterer
 from skdeepcluster.estimators._k_autoencoders import KAutoencoders, hold, release
 from skdeepcluster.estimators.vade import VaDE, place_mixture, vade_phases
@@ -235,7 +235,7 @@ class KDVAEClustering(InitializedClusterer):
         return {**kwargs, "callbacks": [HoldIdle(), *kwargs["callbacks"]]}
 
     def _fit(self, table: Table) -> KAutoencoders:
-        self._check_model(self._make_model)
+        self._check_model(self._make_model, table)
         turns = [Turn("model", "winner_loss")]
         start = partial(hold, labels=self._first_labels(table))
         refresh = [Refresh(partial(release, seed=self._fitting.seed))]
@@ -257,7 +257,7 @@ class KDVAEClustering(InitializedClusterer):
         else:
             model = _scaled_rows(self._fitting.scaling)
         kmeans = KMeans(self.n_clusters, n_init=10, random_state=seed)
-        codes = tiled(model, table).cpu().numpy()
+        codes = encoded(model, table).cpu().numpy()
         return fit_clusterer(kmeans, codes, table.array("weight")).labels_
 
     def _log_memberships(self, batch: Batch) -> Tensor:

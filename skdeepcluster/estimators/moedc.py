@@ -26,7 +26,7 @@ from torch import Tensor, nn
 from skdeepcluster.base import DeepClusterer
 from skdeepcluster.engine.callbacks import HoldIdle
 from skdeepcluster.engine.schedule import Phase, Turn, one_cycle
-from skdeepcluster.engine.table import Batch, Table, tiled
+from skdeepcluster.engine.table import Batch, Table, encoded, tiled
 from skdeepcluster.estimators._experts import (
     ManagedAutoencoder,
     MixtureOfExperts,
@@ -254,7 +254,7 @@ class MoEDCClustering(DeepClusterer):
         self.latent_dim_ = int(self.latent_dim or self._find_width(table))
         pretraining = self._phase("pretraining", self.pretrain_epochs)
         vae = self._train("vae", self._make_vae, [pretraining], table)
-        head.fit(tiled(vae, table).cpu().numpy(), table.array("weight"))
+        head.fit(encoded(vae, table).cpu().numpy(), table.array("weight"))
         # If all is noise, there is one cluster.
         labels = _numbered(head.labels_) if head.n_clusters_ else np.zeros_like(head.labels_)
         self.noise_ = labels < 0

@@ -298,7 +298,7 @@ class VaDEClustering(InitializedClusterer):
         if isinstance(self.init, str):
             start: Start = partial(place_mixture, seed=self._fitting.seed)
         else:
-            self._check_model(self._make_model)
+            self._check_model(self._make_model, table)
             start = partial(_place_on_labels, labels=self._given_labels(table))
         phases = vade_phases(self.pretrain_epochs, self.max_epochs, start)
         return self._train("vade", self._make_model, phases, table)

@@ -32,7 +32,7 @@ def test_auto_takes_the_best_device(cuda, mps, expected, monkeypatch):
     assert resolve_device("auto") == torch.device(expected)
 
 
-@pytest.mark.parametrize("device", ["cuda:77", "gpu", "", "cpu:x"])
+@pytest.mark.parametrize("device", ["cuda:77", "gpu", "", "cpu:x", "meta", "hpu", "vulkan"])
 def test_a_device_that_is_not_there_is_refused_with_advice(device):
     with pytest.raises(ValueError, match=r'is not available here.*device="auto"'):
         resolve_device(device)
