@@ -710,7 +710,7 @@ def test_a_network_that_gives_no_numbers_is_to_blame(estimator, blobs):
 
     def encoder(shape):
         linear = torch.nn.Linear(*shape, width)
-        linear.weight.data[0, 0] = torch.nan
+        torch.nn.init.constant_(linear.weight, torch.nan)
         return torch.nn.Sequential(linear)
 
     with pytest.raises(ValueError, match=r"encoder gives codes that are not finite.*rows: \d+"):
