@@ -29,7 +29,7 @@ from skdeepcluster.engine.model import Model
 from skdeepcluster.engine.notices import gathered, notice
 from skdeepcluster.engine.options import check_callbacks, check_trainer_params
 from skdeepcluster.engine.schedule import Phase
-from skdeepcluster.engine.table import TILE, Table, encoded
+from skdeepcluster.engine.table import TILE, Table, check_codes, encoded
 from skdeepcluster.engine.trainer import Trainer
 from skdeepcluster.networks import make_critic, make_decoder, make_encoder
 from skdeepcluster.scaling import Mode, Scaling, fit_scaling
@@ -273,7 +273,8 @@ class DeepClusterer(FittedClusterer):
         """Derive everything that follows from the trained model."""
         self.module_.eval().zero_grad(set_to_none=True)
         self.n_iter_ = len(self.history_)
-        codes = encoded(self.module_, self._table(X)).cpu().numpy()
+        codes = self._apply(X, self.module_).cpu().numpy()
+        check_codes(torch.from_numpy(codes[weight > 0]))
         labels = self._labels(X)
         if self._drop_dead(labels[weight > 0]):
             labels = self._labels(X)

@@ -14,7 +14,7 @@ from scipy import sparse
 from torch import Tensor
 from torch.utils.data import Dataset
 
-__all__ = ["Batch", "Table", "encoded", "tiled"]
+__all__ = ["Batch", "Table", "check_codes", "encoded", "tiled"]
 
 Batch = dict[str, Tensor]
 
@@ -138,21 +138,27 @@ def tiled(function: Callable[[Batch], Tensor], table: Table) -> Tensor:
 
 
 def encoded(function: Callable[[Batch], Tensor], table: Table) -> Tensor:
-    """Apply `function` as :func:`tiled` does, and refuse codes that are not finite.
+    """Apply `function` as :func:`tiled` does, and check the codes that it returns."""
+    return check_codes(tiled(function, table))
+
+
+def check_codes(codes: Tensor) -> Tensor:
+    """Return codes, if all are finite and so are their squares.
 
     Raises
     ------
     ValueError
         If some are not: whoever went on with them would blame the data, or a matrix.
     """
-    codes = tiled(function, table)
-    wrong = (~torch.isfinite(codes).flatten(1).all(1)).nonzero().flatten().tolist()
+    right = torch.isfinite(codes.flatten(1).square().sum(1))
+    wrong = (~right).nonzero().flatten().tolist()
     if wrong:
         some = ", ".join(map(str, wrong[:3])) + (", ..." if len(wrong) > 3 else "")
         raise ValueError(
-            f"The encoder gives codes that are not finite (NaN or infinity) for {len(wrong)} of "
-            f"{len(table)} rows: {some}. The rows themselves are finite. If encoder= is your own, "
-            "look for logarithms, roots and divisions in it; else scale the rows, or lower lr."
+            f"The encoder gives codes that are not finite (NaN, infinity, or squares that are) for "
+            f"{len(wrong)} of {len(codes)} rows: {some}. The rows themselves are finite. If "
+            "encoder= is your own, look for logarithms, roots and divisions in it; else scale the "
+            "rows, or lower lr."
         )
     return codes
 
