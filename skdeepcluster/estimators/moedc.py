@@ -250,13 +250,11 @@ class MoEDCClustering(DeepClusterer):
         self.manager_epochs = manager_epochs
 
     def _fit(self, table: Table) -> MixtureOfExperts:
-        head = self._make_head()
+        self._make_head()  # refused now rather than after the training
         self.latent_dim_ = int(self.latent_dim or self._find_width(table))
         pretraining = self._phase("pretraining", self.pretrain_epochs)
         vae = self._train("vae", self._make_vae, [pretraining], table)
-        head.fit(encoded(vae, table).cpu().numpy(), table.array("weight"))
-        # If all is noise, there is one cluster.
-        labels = _numbered(head.labels_) if head.n_clusters_ else np.zeros_like(head.labels_)
+        labels = self._find_clusters(encoded(vae, table), table)
         self.noise_ = labels < 0
         clustered = table.subset(torch.from_numpy(np.flatnonzero(labels >= 0)))
         start = partial(start_manager, labels=labels[labels >= 0])
@@ -295,6 +293,11 @@ class MoEDCClustering(DeepClusterer):
     def _make_managed(self, vae: VariationalAutoencoder, n_clusters: int) -> ManagedAutoencoder:
         manager = make_mlp([self.latent_dim_, MANAGER_WIDTH, n_clusters])
         return ManagedAutoencoder(vae, manager, n_clusters)
+
+    def _find_clusters(self, codes: Tensor, table: Table) -> NDArray[np.intp]:
+        """Return the clusters among the codes, noise -1; if all is noise, one cluster."""
+        head = self._make_head().fit(codes.cpu().numpy(), table.array("weight"))
+        return _numbered(head.labels_) if head.n_clusters_ else np.zeros_like(head.labels_)
 
     def _make_head(self) -> ClusteringHead:
         """Make what finds the clusters among the codes, noise -1."""
