@@ -14,7 +14,6 @@ augmentation*, 2020).
 from __future__ import annotations
 
 import os
-import warnings
 from collections.abc import Callable, Sequence
 from functools import partial
 from numbers import Integral, Real
@@ -26,16 +25,16 @@ from numpy.typing import ArrayLike, NDArray
 from scipy import sparse
 from sklearn.base import ClusterMixin
 from sklearn.decomposition import TruncatedSVD
-from sklearn.exceptions import ConvergenceWarning
 from sklearn.utils._param_validation import HasMethods, Interval, StrOptions
 from torch import Tensor, nn
 
 from skdeepcluster.augment import RandomAffine
 from skdeepcluster.base import InitializedClusterer, Run
+from skdeepcluster.engine.notices import notice
 from skdeepcluster.engine.schedule import Phase, Turn, one_cycle
-from skdeepcluster.engine.table import Table, tiled
+from skdeepcluster.engine.table import Table, encoded, tiled
 from skdeepcluster.estimators.autoencoder import AutoencoderClustering
-from skdeepcluster.heads import count_clusters, make_head, mixture, umap_coordinates
+from skdeepcluster.heads import check_umap, count_clusters, make_head, mixture, umap_coordinates
 from skdeepcluster.models.self_labels import (
     Labeling,
     SelfLabeler,
@@ -47,7 +46,7 @@ from skdeepcluster.models.self_labels import (
     vote,
 )
 from skdeepcluster.networks import make_feature_encoder
-from skdeepcluster.scaling import Mode
+from skdeepcluster.scaling import Mode, Scaling
 
 __all__ = ["SPCClustering"]
 
@@ -280,6 +279,7 @@ class SPCClustering(InitializedClusterer):
     # -- the schedule ---------------------------------------------------------------------------
 
     def _fit(self, run: Run) -> SelfLabeler:
+        self._check_before(run)
         drawn = self._drawn_rows(run)
         sample = run.table.subset(torch.from_numpy(drawn))
         start = found = self._labeling(run, "start", lambda: self._start(run, sample, drawn))
@@ -301,6 +301,14 @@ class SPCClustering(InitializedClusterer):
         model = self._learn(run, "final", final, n_clusters + self._has_noise, sample, last=True)
         self._calibrate(model, sample)
         return model
+
+    def _check_before(self, run: Run) -> None:
+        """Refuse parameters of UMAP and networks of the user's before anything takes its time."""
+        if self.manifold_params:
+            check_umap(self.manifold_params)
+        k = self.n_clusters if isinstance(self.n_clusters, Integral) else 2
+        decodes = self.reconstruction_weight > 0 or self.decoder_epochs > 0
+        self._check_model(run, lambda scaling: self._make_model(scaling, int(k), decodes))
 
     def _labeling(self, run: Run, step: str, find: Callable[[], Labeling]) -> Labeling:
         return Labeling.of(run.once(step, lambda: find().tensors()))
@@ -340,14 +348,12 @@ class SPCClustering(InitializedClusterer):
 
     def _warn_unsettled(self) -> None:
         kept = "the start" if self.unsettled == "start" else "the last round"
-        warnings.warn(
+        notice(
             f"The clusters did not settle, and those of {kept} are kept. The last round changed "
             f"{self.label_change_:.1%} of the labels (expected at most {MOST_CHANGE:.0%}), and the "
             f"runs of its mixture agree to {self.agreement_:.2f} (expected at least {LEAST_RUNS}). "
             "The data may have no such clusters, or another number of them, or augment= may change "
             "what its rows mean.",
-            ConvergenceWarning,
-            stacklevel=6,
         )
 
     # -- learning -------------------------------------------------------------------------------
@@ -374,7 +380,7 @@ class SPCClustering(InitializedClusterer):
         phases = [self._learning(self._n_epochs(len(taught)))]
         if decodes and not joint:
             phases.append(self._decoding())
-        model = self._make_model(run, n_clusters, decodes)
+        model = self._make_model(run.scaling, n_clusters, decodes)
         return run.train(stage, model, phases, taught)
 
     def _learning(self, epochs: int) -> Phase:
@@ -400,11 +406,11 @@ class SPCClustering(InitializedClusterer):
             else epochs
         )
 
-    def _make_model(self, run: Run, n_clusters: int, decodes: bool) -> SelfLabeler:
+    def _make_model(self, scaling: Scaling, n_clusters: int, decodes: bool) -> SelfLabeler:
         members = [self._make_member() for _ in range(self.n_members)]
         trunks, code_layers = zip(*members, strict=True)
         return SelfLabeler(
-            run.scaling,
+            scaling,
             trunks,
             code_layers,
             n_clusters,
@@ -514,7 +520,7 @@ class SPCClustering(InitializedClusterer):
     def _cluster_features(
         self, run: Run, model: SelfLabeler, member: int, sample: Table
     ) -> Labeling:
-        features = tiled(lambda batch: model.features(batch)[:, member], sample)
+        features = encoded(lambda batch: model.features(batch)[:, member], sample)
         seed = run.seed + self.n_rounds_ * self.n_members + member
         place = self._embed(features.cpu().numpy(), seed, model.n_clusters)
         return self._mix(place, model.n_clusters, seed)
@@ -563,8 +569,7 @@ class SPCClustering(InitializedClusterer):
 
     def _check_enough(self, n_samples: int) -> None:
         super()._check_enough(n_samples)
-        embeds = isinstance(self.init, str) or (self.recluster and self.max_rounds)
-        if n_samples < 3 and embeds:
+        if n_samples < 3 and self._embeds:
             raise ValueError(
                 f"n_samples={n_samples} is too few for UMAP, which takes at least 3 rows. Pass "
                 "more rows, or labels as init= and recluster=None."
@@ -574,6 +579,11 @@ class SPCClustering(InitializedClusterer):
                 f"init='umap-hdbscan' finds the number of clusters, and n_clusters is "
                 f"{self.n_clusters}. Use n_clusters='auto', or init='umap-gmm'."
             )
+
+    @property
+    def _embeds(self) -> bool:
+        """Whether UMAP is asked."""
+        return isinstance(self.init, str) or bool(self.recluster and self.max_rounds)
 
     @property
     def _decodes(self) -> bool:  # type: ignore[override]
