@@ -145,7 +145,9 @@ def fit_scaling(
     True
     """
     low, high = _extremes(X, sample_weight)
-    _check_magnitude(low, high, LARGEST_UNSCALED if mode is None else LARGEST)
+    _check_magnitude(low, high)
+    if mode is None:
+        _check_squares(low, high)
     least, most = float(low.min()), float(high.max())
     slack = SLACK * (most - least)
     positive, bounded = least >= -slack, least >= -slack and most <= 1 + slack
@@ -165,16 +167,33 @@ def fit_scaling(
     return Scaling(shape, np.repeat(offset, repeats), np.repeat(factor, repeats), mode == "minmax")
 
 
-def _check_magnitude(low: Any, high: Any, largest: float = LARGEST) -> None:
-    """Refuse columns that float32 cannot hold, or not calculate with."""
+def _check_magnitude(low: Any, high: Any) -> None:
+    """Refuse columns that float32 cannot hold."""
+    value, column = _largest(low, high)
+    if value > LARGEST:
+        raise ValueError(
+            f"X has values as large as {value:.1g} in column {column}, too large for networks, "
+            f"which calculate in float32; expected at most {LARGEST:.0g}. Use another unit, or "
+            "leave such rows out."
+        )
+
+
+def _check_squares(low: Any, high: Any) -> None:
+    """Refuse columns that float32 cannot calculate with as they are."""
+    value, column = _largest(low, high)
+    if value > LARGEST_UNSCALED:
+        raise ValueError(
+            f"X has values as large as {value:.1g} in column {column}, whose squares are too large "
+            f"for float32; scaling=None takes at most {LARGEST_UNSCALED:.0g}. Use another scaling, "
+            "or another unit."
+        )
+
+
+def _largest(low: Any, high: Any) -> tuple[float, int]:
+    """Return the largest magnitude, and its column."""
     magnitude = np.maximum(-low, high)
     column = int(magnitude.argmax())
-    if magnitude[column] > largest:
-        raise ValueError(
-            f"X has values as large as {magnitude[column]:.1g} in column {column}, too large for "
-            f"networks, which calculate in float32; expected at most {largest:.0g}. Use another "
-            "unit, or leave such rows out."
-        )
+    return float(magnitude[column]), column
 
 
 def _inverse(spread: Any) -> Any:

@@ -1,10 +1,12 @@
-"""What users hand over: rows of any kind, weights, callbacks; checked once, with advice."""
+"""What users hand over: rows of any kind, weights, networks; checked once, with advice."""
 
 from __future__ import annotations
 
 import copy
 import inspect
-from collections.abc import Callable, Mapping, Sequence
+import os
+import warnings
+from collections.abc import Callable, Sequence
 from numbers import Integral
 from typing import Any
 
@@ -13,23 +15,14 @@ import torch
 from numpy.typing import NDArray
 from scipy import sparse
 from sklearn.utils.validation import _check_sample_weight
-from skorch.callbacks import (
-    BatchScoring,
-    Callback,
-    Checkpoint,
-    EarlyStopping,
-    EpochScoring,
-    TrainEndCheckpoint,
-)
 from torch import nn
+from torch.utils.data import DataLoader, Dataset
 
 __all__ = [
     "as_rows",
     "canonical",
-    "check_callbacks",
     "check_image_shape",
     "check_network",
-    "check_trainer_params",
     "check_weight",
 ]
 
@@ -51,26 +44,6 @@ DTYPES = [*_NATIVE, *(np.dtype(kind).newbyteorder() for kind in _NATIVE)]
 LEAST_WEIGHT = (
     1e-30  # of the largest; beside it float32 would take less for nothing, or divide by it
 )
-
-RESERVED = {
-    "module": "bring your own networks with encoder= and decoder=",
-    "criterion": "the method defines its losses",
-    "train_split": "there are no targets to validate on; compare fits by score()",
-    "iterator_train": "batches are sliced from the data directly",
-    "iterator_valid": "there is no validation set",
-    "dataset": "batches are sliced from the data directly",
-    "callbacks": "use the estimator's callbacks=",
-    "device": "use the estimator's device=",
-    "precision": "use the estimator's precision=",
-    "stage": "the method names its stages",
-    "draws": "use the estimator's random_state=",
-    "batch_size": "use the estimator's batch_size=",
-    "lr": "use the estimator's lr=",
-    "optimizer": "use the estimator's optimizer=",
-    "max_epochs": "use the estimator's max_epochs=",
-    "verbose": "use the estimator's verbose=",
-    "warm_start": "use the estimator's checkpoint= to continue a fit",
-}
 
 
 def as_rows(X: Any) -> tuple[Any, tuple[int, ...] | None]:
@@ -100,6 +73,7 @@ def as_rows(X: Any) -> tuple[Any, tuple[int, ...] | None]:
     >>> rows.shape, shape
     ((5, 64), (8, 8))
     """
+    _check_kind(X)
     if isinstance(X, torch.Tensor):
         X = X.detach().cpu()
         X = (X.float() if X.dtype == torch.bfloat16 else X).numpy()
@@ -117,6 +91,48 @@ def as_rows(X: Any) -> tuple[Any, tuple[int, ...] | None]:
             "and image_shape if the second axis really holds the channels."
         )
     return X.reshape(len(X), int(np.prod(X.shape[1:]))), X.shape[1:]
+
+
+def _check_kind(X: Any) -> None:
+    """Say what to pass instead of a thing that holds rows, or names them, but is none."""
+    kind = type(X).__name__
+    if isinstance(X, str | bytes | os.PathLike):
+        raise TypeError(
+            f"X is a path, {X!r}; expected rows. Read the file first: numpy.load(path, "
+            'mmap_mode="r") reads batch by batch, pandas.read_parquet(path) as a whole.'
+        )
+    if isinstance(X, Dataset | DataLoader):
+        raise TypeError(
+            f"X is a torch {kind}; expected rows. Stack them: torch.stack([row for row, *_ in "
+            "dataset]) if it yields tuples."
+        )
+    if isinstance(X, torch.Tensor) and X.is_meta:
+        raise ValueError('X is a tensor on device "meta", which holds no numbers.')
+    if isinstance(X, torch.Tensor) and X.layout != torch.strided:
+        raise TypeError(
+            "X is a sparse tensor; expected a dense one, X.to_dense(), or a scipy.sparse matrix, "
+            "which is densified batch by batch."
+        )
+    first = _first_value(X)
+    if isinstance(first, list | tuple | np.ndarray) and getattr(X, "ndim", 0) in (1, 2):
+        raise ValueError(
+            f"X is a {kind} whose values are vectors; expected a column for every number. Stack "
+            "them: numpy.stack(list(column))."
+        )
+    if type(X).__module__.partition(".")[0] == "dask":
+        warnings.warn(
+            f"X, a dask {kind}, is loaded into memory as a whole. Write it to a .npy file, and "
+            'pass numpy.load(path, mmap_mode="r") to have it read batch by batch.',
+            UserWarning,
+            stacklevel=6,
+        )
+
+
+def _first_value(X: Any) -> Any:
+    """Return the first value of an object array, or of a frame or column that has objects."""
+    values = X.iloc[:1].to_numpy() if hasattr(X, "iloc") else X
+    is_array = isinstance(values, np.ndarray) and values.dtype.hasobject and values.size
+    return values.flat[0] if is_array else None
 
 
 def canonical(X: Any) -> Any:
@@ -209,8 +225,9 @@ def check_network(
     arguments: tuple[Any, ...],
     input_shape: tuple[int, ...],
     output_shape: tuple[int, ...],
+    copies: dict[int, Any] | None = None,
 ) -> nn.Module:
-    """Return the network that a user's callable makes, after a look at its output.
+    """Return a copy of the network that a user's callable makes, after a look at its output.
 
     Parameters
     ----------
@@ -223,11 +240,13 @@ def check_network(
         the number of outputs for an encoder, that of inputs and the shape for a decoder.
     input_shape, output_shape : tuple of int
         Shapes of one input and one output of the network.
+    copies : dict, default=None
+        Memo of :func:`copy.deepcopy`, shared by networks that may share weights with each other.
 
     Returns
     -------
     network : nn.Module
-        In float32 and in train mode.
+        In float32 and in train mode. What the callable keeps, to return it again, is not touched.
 
     Raises
     ------
@@ -255,8 +274,30 @@ def check_network(
     network = make(*arguments)
     if not isinstance(network, nn.Module):
         raise ValueError(f"{name} must return an nn.Module, got {type(network).__name__}.")
+    network = _unshared(network, make, name, arguments, {} if copies is None else copies)
     _probe(network.float().eval(), name, (2, *input_shape), (2, *output_shape))
     return network.train()
+
+
+def _unshared(
+    network: nn.Module,
+    make: Callable[..., nn.Module],
+    name: str,
+    arguments: tuple[Any, ...],
+    copies: dict[int, Any],
+) -> nn.Module:
+    """Return a network that no other fit trains: a copy, or a new one that cannot be copied."""
+    try:
+        return copy.deepcopy(network, copies)
+    except Exception as error:  # what a user's network holds can raise any
+        with torch.random.fork_rng(devices=[]):
+            known = {id(part) for part in make(*arguments).modules()}
+        if any(id(part) in known for part in network.modules()):
+            raise ValueError(
+                f"{name} returns the same nn.Module again, and it cannot be copied ({error}). "
+                "Make a new one at every call."
+            ) from error
+        return network
 
 
 _ARGUMENTS = {
@@ -331,80 +372,3 @@ def check_weight(sample_weight: Any, X: Any) -> NDArray[np.float64] | None:
     weight = weight / weight.max()  # or the sum could overflow
     weight[weight < LEAST_WEIGHT] = 0
     return weight / weight[weight > 0].mean()
-
-
-def check_callbacks(callbacks: Sequence[Any] | None) -> list[Any]:
-    """Return copies of the user's callbacks, so that a fit leaves the parameter as it was.
-
-    Parameters
-    ----------
-    callbacks : sequence of skorch callbacks, or of (name, callback), or None
-        The parameter.
-
-    Returns
-    -------
-    callbacks : list
-        Copies.
-
-    Raises
-    ------
-    ValueError
-        If a callback needs what these estimators do not have.
-    """
-    items = [] if callbacks is None else list(callbacks)
-    for item in items:
-        callback = item[1] if isinstance(item, tuple) else item
-        kind = callback if inspect.isclass(callback) else type(callback)
-        if issubclass(kind, (Checkpoint, TrainEndCheckpoint)):
-            raise ValueError(
-                f"{kind.__name__} saves skorch's net, which a fit does not keep. Use the "
-                "estimator's checkpoint= to resume a fit, and joblib.dump to keep a fitted one."
-            )
-        if issubclass(kind, (EpochScoring, BatchScoring)):
-            raise ValueError(
-                f"{kind.__name__} compares predictions with targets, and there are none. Every "
-                "loss term is in history_ already; a callback of your own can record more."
-            )
-        if issubclass(kind, EarlyStopping) and _monitor(callback).startswith("valid"):
-            raise ValueError(
-                f"EarlyStopping monitors {_monitor(callback)!r}, but there is no validation set. "
-                'Use EarlyStopping(monitor="train_loss"), or a key that all records of history_ '
-                "have."
-            )
-        if not issubclass(kind, Callback):
-            raise ValueError(f"callbacks must be skorch callbacks, got {callback!r}.")
-    return copy.deepcopy(items)
-
-
-def _monitor(callback: Any) -> str:
-    return "valid_loss" if inspect.isclass(callback) else str(callback.monitor)
-
-
-def check_trainer_params(trainer_params: Mapping[str, Any] | None) -> dict[str, Any]:
-    """Return skorch parameters that the estimator does not set itself.
-
-    Parameters
-    ----------
-    trainer_params : mapping or None
-        The parameter.
-
-    Returns
-    -------
-    params : dict
-        A copy.
-
-    Raises
-    ------
-    ValueError
-        If a parameter belongs to the estimator.
-
-    Examples
-    --------
-    >>> check_trainer_params({"optimizer__weight_decay": 1e-5})
-    {'optimizer__weight_decay': 1e-05}
-    """
-    for name in trainer_params or ():
-        part, _, option = name.partition("__")
-        if part in RESERVED and not (option and part in ("callbacks", "optimizer")):
-            raise ValueError(f"trainer_params cannot set {name!r}: {RESERVED[part]}.")
-    return dict(trainer_params or {})

@@ -43,3 +43,10 @@ class Crash(Callback):
         self.seen += 1
         if self.seen > self.after:
             raise RuntimeError("crash")
+
+
+class NoTraining(Callback):
+    """Fail if training begins."""
+
+    def on_epoch_begin(self, net: Any, **kwargs: Any) -> None:
+        raise AssertionError("an epoch began")

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import pickle
 import random
+import re
 import warnings
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from functools import partial
 from io import BytesIO
 
@@ -17,6 +19,7 @@ import pytest
 import torch
 from registry import ESTIMATORS, expected_failures
 from scipy import sparse
+from sklearn import config_context
 from sklearn.base import clone
 from sklearn.exceptions import ConvergenceWarning, NotFittedError
 from sklearn.metrics import adjusted_rand_score
@@ -24,6 +27,7 @@ from sklearn.model_selection import GridSearchCV
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import MinMaxScaler, StandardScaler
 from sklearn.utils.estimator_checks import parametrize_with_checks
+from skorch.callbacks import Callback
 
 import skdeepcluster
 from skdeepcluster.base import DeepClusterer, _fitted
@@ -150,24 +154,63 @@ def test_without_a_seed_numpy_is_drawn_from_once(estimator, blobs):
     np.testing.assert_array_equal(one, clone(short).fit(blobs[0]).transform(blobs[0]))
 
 
-@pytest.mark.parametrize("context", [torch.no_grad, torch.inference_mode])
-def test_fit_takes_the_gradients_that_it_needs(estimator, blobs, context):
-    expected = brief(estimator).fit(blobs[0])
-    with context():
-        model = brief(estimator).fit(blobs[0])
-    assert_same(results(expected, blobs[0]), results(model, blobs[0]))
-
-
-def test_another_default_type_of_torch_changes_nothing(estimator, blobs):
-    expected = brief(estimator).fit(blobs[0])
-    before = torch.get_default_dtype()
-    torch.set_default_dtype(torch.float64)
+@contextmanager
+def default_device(device):
+    torch.set_default_device(device)
     try:
-        model = brief(estimator).fit(blobs[0])
-        assert torch.get_default_dtype() == torch.float64
-        assert_same(results(expected, blobs[0]), results(model, blobs[0]))
+        yield
+    finally:
+        torch.set_default_device(None)
+
+
+@contextmanager
+def default_type(dtype):
+    before = torch.get_default_dtype()
+    torch.set_default_dtype(dtype)
+    try:
+        yield
+        assert torch.get_default_dtype() == dtype
     finally:
         torch.set_default_dtype(before)
+
+
+AMBIENT = {
+    "without gradients": torch.no_grad,
+    "inference mode": torch.inference_mode,
+    "another default type": lambda: default_type(torch.float64),
+    "another default device": lambda: default_device("meta"),
+    "inside of another device": lambda: torch.device("meta"),
+    "autocast": lambda: torch.autocast("cpu", dtype=torch.bfloat16),
+    "numpy raises": lambda: np.errstate(all="raise"),
+    "frames out of transformers": lambda: config_context(transform_output="pandas"),
+}
+
+
+@pytest.mark.parametrize("state", AMBIENT)
+def test_what_the_caller_has_set_changes_nothing(name, estimator, blobs, state):
+    if name not in _EXPECTED:
+        _EXPECTED[name] = everything(brief(estimator).fit(blobs[0]), blobs[0])
+    with AMBIENT[state]():
+        model = brief(estimator).fit(blobs[0])
+        found = everything(model, blobs[0])
+    assert_same(_EXPECTED[name], [np.asarray(values) for values in found])
+
+
+_EXPECTED: dict[str, list[np.ndarray]] = {}
+
+
+def everything(model: DeepClusterer, X: np.ndarray) -> list[np.ndarray]:
+    """Everything that a fitted estimator says of rows, and makes."""
+    rows, labels = model.sample(9, random_state=0)
+    back = model.inverse_transform(np.asarray(model.transform(X)))
+    return [*results(model, X), rows, labels, back, np.array(model.score(X))]
+
+
+@pytest.mark.parametrize("verbose", [1, 2])
+def test_a_program_without_a_console_fits(estimator, blobs, monkeypatch, verbose):
+    monkeypatch.setattr("sys.stdout", None)
+    monkeypatch.setattr("sys.stderr", None)
+    assert brief(estimator, verbose=verbose).fit(blobs[0]).n_iter_ > 0
 
 
 @pytest.mark.parametrize("backend", ["threading", "loky"])
@@ -178,6 +221,16 @@ def test_parallel_fits_equal_serial_ones(estimator, blobs, backend):
         fits = joblib.Parallel()(joblib.delayed(clone(m).fit)(blobs[0]) for m in models)
     for fit, codes in zip(fits, serial, strict=True):
         np.testing.assert_allclose(fit.transform(blobs[0]), codes, rtol=1e-4, atol=1e-5)
+
+
+def test_threads_may_fit_one_object(estimator, blobs):
+    expected = results(brief(estimator).fit(blobs[0]), blobs[0])
+    model = brief(estimator)
+    with ThreadPoolExecutor(2) as pool:
+        for job in [pool.submit(model.fit, blobs[0]) for _ in range(2)]:
+            assert job.result() is model
+    assert_same(expected, results(model, blobs[0]))
+    assert len(model.history_) == model.n_iter_
 
 
 def test_threads_may_predict_while_another_fits(fitted, blobs):
@@ -376,7 +429,13 @@ def test_clusters_that_live_are_numbered_one_after_another(name):
     """Of six clusters of three different rows, some must die."""
     rows = np.repeat(np.eye(3, 6), 15, axis=0) * 9
     parameters = ESTIMATORS[name].get_params()
-    model = brief(ESTIMATORS[name], n_clusters=parameters["n_clusters"] and 6).fit(rows)
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        model = brief(
+            ESTIMATORS[name], n_clusters=parameters["n_clusters"] and 6, max_epochs=6
+        ).fit(rows)
+    kinds = [re.sub(r"\d+", "#", str(warning.message)) for warning in caught]
+    assert len(set(kinds)) == len(kinds)  # and each says how often it was
     assert set(model.labels_) - {-1} == set(range(model.n_clusters_))
     assert len(model.cluster_centers_) == model.n_clusters_
     if hasattr(model, "predict_proba"):
@@ -616,6 +675,33 @@ def test_a_checkpoint_belongs_to_its_fit(estimator, blobs, tmp_path):
         clone(short).set_params(lr=0.5).fit(blobs[0])
 
 
+def test_a_checkpoint_takes_equal_rows_however_they_are_held(estimator, blobs, tmp_path):
+    from interruption import Crash
+
+    short = brief(estimator, checkpoint=tmp_path / "progress.pt", max_epochs=4)
+    expected = clone(short).set_params(checkpoint=None).fit(blobs[0])
+    with pytest.raises(RuntimeError, match="crash"):
+        clone(short).set_params(callbacks=[Crash(after=2)]).fit(pd.DataFrame(blobs[0]))
+    continued = clone(short).fit(np.asfortranarray(blobs[0]))
+    assert continued.n_iter_ == expected.n_iter_
+    assert_same(results(expected, blobs[0]), results(continued, blobs[0]))
+
+
+def test_a_checkpoint_that_fails_does_not_end_a_fit(estimator, blobs, tmp_path, monkeypatch):
+    from skdeepcluster.engine import checkpoint
+
+    def full(handle):
+        raise OSError(28, "No space left on device")
+
+    expected = brief(estimator).fit(blobs[0])
+    monkeypatch.setattr(checkpoint.os, "fsync", full)
+    with pytest.warns(UserWarning, match="cannot be saved") as caught:
+        model = brief(estimator, checkpoint=tmp_path / "progress.pt").fit(blobs[0])
+    assert sum("cannot be saved" in str(w.message) for w in caught) == 1
+    assert_same(results(expected, blobs[0]), results(model, blobs[0]))
+    assert list(tmp_path.iterdir()) == []
+
+
 # -- sampling ---------------------------------------------------------------------------------
 
 
@@ -720,11 +806,57 @@ def test_verbosity(estimator, blobs, capfd, verbose):
         ({"encoder": lambda shape: torch.nn.Linear(6, 2)}, r"as in encoder\(shape, n_outputs\)"),
         ({"encoder": torch.nn.Linear(6, 2)}, r"a function: encoder\(shape, n_outputs\)"),
         ({"decoder": lambda n, shape: "text"}, "nn.Module"),
+        ({"device": "meta"}, "not available"),
+        ({"optimizer": lambda parameters, lr: None}, "torch.optim.Optimizer, got NoneType"),
+        ({"optimizer": torch.optim.SparseAdam}, "sparse gradients"),
+        ({"callbacks": [()]}, "pairs of a name"),
+        ({"trainer_params": {1: 2}}, "names as its keys"),
+        ({"trainer_params": {"optimizer__lr": 1.0}}, "use the estimator's lr="),
+        ({"trainer_params": {"warm_start": True}}, "begins anew"),
     ],
 )
 def test_bad_parameters_are_explained(estimator, blobs, params, message):
-    with pytest.raises(ValueError, match=message):
+    """Before any network of any stage is trained."""
+    from interruption import NoTraining
+
+    params = {"callbacks": [NoTraining()], **params}
+    with pytest.raises((ValueError, TypeError), match=message):
         brief(estimator, **params).fit(blobs[0])
+
+
+def test_a_network_that_gives_no_numbers_is_to_blame(estimator, blobs):
+    from interruption import NoTraining
+
+    def encoder(shape, n_outputs):
+        linear = torch.nn.Linear(*shape, n_outputs)
+        torch.nn.init.constant_(linear.weight, torch.nan)
+        return torch.nn.Sequential(linear)
+
+    with pytest.raises(ValueError, match=r"encoder gives codes that are not finite.*rows: \d+"):
+        brief(estimator, encoder=encoder, callbacks=[NoTraining()]).fit(blobs[0])
+
+
+def test_rows_whose_squares_overflow_are_not_left_unscaled(estimator, blobs):
+    with pytest.raises(ValueError, match="scaling=None takes at most"):
+        brief(estimator, scaling=None).fit(blobs[0].astype(np.float64) * 1e24)
+
+
+@pytest.mark.parametrize(
+    ("params", "message"),
+    [
+        ({"head_params": {"n_inits": 3}}, "head_params does not fit.*n_inits"),
+        ({"manifold_params": {"n_neighbours": 9}}, "manifold_params does not fit.*n_neighbours"),
+        ({"manifold_params": {"metric": "nonsense"}}, "manifold_params does not fit.*metric"),
+    ],
+)
+def test_bad_parameters_of_heads_are_explained(estimator, blobs, params, message):
+    from interruption import NoTraining
+
+    if not set(params) <= set(estimator.get_params()):
+        pytest.skip("there is no such parameter")
+    umap = {"manifold": "umap"} if "manifold" in estimator.get_params() else {}
+    with pytest.raises(ValueError, match=message):
+        brief(estimator, callbacks=[NoTraining()], **{**umap, **params}).fit(blobs[0])
 
 
 def test_networks_of_another_precision_are_cast(estimator, blobs):
@@ -733,6 +865,24 @@ def test_networks_of_another_precision_are_cast(estimator, blobs):
 
     model = brief(estimator, encoder=encoder).fit(blobs[0])
     assert {p.dtype for p in model.module_.encoder.parameters()} == {torch.float32}
+
+
+def test_a_network_that_is_returned_again_is_copied(estimator, blobs):
+    """All clones of an estimator would train it, and a fitted model would change."""
+    networks = {}
+
+    def encoder(shape, n_outputs):
+        return networks.setdefault(n_outputs, torch.nn.Linear(*shape, n_outputs))
+
+    model = brief(estimator, encoder=encoder, lr=0.01)
+    one = clone(model).fit(blobs[0])
+    (network,) = networks.values()
+    before = network.weight.detach().clone()
+    expected = results(one, blobs[0])
+    other = clone(model).fit(blobs[0])
+    assert torch.equal(network.weight, before)
+    assert_same(expected, results(one, blobs[0]))
+    assert_same(expected, results(other, blobs[0]))
 
 
 def test_functions_of_networks_are_networks_of_ones_own(estimator, blobs):
@@ -754,6 +904,34 @@ def test_callbacks_that_cannot_work_are_refused(estimator, blobs):
         brief(estimator, callbacks=[EarlyStopping()]).fit(blobs[0])
 
 
+class LogFile(Callback):
+    """A callback that holds an open file, which cannot be copied."""
+
+    def __init__(self, file):
+        self.file = file
+
+    def on_epoch_end(self, net, **kwargs):
+        print(net.history[-1, "train_loss"], file=self.file)
+
+
+def test_callbacks_may_hold_what_cannot_be_copied(estimator, blobs, tmp_path):
+    with open(tmp_path / "log.txt", "w") as file:
+        model = brief(estimator, callbacks=[LogFile(file)])
+        assert clone(model).callbacks[0].file is file
+        n_epochs = clone(model).fit(blobs[0]).n_iter_
+    assert len((tmp_path / "log.txt").read_text().splitlines()) == n_epochs
+
+
+def test_networks_may_be_compiled(estimator, blobs):
+    """By a compiler that only looks at the code: what it makes of it is torch's affair."""
+    compiled = {"compile": True, "compile__backend": "eager"}
+    model = brief(estimator, max_epochs=1, trainer_params=compiled).fit(blobs[0])
+    expected = brief(estimator, max_epochs=1).fit(blobs[0])
+    np.testing.assert_allclose(
+        model.transform(blobs[0]), expected.transform(blobs[0]), rtol=1e-3, atol=1e-4
+    )
+
+
 def test_early_stopping_ends_a_phase(estimator, blobs):
     from skorch.callbacks import EarlyStopping
 
@@ -761,3 +939,30 @@ def test_early_stopping_ends_a_phase(estimator, blobs):
     model = clone(estimator).set_params(callbacks=[stopper]).fit(blobs[0])
     phases = {record["phase"] for record in model.history_}
     assert model.n_iter_ <= 3 * len(phases)
+
+
+def test_early_stopping_waits_for_a_player_to_move(estimator, blobs):
+    """Where an epoch is one batch, some players have no turn in it, and no loss of their own."""
+    from skorch.callbacks import EarlyStopping
+
+    options = {"threshold": 1e9, "threshold_mode": "abs", "sink": lambda text: None}
+    stopper = EarlyStopping(monitor="train_loss", patience=1, **options)
+    long = {p: 12 for p in estimator.get_params() if p.endswith("epochs")}
+    model = brief(estimator, callbacks=[stopper], batch_size=1000, **long).fit(blobs[0])
+    last = {record["phase"]: record["train_loss"] for record in model.history_}
+    assert np.isfinite(list(last.values())).all()
+
+
+def test_a_scheduler_has_its_effect_in_every_phase(estimator, blobs):
+    from skorch.callbacks import LRScheduler
+
+    scheduler = LRScheduler(torch.optim.lr_scheduler.StepLR, step_size=1, gamma=1e-6)
+    short = {p: 3 for p in estimator.get_params() if p.endswith("epochs")}
+    plain, slowed = (
+        brief(estimator, callbacks=callbacks, **short).fit(blobs[0]).history_
+        for callbacks in (None, [scheduler])
+    )
+    heard = {a["phase"]: False for a in plain}
+    for a, b in zip(plain, slowed, strict=True):
+        heard[a["phase"]] |= a["train_loss"] != b["train_loss"]
+    assert all(heard.values()), heard

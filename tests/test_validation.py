@@ -1,29 +1,16 @@
 """What users hand over, taken or refused with advice."""
 
+import pathlib
+
 import numpy as np
 import pandas as pd
 import polars as pl
 import pytest
 import torch
 from scipy import sparse
-from skorch.callbacks import (
-    BatchScoring,
-    Checkpoint,
-    EarlyStopping,
-    EpochScoring,
-    EpochTimer,
-    GradientNormClipping,
-    TrainEndCheckpoint,
-)
+from torch.utils.data import DataLoader, TensorDataset
 
-from skdeepcluster.validation import (
-    RESERVED,
-    as_rows,
-    check_callbacks,
-    check_image_shape,
-    check_trainer_params,
-    check_weight,
-)
+from skdeepcluster.validation import as_rows, check_image_shape, check_network, check_weight
 
 # -- rows ---------------------------------------------------------------------------------------
 
@@ -168,65 +155,65 @@ def test_weights_that_mean_nothing_are_refused(weight, message):
         check_weight(weight, X)
 
 
-# -- callbacks and parameters of skorch ---------------------------------------------------------
-
-
-def test_callbacks_are_copied():
-    stopper = EarlyStopping(monitor="train_loss")
-    named = ("clip", GradientNormClipping(1.0))
-    found = check_callbacks([stopper, named, EpochTimer])
-    stopper.misses_ = 7
-    assert found[0] is not stopper
-    assert found[0].misses_ == 0
-    assert found[1][0] == "clip"
-    assert found[1][1] is not named[1]
-    assert found[2] is EpochTimer
-    assert check_callbacks(None) == []
-    assert len(check_callbacks(np.array([stopper, EpochTimer()]))) == 2
-
-
 @pytest.mark.parametrize(
-    ("callback", "message"),
+    ("thing", "kind", "message"),
     [
-        (Checkpoint(), "Checkpoint saves skorch's net.*checkpoint=.*joblib"),
-        (("saver", TrainEndCheckpoint()), "TrainEndCheckpoint saves"),
-        (Checkpoint, "Checkpoint saves"),
-        (EarlyStopping(), "'valid_loss'.*no validation set.*train_loss"),
-        (EarlyStopping, "'valid_loss'"),
-        (("stop", EarlyStopping(monitor="valid_acc")), "'valid_acc'"),
-        (EpochScoring("r2"), "EpochScoring compares predictions with targets"),
-        (("score", BatchScoring("r2")), "BatchScoring compares"),
-        (print, "must be skorch callbacks"),
-        ("disable", "must be skorch callbacks"),
+        ("rows.parquet", TypeError, "is a path, 'rows.parquet'.*read_parquet"),
+        (pathlib.Path("rows.npy"), TypeError, "is a path.*mmap_mode"),
+        (TensorDataset(torch.from_numpy(X)), TypeError, "TensorDataset; expected rows. Stack"),
+        (DataLoader(TensorDataset(torch.ones(2))), TypeError, "DataLoader; expected rows"),
+        (torch.empty(3, 2, device="meta"), ValueError, "holds no numbers"),
+        (torch.eye(3).to_sparse(), TypeError, "to_dense.*scipy.sparse"),
+        (pd.DataFrame({"codes": list(X)}), ValueError, "DataFrame whose values are vectors"),
+        (pd.Series(list(X)), ValueError, r"Series whose values are vectors.*numpy\.stack"),
+        (pd.DataFrame({"codes": X.tolist()}), ValueError, "a column for every number"),
     ],
 )
-def test_callbacks_that_cannot_work_are_refused(callback, message):
-    with pytest.raises(ValueError, match=message):
-        check_callbacks([EpochTimer(), callback])
+def test_what_holds_rows_but_is_none_is_refused(thing, kind, message):
+    with pytest.raises(kind, match=message):
+        as_rows(thing)
 
 
-def test_parameters_of_the_trainer_pass_as_a_copy():
-    params = {
-        "optimizer__weight_decay": 1e-5,
-        "critic_optimizer__lr": 0.1,
-        "callbacks__clip__gradient_clip_value": 2.0,
-        "compile": True,
-    }
-    found = check_trainer_params(params)
-    assert found == params
-    assert found is not params
-    assert check_trainer_params(None) == {}
+def test_text_and_objects_are_left_to_scikit_learn():
+    for rows in (np.array([["a"]], dtype=object), pd.DataFrame({"a": ["x", "y"]})):
+        assert as_rows(rows)[0] is rows
 
 
-@pytest.mark.parametrize("name", sorted(RESERVED))
-def test_parameters_that_are_the_estimators_own_are_refused(name):
-    with pytest.raises(ValueError, match=f"cannot set '{name}'"):
-        check_trainer_params({"optimizer__eps": 1e-8, name: 1})
+def test_rows_that_are_loaded_as_a_whole_are_named():
+    kind = type("Array", (np.ndarray,), {"__module__": "dask.array.core"})
+    with pytest.warns(UserWarning, match="a dask Array, is loaded into memory as a whole"):
+        as_rows(X.view(kind))
 
 
-@pytest.mark.parametrize(
-    "name", ["module__width", "criterion__x", "dataset__length", "iterator_train__shuffle"]
-)
-def test_parameters_of_parts_that_are_not_skorchs_are_refused(name):
-    with pytest.raises(ValueError, match=f"cannot set '{name}'"):
-        check_trainer_params({name: 1})
+# -- networks -----------------------------------------------------------------------------------
+
+
+def test_networks_that_share_weights_still_do_so():
+    shared = torch.nn.Linear(4, 4)
+    first, second = torch.nn.Sequential(shared), torch.nn.Sequential(shared, torch.nn.ReLU())
+    copies = {}
+    one = check_network(lambda shape, n: first, "encoder", ((4,), 4), (4,), (4,), copies)
+    other = check_network(lambda n, shape: second, "decoder", (4, (4,)), (4,), (4,), copies)
+    assert one[0] is other[0] is not shared
+
+
+def uncopyable():
+    """A network with a weight that is computed from others, as old weight norm makes it."""
+    network = torch.nn.Linear(4, 4)
+    network.computed = network.weight * 2
+    return network
+
+
+def test_a_network_that_cannot_be_copied_must_be_new():
+    network, draws = uncopyable(), []
+    for make, refused in ((lambda *_: network, True), (lambda *_: uncopyable(), False)):
+        torch.manual_seed(0)
+        if refused:
+            with pytest.raises(ValueError, match="encoder returns the same"):
+                check_network(make, "encoder", ((4,), 4), (4,), (4,))
+        else:
+            check_network(make, "encoder", ((4,), 4), (4,), (4,))
+        draws.append(torch.rand(()))
+    torch.manual_seed(0)
+    uncopyable()
+    assert draws[1] == torch.rand(())

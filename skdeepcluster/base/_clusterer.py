@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import warnings
 from abc import abstractmethod
 from collections.abc import Callable, Mapping, Sequence
 from numbers import Integral, Real
@@ -13,7 +12,6 @@ import numpy as np
 import torch
 from numpy.typing import ArrayLike, NDArray
 from sklearn.base import _fit_context
-from sklearn.exceptions import ConvergenceWarning
 from sklearn.utils import check_random_state
 from sklearn.utils._param_validation import Interval, StrOptions
 from torch import Tensor, nn
@@ -23,20 +21,18 @@ from skdeepcluster.base._fitted import FittedClusterer
 from skdeepcluster.base._run import Run
 from skdeepcluster.engine.callbacks import EpochLog, ProgressBar
 from skdeepcluster.engine.checkpoint import Checkpoint
-from skdeepcluster.engine.device import precision_on, resolve_device
+from skdeepcluster.engine.device import alone, precision_on, resolve_device, settled
 from skdeepcluster.engine.draws import Draws
 from skdeepcluster.engine.fingerprint import NO_MATTER, fingerprint
 from skdeepcluster.engine.model import Model
 from skdeepcluster.engine.net import OPTIMIZERS
-from skdeepcluster.engine.table import Batch
+from skdeepcluster.engine.notices import gathered, notice
+from skdeepcluster.engine.options import check_callbacks, check_trainer_params
+from skdeepcluster.engine.table import Batch, check_codes, encoded
 from skdeepcluster.networks import make_critic, make_decoder, make_encoder
-from skdeepcluster.scaling import Mode, fit_scaling
-from skdeepcluster.validation import (
-    check_callbacks,
-    check_network,
-    check_trainer_params,
-    check_weight,
-)
+from skdeepcluster.scaling import Mode, Scaling, fit_scaling
+from skdeepcluster.tiles import TILE
+from skdeepcluster.validation import check_network, check_weight
 
 
 class DeepClusterer(FittedClusterer):
@@ -104,9 +100,15 @@ class DeepClusterer(FittedClusterer):
         """Return the number of candidates, of which those without members are dropped."""
         return int(self.n_clusters)
 
+    def _used_after_training(self) -> set[str]:
+        """Return the parameters that trained networks do not depend on."""
+        return set()
+
     # -- fit ------------------------------------------------------------------------------------
 
     @_fit_context(prefer_skip_nested_validation=True)
+    @settled()
+    @gathered()
     def fit(self, X: Any, y: Any = None, sample_weight: ArrayLike | None = None) -> Self:
         """Train the networks and find the clusters.
 
@@ -136,13 +138,17 @@ class DeepClusterer(FittedClusterer):
             When a loss was not finite, a cluster died, or Ctrl-C ended the training. The
             estimator is fitted all the same.
         """
-        X = self._check_rows(X, reset=True)
-        weight = check_weight(sample_weight, X)
-        run = self._begin(X, weight)
-        with run.under_way():
-            self.module_ = self._fit(run)
-            self._complete(run, X, np.ones(X.shape[0]) if weight is None else weight)
-        self._end(run)
+        with alone(self):
+            X = self._check_rows(X, reset=True)
+            weight = check_weight(sample_weight, X)
+            run = self._begin(X, weight)
+            try:
+                with run.under_way():
+                    self.module_ = self._fit(run)
+                    self._complete(run, X, np.ones(X.shape[0]) if weight is None else weight)
+                self._end(run)
+            finally:
+                self._close(run)
         return self
 
     def _begin(self, X: Any, weight: NDArray[np.float64] | None) -> Run:
@@ -150,24 +156,39 @@ class DeepClusterer(FittedClusterer):
         counted = np.ones(X.shape[0], dtype=bool) if weight is None else weight > 0
         self._check_enough(int(counted.sum()))
         self.device_ = str(resolve_device(self.device))
-        checkpoint = self._open_checkpoint(X, weight)
+        trainer_params, callbacks = self._trainer_params(), check_callbacks(self.callbacks)
+        scaling = fit_scaling(X, self.scaling, self._input_shape, weight)
         table = self._table(X, weight)
         if not counted.all():
             table = table.subset(torch.from_numpy(np.flatnonzero(counted)))
+        checkpoint = self._open_checkpoint(X, weight)  # last: from here on it must be closed
         run = Run(
             X,
             counted,
             table,
-            fit_scaling(X, self.scaling, self._input_shape, weight),
+            scaling,
             Draws(checkpoint.seed if checkpoint else self._draw_seed(), torch.device(self.device_)),
             self._is_ours(),
-            self._trainer_params(),
+            trainer_params,
             [[], [ProgressBar()], [EpochLog()]][int(self.verbose)],
-            check_callbacks(self.callbacks),
+            callbacks,
             checkpoint,
         )
-        self.history_ = run.history
+        self.history_, self._copies = run.history, run.copies
         return run
+
+    def _close(self, run: Run) -> None:
+        """Leave nothing of a fit behind, however it ended."""
+        del self._copies
+        if run.checkpoint:
+            run.checkpoint.close()
+
+    def _check_model(self, run: Run, make_model: Callable[[Scaling], Model]) -> None:
+        """Make a model in vain: what does not fit is told before anything else takes its time."""
+        with torch.random.fork_rng(devices=[]):
+            model = make_model(run.scaling).to(self.device_).eval()
+        run.copies.clear()
+        encoded(model.codes, run.table.subset(torch.arange(min(len(run.table), TILE))))
 
     def _is_ours(self) -> bool:
         """Tell whether no code of the user's takes part in training."""
@@ -182,7 +203,7 @@ class DeepClusterer(FittedClusterer):
             "batch_size": self.batch_size,
             "lr": self.lr,
             "optimizer": OPTIMIZERS.get(self.optimizer, self.optimizer),
-            **check_trainer_params(self.trainer_params),
+            **check_trainer_params(self.trainer_params, self.get_params(deep=False)),
         }
 
     def _draw_seed(self) -> int:
@@ -191,7 +212,7 @@ class DeepClusterer(FittedClusterer):
     def _open_checkpoint(self, X: Any, weight: NDArray[np.float64] | None) -> Checkpoint | None:
         if self.checkpoint is None:
             return None
-        ignored = NO_MATTER
+        ignored = NO_MATTER | self._used_after_training()
         if not isinstance(self.random_state, Integral):
             ignored |= {"random_state"}
         params = {k: v for k, v in self.get_params(deep=False).items() if k not in ignored}
@@ -218,13 +239,12 @@ class DeepClusterer(FittedClusterer):
         """
         self._clusters = Clusters(np.arange(n_candidates := self._n_candidates()))
         codes, labels = self._seen(X)
+        check_codes(torch.from_numpy(codes[weight > 0]))
         live = np.unique(labels[weight > 0])
         if len(live) < n_candidates:
-            warnings.warn(
+            notice(
                 f"Only {len(live)} of {n_candidates} clusters have members; the others are "
                 "dropped. More epochs, another random_state or fewer clusters may help.",
-                ConvergenceWarning,
-                stacklevel=4,
             )
             self._clusters = Clusters(live)
             codes, labels = self._seen(X)
@@ -253,11 +273,9 @@ class DeepClusterer(FittedClusterer):
             return run.checkpoint.discard() if run.checkpoint else None
         resume = f"call fit again to continue from {self.checkpoint}" if self.checkpoint else ""
         advice = resume or "give a checkpoint= to make a fit resumable"
-        warnings.warn(
+        notice(
             f"Training was interrupted after {self.n_iter_} epochs. The estimator is fitted with "
             f"what it had learned; {advice}.",
-            ConvergenceWarning,
-            stacklevel=3,
         )
 
     def _check_enough(self, n_samples: int) -> None:
@@ -275,19 +293,32 @@ class DeepClusterer(FittedClusterer):
         """Return the user's encoder, or the one for the input's shape."""
         shape = self._input_shape
         if self.encoder is not None:
-            return check_network(self.encoder, "encoder", (shape, n_outputs), shape, (n_outputs,))
+            return self._own_network("encoder", (shape, n_outputs), shape, (n_outputs,))
         return make(shape, n_outputs, **{"hidden_layer_sizes": self.hidden_layer_sizes, **options})
 
     def _make_decoder(self, n_inputs: int, make: Any = make_decoder, **options: Any) -> nn.Module:
         """Return the user's decoder, or the one for the input's shape."""
         shape = self._input_shape
         if self.decoder is not None:
-            return check_network(self.decoder, "decoder", (n_inputs, shape), (n_inputs,), shape)
+            return self._own_network("decoder", (n_inputs, shape), (n_inputs,), shape)
         return make(n_inputs, shape, **{"hidden_layer_sizes": self.hidden_layer_sizes, **options})
 
     def _make_critic(self, **options: Any) -> nn.Module:
         """Return the user's critic, or the one for the input's shape."""
         shape = self._input_shape
         if self.critic is not None:
-            return check_network(self.critic, "critic", (shape,), shape, ())
+            return self._own_network("critic", (shape,), shape, ())
         return make_critic(shape, **options)
+
+    def _own_network(
+        self,
+        name: str,
+        arguments: tuple[Any, ...],
+        input_shape: tuple[int, ...],
+        output_shape: tuple[int, ...],
+    ) -> nn.Module:
+        """Return the network that the parameter of a name makes."""
+        copies = self.__dict__.get("_copies", {})  # shared by the networks of one model
+        return check_network(
+            getattr(self, name), name, arguments, input_shape, output_shape, copies
+        )

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import copy
 from abc import ABCMeta
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from numbers import Integral
 from typing import Any, TypeVar
 
@@ -23,7 +23,7 @@ from sklearn.utils.validation import check_array, check_is_fitted, validate_data
 from torch import Tensor
 
 from skdeepcluster.base._clusters import Clusters
-from skdeepcluster.engine.device import resolve_device
+from skdeepcluster.engine.device import resolve_device, settled
 from skdeepcluster.engine.table import Batch, Table, tiled
 from skdeepcluster.validation import (
     DTYPES,
@@ -59,6 +59,7 @@ class FittedClusterer(
     device_: str
     n_clusters_: int
     image_shape: tuple[int, int, int] | None
+    callbacks: Sequence[Any] | None
     _clusters: Clusters
 
     _decodes = True  # whether codes can be turned into rows
@@ -98,6 +99,7 @@ class FittedClusterer(
 
     # -- what users call ------------------------------------------------------------------------
 
+    @settled()
     def predict(self, X: ArrayLike) -> NDArray[np.intp]:
         """Return the cluster of every row.
 
@@ -114,6 +116,7 @@ class FittedClusterer(
         return self._infer(X, self._assign)[0].astype(np.intp)
 
     @_has("_has_memberships")
+    @settled()
     def predict_proba(self, X: ArrayLike) -> NDArray[Any]:
         """Return the membership of every row in every cluster.
 
@@ -129,6 +132,7 @@ class FittedClusterer(
         """
         return self._cast(*self._infer(X, self._proba))
 
+    @settled()
     def transform(self, X: ArrayLike) -> NDArray[Any]:
         """Return the code of every row.
 
@@ -145,6 +149,7 @@ class FittedClusterer(
         return self._cast(*self._infer(X, self._codes))
 
     @_has("_decodes")
+    @settled()
     def inverse_transform(self, X: ArrayLike) -> NDArray[Any]:
         """Return the rows that belong to codes.
 
@@ -168,6 +173,7 @@ class FittedClusterer(
         return self._generated(codes, self.module_.generate)
 
     @_has("_decodes")
+    @settled()
     def score_samples(self, X: ArrayLike) -> NDArray[Any]:
         """Return how well the model explains every row; higher is better.
 
@@ -187,6 +193,7 @@ class FittedClusterer(
         return self._cast(np.where(np.isnan(scores), -np.inf, scores), dtype)
 
     @_has("_decodes")
+    @settled()
     def score(self, X: ArrayLike, y: Any = None, sample_weight: ArrayLike | None = None) -> float:
         """Return the mean of :meth:`score_samples`.
 
@@ -212,6 +219,7 @@ class FittedClusterer(
         return float(np.average(scores[counted], weights=weight[counted]))
 
     @_has("_decodes")
+    @settled()
     def sample(
         self,
         n_samples: int = 1,
@@ -351,6 +359,16 @@ class FittedClusterer(
             )
 
     # -- scikit-learn ---------------------------------------------------------------------------
+
+    def __sklearn_clone__(self) -> Any:
+        """Copy the parameters, and share what callbacks hold: an open file cannot be copied."""
+        bare = copy.copy(self)
+        bare.callbacks = None
+        twin = super(FittedClusterer, bare).__sklearn_clone__()
+        own: Any = self.callbacks
+        each = isinstance(own, list | tuple)
+        twin.callbacks = type(own)(map(copy.copy, own)) if each else copy.copy(own)
+        return twin
 
     def __sklearn_is_fitted__(self) -> bool:
         return hasattr(self, "labels_")

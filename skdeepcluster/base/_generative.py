@@ -14,6 +14,7 @@ from sklearn.utils.validation import check_is_fitted
 from torch import nn
 
 from skdeepcluster.base._clusterer import DeepClusterer
+from skdeepcluster.engine.device import settled
 from skdeepcluster.scaling import Scaling
 
 __all__ = ["GenerativeClusterer"]
@@ -70,6 +71,7 @@ class GenerativeClusterer(DeepClusterer):
 
     # -- drawing --------------------------------------------------------------------------------
 
+    @settled()
     def interpolate(
         self,
         cluster_a: int,

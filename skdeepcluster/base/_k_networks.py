@@ -21,7 +21,7 @@ from skdeepcluster.base._initialized import InitializedClusterer
 from skdeepcluster.base._run import Run
 from skdeepcluster.engine.callbacks import HoldIdle
 from skdeepcluster.engine.schedule import Phase, Refresh, Turn
-from skdeepcluster.engine.table import Batch, tiled
+from skdeepcluster.engine.table import Batch, encoded
 from skdeepcluster.models.clusters import fit_kmeans
 from skdeepcluster.models.k_networks import KAutoencoders, hold, release
 from skdeepcluster.models.vade import VaDE, place_mixture, vade_phases
@@ -93,6 +93,7 @@ class KNetworksClusterer(InitializedClusterer):
         return VaDE(scaling, encoder, decoder, self.n_clusters, self.latent_dim)
 
     def _fit(self, run: Run) -> KAutoencoders:
+        self._check_model(run, self._make_model)
         turns = [Turn("model", "winner_loss")]
         start = partial(hold, labels=self._first_labels(run))
         refresh = [Refresh(partial(release, seed=run.seed))]
@@ -111,9 +112,9 @@ class KNetworksClusterer(InitializedClusterer):
             start = partial(place_mixture, seed=run.seed)
             phases = vade_phases(self.vade_pretrain_epochs, self.vade_epochs, start)
             vade = run.train("vade", self._make_vade(run.scaling), phases)
-            codes = tiled(vade.codes, run.table)
+            codes = encoded(vade.codes, run.table)
         else:
-            codes = tiled(lambda batch: run.scaling(batch["X"]).flatten(1), run.table)
+            codes = encoded(lambda batch: run.scaling(batch["X"]).flatten(1), run.table)
         return fit_kmeans(codes, run.table, self.n_clusters, n_init=10, seed=run.seed).labels_
 
     def _score_rows(self, batch: Batch) -> Tensor:

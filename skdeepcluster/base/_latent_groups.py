@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import math
+import warnings
 from abc import abstractmethod
 from numbers import Integral, Real
 from typing import Any
 
 import numpy as np
+import torch
 from numpy.typing import ArrayLike, NDArray
 from sklearn.utils import check_random_state, check_scalar
 from sklearn.utils.validation import check_is_fitted
@@ -16,7 +18,9 @@ from torch import Tensor
 from skdeepcluster.base._clusters import Clusters
 from skdeepcluster.base._headed import HeadedClusterer, label_codes
 from skdeepcluster.base._run import Run
-from skdeepcluster.engine.table import Batch
+from skdeepcluster.engine.device import settled
+from skdeepcluster.engine.notices import notice
+from skdeepcluster.engine.table import Batch, check_codes
 from skdeepcluster.heads import ClusteringHead
 from skdeepcluster.objectives import squared_error
 
@@ -44,13 +48,8 @@ class HierarchicalClusterer(HeadedClusterer):
         """Cluster the codes of every group, from one look at the rows."""
         found = self._apply(X, self.module_.posteriors).cpu().numpy()
         codes, group = found[:, 0], self.module_.group
-        weights = run.table.array("weight")
-        self._heads = [
-            self._make_head(self.head, run.seed, len(run.table)).fit(each[run.counted], weights)
-            for each in codes.swapaxes(0, 1)
-        ]
-        for head in self._heads:
-            del head.labels_  # they will be in group_labels_
+        check_codes(torch.from_numpy(codes[run.counted]))
+        self._heads = self._fitted_heads(run, codes[run.counted])
         labels = [label_codes(head, codes[:, i]) for i, head in enumerate(self._heads)]
         self.group_labels_ = np.stack(labels, 1).astype(np.int32)
         # Samples need the groups down to the clustered one; priors tell the others.
@@ -60,6 +59,21 @@ class HierarchicalClusterer(HeadedClusterer):
         if hasattr(self._head, "outlier_scores"):
             self.outlier_scores_ = self._head.outlier_scores(codes[:, group])
         return codes[:, group], labels[group]
+
+    def _fitted_heads(self, run: Run, codes: NDArray[Any]) -> list[ClusteringHead]:
+        """Return the heads that cluster the codes of each group."""
+        weights, n_rows = run.table.array("weight"), len(run.table)
+        with warnings.catch_warnings(record=True) as caught:
+            warnings.simplefilter("always")
+            heads = [
+                self._make_head(self.head, run.seed, n_rows).fit(each, weights)
+                for each in codes.swapaxes(0, 1)
+            ]
+        for warning in caught:  # of a kind that several groups may have
+            notice(str(warning.message), warning.category)
+        for head in heads:
+            del head.labels_  # they will be in group_labels_
+        return heads
 
     @property
     def _head(self) -> ClusteringHead:
@@ -71,6 +85,7 @@ class HierarchicalClusterer(HeadedClusterer):
 
     # -- what users call --------------------------------------------------------------------------
 
+    @settled()
     def transform_groups(self, X: ArrayLike) -> NDArray[Any]:
         """Return the codes of every row in all groups.
 
@@ -88,6 +103,7 @@ class HierarchicalClusterer(HeadedClusterer):
         check_is_fitted(self)
         return self._cast(*self._infer(X, lambda batch: self.module_.posteriors(batch)[:, 0]))
 
+    @settled()
     def reconstruct(self, X: ArrayLike) -> NDArray[Any]:
         """Return the rows as the codes of all groups tell them.
 
@@ -108,6 +124,7 @@ class HierarchicalClusterer(HeadedClusterer):
         rows: Tensor = self.module_.scaling.inverse(self.module_.reconstruction(batch))
         return rows
 
+    @settled()
     def sample(
         self,
         n_samples: int = 1,
@@ -160,6 +177,7 @@ class HierarchicalClusterer(HeadedClusterer):
         noise = temperature * rng.standard_normal(mean.shape)
         return self._ancestral(mean + np.exp(log_variance / 2) * noise, temperature, rng), labels
 
+    @settled()
     def sample_prior(
         self,
         n_samples: int = 1,

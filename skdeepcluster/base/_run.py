@@ -64,6 +64,7 @@ class Run:
     callbacks: Sequence[Any]
     checkpoint: Checkpoint | None
     history: list[dict[str, Any]] = field(default_factory=list)
+    copies: dict[int, Any] = field(default_factory=dict)  # of the user's networks, in one model
     interrupted: bool = False
 
     @property
@@ -114,6 +115,7 @@ class Run:
         model : Model
             The same, in eval mode.
         """
+        self.copies.clear()  # the next model has networks of its own
         own = [*self.progress, *callbacks, *self.callbacks]
         trainer = Trainer(
             model, stage=stage, callbacks=own, draws=self.draws, **self.trainer_params

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
+from numbers import Integral
+from typing import Any, cast
 
 import numpy as np
 from numpy.typing import NDArray
@@ -13,10 +14,12 @@ from skdeepcluster.augment import RandomAffine
 from skdeepcluster.base._initialized import InitializedClusterer
 from skdeepcluster.base._run import Run
 from skdeepcluster.engine.table import Table
+from skdeepcluster.heads import check_umap
 from skdeepcluster.models.labelings import Labeling
 from skdeepcluster.models.reclustering import Reclustering
 from skdeepcluster.models.self_labels import SelfLabeler, decoding, learning, taught
 from skdeepcluster.networks import make_feature_encoder
+from skdeepcluster.scaling import Scaling
 
 __all__ = ["SelfLabelingClusterer"]
 
@@ -38,6 +41,14 @@ class SelfLabelingClusterer(InitializedClusterer):
     manifold_params: dict[str, Any] | None
     n_rounds_: int
 
+    def _check_before(self, run: Run) -> None:
+        """Refuse parameters of UMAP and networks of the user's before anything takes its time."""
+        if self.manifold_params:
+            check_umap(self.manifold_params)
+        k = int(self.n_clusters) if isinstance(self.n_clusters, Integral) else 2
+        decodes = self.reconstruction_weight > 0 or self.decoder_epochs > 0
+        self._check_model(run, lambda scaling: self._make_model(scaling, k, decodes, True))
+
     def _learn(
         self,
         run: Run,
@@ -54,34 +65,44 @@ class SelfLabelingClusterer(InitializedClusterer):
         decodes = joint or (last and self.decoder_epochs > 0)
         if decodes and not joint:
             phases.append(decoding(self.decoder_epochs))
-        return run.train(stage, self._make_model(run, n_clusters, decodes), phases, table)
+        model = self._make_model(run.scaling, n_clusters, decodes, has_code=last or joint)
+        return run.train(stage, model, phases, table)
 
     def _n_epochs(self, n_rows: int) -> int:
         epochs: Any = self.max_epochs
         least = -(-UPDATES * self.batch_size // n_rows)
         return max(LEAST_EPOCHS, least) if epochs == "auto" else epochs
 
-    def _make_model(self, run: Run, n_clusters: int, decodes: bool) -> SelfLabeler:
-        members = [self._make_member() for _ in range(self.n_members)]
-        trunks, code_layers = zip(*members, strict=True)
+    def _make_model(
+        self, scaling: Scaling, n_clusters: int, decodes: bool, has_code: bool
+    ) -> SelfLabeler:
+        members = [self._make_member(has_code) for _ in range(self.n_members)]
+        trunks, code_layers, widths = zip(*members, strict=True)
         return SelfLabeler(
-            run.scaling,
+            scaling,
             trunks,
             code_layers,
             n_clusters,
-            self.latent_dim,
+            widths[0],
             augment=self._augmentation(),
             decoder=self._make_decoder(self.latent_dim) if decodes else None,
             label_smoothing=self.label_smoothing,
             joint=self.reconstruction_weight > 0,
         )
 
-    def _make_member(self) -> tuple[nn.Module, nn.Module]:
-        """Return what makes the features, and what makes the code of them."""
+    def _make_member(self, has_code: bool) -> tuple[nn.Module, nn.Module, int]:
+        """Return what makes the features, what makes the code of them, and its width.
+
+        In the rounds the classifier reads the features themselves. Through a narrow code they are
+        drawn together by label, wrong labels too, and less is left to be found among them.
+        """
         encoder = self._make_encoder(self.latent_dim, make_feature_encoder)
-        if isinstance(encoder, nn.Sequential) and self.encoder is None:
-            return encoder[:-1], encoder[-1]
-        return encoder, nn.Identity()
+        if self.encoder is not None or not isinstance(encoder, nn.Sequential):
+            return encoder, nn.Identity(), self.latent_dim
+        trunk, code_layer = encoder[:-1], encoder[-1]
+        if has_code:
+            return trunk, code_layer, self.latent_dim
+        return trunk, nn.Identity(), cast(nn.Linear, code_layer).in_features
 
     def _augmentation(self) -> Callable[[Tensor], Tensor] | None:
         if isinstance(self.augment, str):

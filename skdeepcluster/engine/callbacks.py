@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import sys
+import warnings
 from numbers import Real
 from typing import Any
 
 import torch
 from skorch.callbacks import Callback
-from tqdm.auto import tqdm
+from tqdm import TqdmWarning, tqdm
 
 __all__ = ["EpochLog", "HoldIdle", "ProgressBar"]
 
@@ -15,19 +17,25 @@ __all__ = ["EpochLog", "HoldIdle", "ProgressBar"]
 class ProgressBar(Callback):
     """A bar per phase with the loss and the time left."""
 
+    def on_resume(self, net: Any) -> None:
+        """Say where a fit goes on."""
+        if sys.stderr is not None:
+            tqdm.write(_resumption(net), file=sys.stderr)
+
     def on_train_begin(self, net: Any, **kwargs: Any) -> None:
         """Open the bar of a phase."""
-        phase, place = net.phase_, net.place_
-        self.bar_ = tqdm(
+        self.bar_ = _bar_of_here()(
             total=net.n_epochs_,
-            initial=place.epoch,
-            desc=f"{net.stage}: {phase.name}",
+            initial=net.place_.epoch,
+            desc=f"{net.stage}: {net.phase_.name}",
             unit="epoch",
+            disable=sys.stderr is None,  # as of a program without a console
         )
 
     def on_epoch_end(self, net: Any, **kwargs: Any) -> None:
         """Move the bar."""
-        self.bar_.set_postfix(loss=f"{net.history[-1, 'train_loss']:.4g}")
+        loss = f"{net.history[-1, 'train_loss']:.4g}"
+        self.bar_.set_postfix(loss=loss, refresh=False)  # once an epoch is enough
         self.bar_.update()
 
     def on_train_end(self, net: Any, **kwargs: Any) -> None:
@@ -38,12 +46,16 @@ class ProgressBar(Callback):
 class EpochLog(Callback):
     """A line per epoch with every loss term."""
 
+    def on_resume(self, net: Any) -> None:
+        """Say where a fit goes on."""
+        print(_resumption(net), flush=True)
+
     def on_epoch_end(self, net: Any, **kwargs: Any) -> None:
         """Print the last record."""
         record = {k: v for k, v in net.history[-1].items() if k not in ("batches", "epoch")}
         head = f"{record.pop('stage')}: {record.pop('phase')} {record.pop('phase_epoch')}"
         terms = "  ".join(f"{name} {_shown(value)}" for name, value in record.items())
-        print(f"{head}/{net.n_epochs_}  {terms}")
+        print(f"{head}/{net.n_epochs_}  {terms}", flush=True)  # a pipe would keep it back
 
 
 class HoldIdle(Callback):
@@ -69,6 +81,18 @@ class HoldIdle(Callback):
         for tensor, rows, before in self._held:
             tensor[rows] = before
         self._held = []
+
+
+def _bar_of_here() -> Any:
+    """Return tqdm's bar for a notebook or a console."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", TqdmWarning)  # without widgets, a notebook gets text
+        from tqdm.auto import tqdm as bar
+    return bar
+
+
+def _resumption(net: Any) -> str:
+    return f"{net.stage}: resumed from the checkpoint after {len(net.history)} epochs"
 
 
 def _shown(value: Any) -> str:

@@ -2,17 +2,28 @@
 
 from __future__ import annotations
 
+import contextlib
+import hashlib
+import io
+import itertools
 import os
+import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
+from filelock import FileLock, Timeout
 from skorch.callbacks import Callback
 
-__all__ = ["Checkpoint", "copied", "plain_state"]
+from skdeepcluster.engine.notices import warn
 
+__all__ = ["Checkpoint", "copied", "plain", "plain_state"]
+
+MAGIC = b"skdeepcluster checkpoint 1\n"  # then a digest of the rest, then the rest
+DIGEST = 32  # bytes
 SHARE = 0.05  # of the time that saving may take
 
 
@@ -20,8 +31,8 @@ class Checkpoint:
     """A file that a fit saves its progress in, and continues from.
 
     The file belongs to one fit: it holds the fingerprint of the parameters and the data, the seed,
-    and for every stage of training either its end or the last epoch saved. Like a pickle, open
-    only a file that you trust.
+    and for every stage of training either its end or the last epoch saved. It is its owner's alone
+    to read, nothing in it is run, and while a fit uses it a lock beside it keeps others out.
 
     Parameters
     ----------
@@ -36,7 +47,13 @@ class Checkpoint:
     ------
     ValueError
         If the file belongs to another fit or is none of ours, is a folder, or its folder does
-        not exist.
+        not exist or takes no files.
+
+    Warns
+    -----
+    UserWarning
+        If the file is damaged, and therefore set aside; if another fit uses it, so that this one
+        does not; if progress cannot be saved.
     """
 
     def __init__(self, path: str | os.PathLike[str], fingerprint: str, seed: int):
@@ -44,14 +61,22 @@ class Checkpoint:
         self._content: dict[str, Any] = {"fingerprint": fingerprint, "seed": seed, "stages": {}}
         self._saved_at = -float("inf")
         self._cost = 0.0
+        self._warned = False
+        self._lock = FileLock(f"{path}.lock", mode=0o600, thread_local=False)
         if not self.path.parent.is_dir():
             raise ValueError(
                 f"the folder of checkpoint {str(self.path)!r} does not exist. Create it first."
             )
         if self.path.is_dir():
             raise ValueError(f"checkpoint {str(self.path)!r} is a folder. Name a file in it.")
-        if self.path.exists():
-            self._load(fingerprint)
+        if not self._acquire():
+            return
+        try:
+            if self.path.exists():
+                self._load()
+        except BaseException:
+            self.close()
+            raise
 
     @property
     def seed(self) -> int:
@@ -63,12 +88,18 @@ class Checkpoint:
         return self._content["stages"].get(stage)
 
     def save(self, stage: str, state: dict[str, Any]) -> None:
-        """Write the state of a stage, replacing the file in one step."""
+        """Write the state of a stage, replacing the file in one step.
+
+        A file that cannot be written is no reason to end a training: it is warned about, once.
+        """
+        if not self._lock.is_locked:
+            return
         begin = time.perf_counter()
-        self._content["stages"][stage] = state
-        partial = self.path.with_name(self.path.name + ".partial")
-        torch.save(self._content, partial)
-        os.replace(partial, self.path)
+        try:
+            self._content["stages"][stage] = _storable(state)
+            self._write()
+        except (OSError, TypeError) as error:
+            self._warn_of(error)
         self._saved_at = time.perf_counter()
         self._cost = self._saved_at - begin
 
@@ -79,26 +110,94 @@ class Checkpoint:
 
     def discard(self) -> None:
         """Remove the file: the fit is complete."""
-        self.path.unlink(missing_ok=True)
+        if self._lock.is_locked:
+            self.path.unlink(missing_ok=True)
 
-    def _load(self, fingerprint: str) -> None:
+    def close(self) -> None:
+        """Let others use the file."""
+        if self._lock.is_locked:
+            with contextlib.suppress(OSError):  # Windows keeps a file that is open
+                os.unlink(self._lock.lock_file)  # before the release: the next one makes its own
+            self._lock.release()
+
+    def _acquire(self) -> bool:
+        """Take the lock, or say who keeps it; tell whether the file is ours."""
         try:
-            content = torch.load(self.path, map_location="cpu", weights_only=False)
-            if set(content) != set(self._content):
-                raise KeyError("its content is another")
-        except OSError:
-            raise
-        except Exception as error:  # a file of another kind can raise almost any
+            tempfile.TemporaryFile(dir=self.path.parent).close()
+            self._lock.acquire(blocking=False)
+        except Timeout:
+            warn(
+                f"checkpoint {str(self.path)!r} is in use by another fit, which may be the same "
+                "script run twice. This fit begins anew and saves no progress. Give each fit a "
+                "checkpoint of its own.",
+                UserWarning,
+            )
+        except OSError as error:
             raise ValueError(
-                f"checkpoint {str(self.path)!r} is not a checkpoint of this package. "
-                "Remove the file or choose another path."
+                f"checkpoint {str(self.path)!r} cannot be written: {error}. Choose a file in a "
+                "folder that you may write to."
             ) from error
-        if content["fingerprint"] != fingerprint:
+        return self._lock.is_locked
+
+    def _write(self) -> None:
+        body = io.BytesIO()
+        torch.save(self._content, body)
+        content = body.getbuffer()
+        handle, partial = tempfile.mkstemp(".partial", f"{self.path.name}.", self.path.parent)
+        try:
+            with os.fdopen(handle, "wb") as file:
+                file.writelines([MAGIC, hashlib.sha256(content).digest(), content])
+                file.flush()
+                os.fsync(file.fileno())
+            os.replace(partial, self.path)
+        except BaseException:
+            with contextlib.suppress(OSError):
+                os.unlink(partial)
+            raise
+
+    def _warn_of(self, error: Exception) -> None:
+        if not self._warned:
+            warn(
+                f"checkpoint {str(self.path)!r} cannot be saved: {error}. Training goes on, and "
+                "what was saved before, if anything, stays. Later epochs try again.",
+                UserWarning,
+            )
+        self._warned = True
+
+    def _load(self) -> None:
+        raw = self.path.read_bytes()
+        digest, body = raw[len(MAGIC) :][:DIGEST], raw[len(MAGIC) + DIGEST :]
+        if not raw.startswith(MAGIC):
+            raise self._foreign()
+        if hashlib.sha256(body).digest() != digest:
+            return self._set_aside()
+        try:
+            content = torch.load(io.BytesIO(body), map_location="cpu", weights_only=True)
+        except Exception as error:  # a file of another kind can raise almost any
+            raise self._foreign() from error
+        if content["fingerprint"] != self._content["fingerprint"]:
             raise ValueError(
                 f"checkpoint {str(self.path)!r} belongs to a fit with other parameters or other "
                 "data. Remove the file to start anew, or choose another path."
             )
         self._content = content
+
+    def _foreign(self) -> ValueError:
+        return ValueError(
+            f"checkpoint {str(self.path)!r} is not a checkpoint of this package. "
+            "Remove the file or choose another path."
+        )
+
+    def _set_aside(self) -> None:
+        """Keep a damaged file under another name."""
+        names = (f"{self.path}.damaged{i or ''}" for i in itertools.count())
+        aside = next(name for name in names if not os.path.lexists(name))
+        os.replace(self.path, aside)
+        warn(
+            f"checkpoint {str(self.path)!r} is damaged: it is not what was written, maybe cut "
+            f"short or changed on disk. The fit starts anew, and the file is kept as {aside!r}.",
+            UserWarning,
+        )
 
 
 def copied(tree: Any) -> Any:
@@ -112,9 +211,27 @@ def copied(tree: Any) -> Any:
 
 def plain_state(callback: Callback) -> dict[str, Any]:
     """Return the plain values that a callback learned, by skorch's trailing underscore."""
-    plain = (bool, int, float, str, list, dict, type(None))
-    return {
-        name: value
-        for name, value in vars(callback).items()
-        if name.endswith("_") and isinstance(value, plain)
-    }
+    return plain({name: value for name, value in vars(callback).items() if name.endswith("_")})
+
+
+def plain(values: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the values that a checkpoint can hold; a person's callback may record any others."""
+    kept = {}
+    for name, value in values.items():
+        with contextlib.suppress(TypeError):
+            kept[name] = _storable(value)
+    return kept
+
+
+def _storable(value: Any) -> Any:
+    """Return a value in the types that are read without running code."""
+    if type(value) in (bool, int, float, str, type(None)) or torch.is_tensor(value):
+        return value
+    if isinstance(value, np.generic | np.ndarray) and value.dtype.kind in "biufUS":
+        return value.tolist()
+    if isinstance(value, Mapping):
+        return {_storable(name): _storable(inner) for name, inner in value.items()}
+    if isinstance(value, list | tuple):
+        items = [_storable(inner) for inner in value]
+        return tuple(items) if isinstance(value, tuple) else items
+    raise TypeError(f"a {type(value).__name__} is neither a tensor nor plain")

@@ -8,7 +8,7 @@ from typing import Any
 
 import torch
 
-from skdeepcluster.engine.device import TRAINING, seeded
+from skdeepcluster.engine.device import seeded, training
 
 __all__ = ["Draws"]
 
@@ -74,7 +74,7 @@ class Draws:
     @contextlib.contextmanager
     def _lending(self) -> Iterator[None]:
         with contextlib.ExitStack() as stack:
-            stack.enter_context(TRAINING)
+            stack.enter_context(training())
             self._outside = torch.get_default_dtype()
             stack.enter_context(seeded(self.seed, self.device))
             self._set_global({kind: own.get_state() for kind, own in self._own.items()})

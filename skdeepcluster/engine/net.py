@@ -9,13 +9,13 @@ from typing import Any, Self, cast
 
 import torch
 from skorch import NeuralNet
-from skorch.callbacks import Callback
+from skorch.callbacks import Callback, LRScheduler
 from torch import Tensor
 
 from skdeepcluster.engine.ledger import Ledger
 from skdeepcluster.engine.model import Model, Player
 from skdeepcluster.engine.schedule import Turn
-from skdeepcluster.engine.table import Batch, Table, tiled
+from skdeepcluster.engine.table import Batch, Table, check_codes, tiled
 
 __all__ = ["OPTIMIZERS", "PlayersNet"]
 
@@ -78,9 +78,10 @@ class PlayersNet(NeuralNet):
         for name, prefix in self.optimizer_names_.items():
             args, kwargs = self.get_params_for_optimizer(prefix, self.players_[name].items())
             kwargs |= self._settings(players[name], said=self.get_params_for(prefix))
-            setattr(self, prefix + "_", self.optimizer(*args, **kwargs))
+            setattr(self, prefix + "_", _checked(self.optimizer(*args, **kwargs)))
             for parameters in self.optimizer_of(name).param_groups:
                 parameters["initial_lr"] = parameters["lr"]  # where torch's schedulers keep it too
+                parameters |= {"scheduled_lr": parameters["lr"], "ramp": 1.0}
         return self
 
     def _settings(self, player: Player, said: Mapping[str, Any]) -> dict[str, Any]:
@@ -141,12 +142,51 @@ class PlayersNet(NeuralNet):
         """Return the weight of a loss term."""
         return 1.0
 
+    # -- learning rates -------------------------------------------------------------------------
+
     def _reset_optimizers(self) -> None:
+        """Make the optimizers anew; what schedulers have made of the rates lasts."""
+        before = {player: self.optimizer_of(player).param_groups for player in self.players_}
         self._initialize_optimizer()
+        for player, others in before.items():
+            for new, old in zip(self.optimizer_of(player).param_groups, others, strict=True):
+                new["lr"] = new["scheduled_lr"] = old["scheduled_lr"]
 
     def _scale_lr(self, player: str, factor: float) -> None:
         for parameters in self.optimizer_of(player).param_groups:
-            parameters["lr"] = parameters["initial_lr"] * factor
+            parameters |= {"ramp": factor, "lr": parameters["scheduled_lr"] * factor}
+
+    def notify(self, method_name: str, **cb_kwargs: Any) -> None:
+        """Tell the callbacks of an event."""
+        getattr(self, method_name)(self, **cb_kwargs)
+        for _, callback in self.callbacks_:
+            if not self._concerns(callback, method_name):
+                continue
+            tell = partial(getattr(callback, method_name), self, **cb_kwargs)
+            if isinstance(callback, LRScheduler):
+                self._tell_scheduler(callback, tell, again=method_name == "on_train_begin")
+            else:
+                tell()
+
+    def _concerns(self, callback: Callback, event: str) -> bool:
+        """Tell whether a callback is told of an event."""
+        return True
+
+    def _tell_scheduler(self, callback: LRScheduler, tell: Callable[[], Any], again: bool) -> None:
+        """Show a scheduler the rates without ramps, and multiply what it makes of them by those."""
+        every = [p for name in self.players_ for p in self.optimizer_of(name).param_groups]
+        for parameters in every:
+            parameters["lr"] = parameters["scheduled_lr"]
+        tell()
+        if again and self.history:  # made anew in a later phase, it has repeated its last step
+            for parameters in every:
+                parameters["lr"] = parameters["scheduled_lr"]
+            callback.lr_scheduler_._last_lr = [p["lr"] for p in self.optimizer_.param_groups]
+        for parameters in every:
+            parameters["scheduled_lr"] = parameters["lr"]
+            parameters["lr"] *= parameters["ramp"]
+
+    # -- state ----------------------------------------------------------------------------------
 
     def _learned(self, table: Table) -> dict[str, Any]:
         """Return what updates change: weights, optimizers, columns."""
@@ -172,8 +212,13 @@ class PlayersNet(NeuralNet):
         -------
         codes : Tensor of shape (n_rows, latent_dim)
             On the table's device.
+
+        Raises
+        ------
+        ValueError
+            If codes are not finite.
         """
-        return self.apply(self.model.codes, table)
+        return check_codes(self.apply(self.model.codes, table))
 
     def apply(self, function: Callable[[Batch], Tensor], table: Table) -> Tensor:
         """Return what a row-wise method of the model says of a table, in eval mode.
@@ -231,3 +276,18 @@ class PlayersNet(NeuralNet):
     def _tell(self, event: str, **kwargs: Any) -> None:
         if self._listens("on_batch_begin") or self._listens("on_batch_end"):
             self.notify(event, **kwargs)
+
+
+def _checked(optimizer: Any) -> torch.optim.Optimizer:
+    """Return what a user's optimizer= made, if it can train networks."""
+    if not isinstance(optimizer, torch.optim.Optimizer):
+        raise TypeError(
+            f"optimizer must make a torch.optim.Optimizer, got {type(optimizer).__name__}. Pass "
+            "its class, such as torch.optim.NAdam, or a function that returns one."
+        )
+    if isinstance(optimizer, torch.optim.SparseAdam):
+        raise ValueError(
+            "optimizer=SparseAdam takes sparse gradients alone, and those of networks are dense. "
+            "Use torch.optim.Adam."
+        )
+    return optimizer

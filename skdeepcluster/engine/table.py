@@ -16,7 +16,7 @@ from torch.utils.data import Dataset
 
 from skdeepcluster.tiles import TILE, tiles
 
-__all__ = ["Batch", "Table", "tiled"]
+__all__ = ["Batch", "Table", "check_codes", "encoded", "tiled"]
 
 Batch = dict[str, Tensor]
 
@@ -144,6 +144,32 @@ def tiled(function: Callable[[Any], Any], rows: Table | Tensor) -> Any:
                 whole[stretch] = part[: stretch.stop - stretch.start]
     assert result, "there are rows"
     return tuple(result) if is_tuple else result[0]
+
+
+def encoded(function: Callable[[Batch], Tensor], table: Table) -> Tensor:
+    """Apply `function` as :func:`tiled` does, and check the codes that it returns."""
+    return check_codes(tiled(function, table))
+
+
+def check_codes(codes: Tensor) -> Tensor:
+    """Return codes, if all are finite and so are their squares.
+
+    Raises
+    ------
+    ValueError
+        If some are not: whoever went on with them would blame the data, or a matrix.
+    """
+    right = torch.isfinite(codes.flatten(1).square().sum(1))
+    wrong = (~right).nonzero().flatten().tolist()
+    if wrong:
+        some = ", ".join(map(str, wrong[:3])) + (", ..." if len(wrong) > 3 else "")
+        raise ValueError(
+            f"The encoder gives codes that are not finite (NaN, infinity, or squares that are) for "
+            f"{len(wrong)} of {len(codes)} rows: {some}. The rows themselves are finite. If "
+            "encoder= is your own, look for logarithms, roots and divisions in it; else scale the "
+            "rows, or lower lr."
+        )
+    return codes
 
 
 def _cuts(n_rows: int, batch_size: int) -> list[int]:

@@ -5,20 +5,22 @@ from __future__ import annotations
 import contextlib
 import math
 import time
-import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
 import torch
-from sklearn.exceptions import ConvergenceWarning
+from skorch.callbacks import Callback, EarlyStopping
+from torch.optim.lr_scheduler import ReduceLROnPlateau
 
-from skdeepcluster.engine.checkpoint import Checkpoint, copied, plain_state
+from skdeepcluster.engine.checkpoint import Checkpoint, copied, plain, plain_state
 from skdeepcluster.engine.draws import Draws
+from skdeepcluster.engine.fingerprint import architecture
 from skdeepcluster.engine.interruption import on_ctrl_c
 from skdeepcluster.engine.ledger import Ledger
 from skdeepcluster.engine.model import Model
 from skdeepcluster.engine.net import PlayersNet
+from skdeepcluster.engine.notices import notice
 from skdeepcluster.engine.schedule import Phase, Progress, Ramp, Turn
 from skdeepcluster.engine.table import Batch, Table
 from skdeepcluster.tiles import TILE
@@ -102,9 +104,14 @@ class Trainer(PlayersNet):
         for phase in phases:
             self._check(phase)
         self.place_ = Place()
+        self.architecture_ = architecture(self.model) if checkpoint else ""
         saved = checkpoint.of(self.stage) if checkpoint else None
         if saved:
             self._restore(saved, table)
+            for _, callback in self.callbacks_:
+                getattr(callback, "on_resume", lambda net: None)(self)
+        else:
+            self.encode(table.subset(torch.arange(min(len(table), TILE))))  # or training is vain
         with on_ctrl_c(self._may_interrupt):
             for index in range(self.place_.phase, len(phases)):
                 resumed = saved is not None and index == saved["place"]["phase"]
@@ -219,6 +226,21 @@ class Trainer(PlayersNet):
         self._tell("on_batch_end", batch=batch, training=True, loss=loss, y_pred=None)
         self.place_.step += 1
 
+    def _concerns(self, callback: Callback, event: str) -> bool:
+        """Leave out, at the end of an epoch, who would judge a loss that is not of this epoch.
+
+        In a short epoch a player may have no turn: its loss of before is no sign that it stands
+        still.
+        """
+        plateau = isinstance(getattr(callback, "lr_scheduler_", None), ReduceLROnPlateau)
+        if event != "on_epoch_end" or not (plateau or isinstance(callback, EarlyStopping)):
+            return True
+        record = self.history[-1]
+        idle = {turn.player for turn in self.phase_.turns if f"{turn.player}_loss" not in record}
+        if callback.monitor == "train_loss":
+            return next(iter(self.players_)) not in idle
+        return not idle or callback.monitor in record
+
     def _ends_here(self, table: Table) -> bool:
         """Ask the phase and the callbacks whether training goes on.
 
@@ -291,18 +313,19 @@ class Trainer(PlayersNet):
 
     def _has_finite_codes(self, table: Table) -> bool:
         """Tell whether the codes of the first rows are finite."""
-        some = table.subset(torch.arange(min(len(table), TILE)))
-        return bool(torch.isfinite(self.encode(some)).all())
+        try:
+            self.encode(table.subset(torch.arange(min(len(table), TILE))))
+        except ValueError:
+            return False
+        return True
 
     def _roll_back(self, safe: dict[str, Any], table: Table) -> None:
         self._relearn(safe, table)
-        warnings.warn(
+        notice(
             f"The loss of phase {self.phase_.name!r} was not finite in epoch {self.place_.epoch}: "
             "the model is back to where it was before, and the phase ends there. A lower lr, "
             "gradient clipping (callbacks=[skorch.callbacks.GradientNormClipping(1.0)]) or "
             "another scaling of the data usually helps.",
-            ConvergenceWarning,
-            stacklevel=2,
         )
 
     def _may_interrupt(self) -> bool:
@@ -322,13 +345,20 @@ class Trainer(PlayersNet):
         callbacks = {name: plain_state(callback) for name, callback in self.callbacks_}
         return {
             **self._learned(table),
+            "architecture": self.architecture_,
             "place": asdict(self.place_),
-            "history": self.history.to_list(),
+            "history": [plain(record) for record in self.history.to_list()],
             "generators": draws.state(),
             "callbacks": callbacks,
         }
 
     def _restore(self, state: Mapping[str, Any], table: Table) -> None:
+        if state["architecture"] != self.architecture_:
+            raise ValueError(
+                f"the checkpoint holds stage {self.stage!r} of a fit with other networks: a class "
+                "or function that makes them was changed since. Change it back to continue that "
+                "fit, or remove the file to start anew."
+            )
         self._relearn(state, table)
         self.place_ = Place(**state["place"])
         self.history.extend(state["history"])

@@ -24,6 +24,7 @@ from torch import nn
 from skdeepcluster.base import DeepClusterer, HeadedClusterer, Run
 from skdeepcluster.base._clusters import Clusters
 from skdeepcluster.base._headed import label_codes
+from skdeepcluster.engine.table import check_codes
 from skdeepcluster.heads import HEADS, ClusteringHead, make_head
 from skdeepcluster.models.autoencoder import Autoencoder, reconstruction_phase
 from skdeepcluster.scaling import Mode
@@ -172,6 +173,7 @@ class AutoencoderClustering(HeadedClusterer):
         self._keep(locals())
 
     def _fit(self, run: Run) -> Autoencoder:
+        self._make_head(run)  # refused now rather than after the training
         encoder = self._make_encoder(self.latent_dim)
         model = Autoencoder(run.scaling, encoder, self._make_decoder(self.latent_dim))
         phases = [reconstruction_phase(self.max_epochs, "reconstruction")]
@@ -181,16 +183,24 @@ class AutoencoderClustering(HeadedClusterer):
         self, run: Run, X: Any, weight: NDArray[np.float64]
     ) -> tuple[NDArray[Any], NDArray[np.intp]]:
         codes = self._apply(X, self.module_.codes).cpu().numpy()
-        self.head_ = make_head(
+        counted = codes[run.counted]
+        check_codes(torch.from_numpy(counted))
+        self.head_ = self._make_head(run).fit(counted, run.table.array("weight"))
+        self._clusters = Clusters(np.arange(self._n_candidates()))
+        return codes, label_codes(self.head_, codes)
+
+    def _make_head(self, run: Run) -> ClusteringHead:
+        return make_head(
             self.head,
             self.n_clusters,
             manifold=self.manifold,
             manifold_params=self.manifold_params,
             head_params=self.head_params,
             random_state=run.seed,
-        ).fit(codes[run.counted], run.table.array("weight"))
-        self._clusters = Clusters(np.arange(self._n_candidates()))
-        return codes, label_codes(self.head_, codes)
+        )
+
+    def _used_after_training(self) -> set[str]:
+        return {"n_clusters", "head", "head_params", "manifold", "manifold_params"}
 
     @property
     def _head(self) -> ClusteringHead:

@@ -24,13 +24,13 @@ from skorch.callbacks import GradientNormClipping
 from torch import nn
 
 from skdeepcluster.base import HierarchicalClusterer, Run
+from skdeepcluster.engine.notices import notice
 from skdeepcluster.engine.schedule import Phase, Ramp, Refresh, Training, Turn, one_cycle, warm_up
 from skdeepcluster.engine.table import Table
 from skdeepcluster.heads import ClusteringHead, describe_head, make_head
 from skdeepcluster.models.hierarchy import GAMES, HierarchicalAutoencoder
 from skdeepcluster.networks import Discriminator, HierarchicalDecoder, HierarchicalEncoder, Levels
 from skdeepcluster.scaling import Mode, Scaling
-from skdeepcluster.validation import check_network
 
 __all__ = ["HRWAEGANClustering"]
 
@@ -260,11 +260,9 @@ class HRWAEGANClustering(HierarchicalClusterer):
         shape, width, n_groups = self._input_shape, self.latent_dim, self.n_groups
         encoder = decoder = None
         if self.encoder is not None:
-            encoder = check_network(
-                self.encoder, "encoder", (shape, 2 * width), shape, (2 * width,)
-            )
+            encoder = self._own_network("encoder", (shape, 2 * width), shape, (2 * width,))
         if self.decoder is not None:
-            decoder = check_network(self.decoder, "decoder", (width, shape), (width,), shape)
+            decoder = self._own_network("decoder", (width, shape), (width,), shape)
         maps = [None, *(levels.of_group(group) for group in range(1, n_groups))]
         critics = [Discriminator(width, each) for each in maps] if self._is_game else []
         return HierarchicalAutoencoder(
@@ -302,15 +300,20 @@ class HRWAEGANClustering(HierarchicalClusterer):
 
     def _fit(self, run: Run) -> HierarchicalAutoencoder:
         if describe_head(self.head).finds_n_clusters and self.n_clusters is not None:
-            warnings.warn(
+            notice(
                 f"n_clusters={self.n_clusters} is ignored: head={self.head!r} finds the number of "
                 "clusters. Choose another head, or leave n_clusters at None.",
-                stacklevel=4,
+                UserWarning,
             )
+        self._make_head(self.head, run.seed, len(run.table))  # refused now rather than later
         model, clipping = self._make_model(run.scaling), GradientNormClipping(CLIP)
         run.train("hrwaegan", model, [self._cycle(run.seed)], callbacks=[clipping])
         model.discriminators = nn.ModuleList()  # they have judged, and inference needs none
         return model
+
+    def _used_after_training(self) -> set[str]:
+        heads = {"manifold", "manifold_params", "min_cluster_size"}  # which find noise as well
+        return {"n_clusters", "head"} | (set() if self.noise_weight else heads)
 
     def _make_head(self, head: str, seed: int, n_rows: int, share: float = 1.0) -> ClusteringHead:
         size, finds = {}, describe_head(head).finds_n_clusters

@@ -24,8 +24,8 @@ from torch import Tensor, nn
 from skdeepcluster.base import DeepClusterer, Run
 from skdeepcluster.engine.callbacks import HoldIdle
 from skdeepcluster.engine.schedule import Phase, Turn, one_cycle
-from skdeepcluster.engine.table import Batch, tiled
-from skdeepcluster.heads import make_head
+from skdeepcluster.engine.table import Batch, encoded, tiled
+from skdeepcluster.heads import ClusteringHead, make_head
 from skdeepcluster.models.experts import (
     ManagedAutoencoder,
     MixtureOfExperts,
@@ -225,11 +225,12 @@ class MoEDCClustering(DeepClusterer):
         self._keep(locals())
 
     def _fit(self, run: Run) -> MixtureOfExperts:
+        self._make_head(run)  # refused now rather than after the training
         table = run.table
         self.latent_dim_ = int(self.latent_dim or self._find_width(run))
         pretraining = self._phase("pretraining", self.pretrain_epochs)
         vae = run.train("vae", self._make_vae(run.scaling), [pretraining])
-        found = run.once("clusters", lambda: self._find_clusters(tiled(vae.codes, table), run))
+        found = run.once("clusters", lambda: self._find_clusters(encoded(vae.codes, table), run))
         labels = found["labels"].numpy()
         self.noise_ = np.zeros(len(run.counted), dtype=bool)
         self.noise_[run.counted] = labels < 0
@@ -273,17 +274,21 @@ class MoEDCClustering(DeepClusterer):
 
     def _find_clusters(self, codes: Tensor, run: Run) -> dict[str, Tensor]:
         """Return the clusters among the codes, noise -1; if all is noise, one cluster."""
+        head = self._make_head(run).fit(codes.cpu().numpy(), run.table.array("weight"))
+        labels = numbered(head.labels_) if head.n_clusters_ else np.zeros_like(head.labels_)
+        return {"labels": torch.from_numpy(labels)}
+
+    def _make_head(self, run: Run) -> ClusteringHead:
+        """Make what finds the clusters among the codes, noise -1."""
         finds = self.n_clusters is None
-        head = make_head(
+        return make_head(
             "hdbscan" if finds else "gmm",
             self.n_clusters,
             manifold="umap",
             manifold_params=self.manifold_params,
             head_params={"min_cluster_size": self.min_cluster_size} if finds else None,
             random_state=run.seed,
-        ).fit(codes.cpu().numpy(), run.table.array("weight"))
-        labels = numbered(head.labels_) if head.n_clusters_ else np.zeros_like(head.labels_)
-        return {"labels": torch.from_numpy(labels)}
+        )
 
     def _check_enough(self, n_samples: int) -> None:
         super()._check_enough(n_samples)

@@ -259,6 +259,7 @@ class SPCClustering(SelfLabelingClusterer):
     # -- the schedule ---------------------------------------------------------------------------
 
     def _fit(self, run: Run) -> SelfLabeler:
+        self._check_before(run)
         drawn = self._drawn_rows(run)
         sample = run.table.subset(torch.from_numpy(drawn))
         start = found = self._labeling(run, "start", lambda: self._start(run, sample, drawn))

@@ -27,7 +27,7 @@ from torch import Tensor, nn
 from skdeepcluster.base import DeepClusterer, InitializedClusterer, Run
 from skdeepcluster.engine.table import Batch
 from skdeepcluster.models.vade import VaDE, place_mixture, place_on_labels, vade_phases
-from skdeepcluster.scaling import Mode
+from skdeepcluster.scaling import Mode, Scaling
 
 __all__ = ["VaDEClustering"]
 
@@ -179,12 +179,15 @@ class VaDEClustering(InitializedClusterer):
         if isinstance(self.init, str):
             start = partial(place_mixture, seed=run.seed)
         else:
+            self._check_model(run, self._make_model)
             start = partial(place_on_labels, labels=self._given_labels(run))
         phases = vade_phases(self.pretrain_epochs, self.max_epochs, start)
+        return run.train("vade", self._make_model(run.scaling), phases)
+
+    def _make_model(self, scaling: Scaling) -> VaDE:
         encoder = self._make_encoder(2 * self.latent_dim)
         decoder = self._make_decoder(self.latent_dim)
-        model = VaDE(run.scaling, encoder, decoder, self.n_clusters, self.latent_dim)
-        return run.train("vade", model, phases)
+        return VaDE(scaling, encoder, decoder, self.n_clusters, self.latent_dim)
 
     def _score_rows(self, batch: Batch) -> Tensor:
         return self.module_.elbo(batch)

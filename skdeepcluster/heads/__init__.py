@@ -1,8 +1,15 @@
 """Heads: from codes to labels, and from new codes to the labels they would have had."""
 
-from ._clusterers import HEADS, count_clusters, describe_head, fit_labels, mixture
+from ._clusterers import (
+    HEADS,
+    count_clusters,
+    describe_head,
+    fit_clusterer,
+    fit_labels,
+    mixture,
+)
 from ._head import ClusteringHead, make_head
-from ._manifold import umap_coordinates
+from ._manifold import check_umap, umap_coordinates
 from ._mixture import SteadyGaussianMixture
 from ._spherical import SphericalKMeans, spherical_step
 
@@ -11,8 +18,10 @@ __all__ = [
     "ClusteringHead",
     "SphericalKMeans",
     "SteadyGaussianMixture",
+    "check_umap",
     "count_clusters",
     "describe_head",
+    "fit_clusterer",
     "fit_labels",
     "make_head",
     "mixture",

@@ -103,6 +103,23 @@ def describe_head(head: str | ClusterMixin) -> HeadKind:
     )
 
 
+def check_params(head: str | ClusterMixin, params: Mapping[str, Any], name: str) -> None:
+    """Refuse parameters that a head's clusterer does not take, while there is nothing to lose.
+
+    Raises
+    ------
+    ValueError
+        If a parameter does not exist, or scikit-learn knows that its value is none.
+    """
+    clusterer = HEADS[head].build(np.eye(2), 2, 0) if isinstance(head, str) else clone(head)
+    try:
+        clusterer.set_params(**sized(params, 2))
+        if hasattr(clusterer, "_parameter_constraints"):  # scikit-learn's own have them
+            clusterer._validate_params()
+    except (TypeError, ValueError) as error:
+        raise ValueError(f"{name} does not fit the clusterer: {error}") from error
+
+
 def fit_labels(
     clusterer: ClusterMixin,
     rows: Any,
@@ -156,8 +173,8 @@ def fit_labels(
         return np.asarray(fitted.predict(rows) if predicts(fitted) else learned_labels(fitted))
 
 
-def fit_clusterer(clusterer: Any, rows: Array, weights: Array) -> Any:
-    """Fit a clusterer, with weights if it takes them."""
+def fit_clusterer(clusterer: Any, rows: Array, weights: Array | None) -> Any:
+    """Fit a clusterer, with weights if it takes them; of clusters that stay empty others tell."""
     weighted = has_fit_parameter(clusterer, "sample_weight")
     with warnings.catch_warnings(), restored_threads():
         # k-means tells of its empty clusters, at each run; the head does so once.

@@ -14,13 +14,14 @@ from sklearn.utils.metaestimators import available_if
 
 from ._clusterers import (
     HEADS,
+    check_params,
     count_clusters,
     describe_head,
     fit_clusterer,
     sized,
     warn_of_few_clusters,
 )
-from ._manifold import fit_umap
+from ._manifold import check_umap, fit_umap
 from ._rules import OwnRule, make_rule, mean_by_label
 from ._spherical import Array, Labels
 
@@ -77,7 +78,8 @@ def make_head(
     Raises
     ------
     ValueError
-        If `head` or `manifold` is unknown, or the head needs `n_clusters`.
+        If `head`, `manifold` or one of their parameters is unknown, or the head needs
+        `n_clusters`.
 
     Examples
     --------
@@ -102,6 +104,11 @@ def make_head(
         raise ValueError(f"manifold={manifold!r} is unknown; choose 'umap' or None.")
     umap_params = None if manifold is None else dict(manifold_params or {})
     params = dict(head_params or {}), dict(count_params or {})
+    check_params(head, params[0], "head_params")
+    if n_clusters == "auto":
+        check_params("hdbscan", params[1], "count_params")
+    if umap_params:
+        check_umap(umap_params)
     return ClusteringHead(head, n_clusters, umap_params, *params, random_state)
 
 

@@ -106,16 +106,39 @@ def umap_coordinates(
     return _embed(rows, settings)
 
 
-def _embed(codes: Any, settings: dict[str, Any]) -> NDArray[np.float32]:
-    """Run UMAP and leave no trace of it in the process."""
-    codes = codes / max(1.0, np.abs(codes).max() / LARGEST)
+def check_umap(params: Mapping[str, Any]) -> None:
+    """Refuse parameters that UMAP does not take, while there is nothing to lose.
+
+    Raises
+    ------
+    ValueError
+        If a parameter does not exist, or its value is none that UMAP knows.
+    """
+    try:
+        umap = _umap()(**params)
+        umap._raw_data, umap._initial_alpha = np.eye(3), umap.learning_rate  # as its fit does
+        with warnings.catch_warnings(), _restored_generator(), restored_threads():
+            warnings.simplefilter("ignore")  # of what cannot be had back, which nobody wants
+            umap._validate_parameters()
+    except (TypeError, ValueError) as error:
+        raise ValueError(f"manifold_params does not fit UMAP: {error}") from error
+
+
+def _umap() -> Any:
     with warnings.catch_warnings(), restored_threads():
         warnings.filterwarnings("ignore", "Tensorflow not installed", ImportWarning)
         from umap import UMAP
+    return UMAP
+
+
+def _embed(codes: Any, settings: dict[str, Any]) -> NDArray[np.float32]:
+    """Run UMAP and leave no trace of it in the process."""
+    codes = codes / max(1.0, np.abs(codes).max() / LARGEST)
+    kind = _umap()
     with warnings.catch_warnings(), _restored_generator(), restored_threads():
         # Clusters that lie far apart disconnect the graph: welcome here, and UMAP copes.
         warnings.filterwarnings("ignore", "Graph is not fully connected", UserWarning)
-        return UMAP(**settings).fit_transform(codes)
+        return kind(**settings).fit_transform(codes)
 
 
 @contextmanager

@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Mapping
 from typing import Any
 
 import torch
 from sklearn.cluster import KMeans
-from sklearn.exceptions import ConvergenceWarning
 from torch import Tensor
 
+from skdeepcluster.engine.notices import notice
 from skdeepcluster.engine.table import Table
+from skdeepcluster.heads import fit_clusterer
 
 __all__ = [
     "best_of",
@@ -31,7 +31,7 @@ def best_of(scores: Tensor, live: Tensor) -> Tensor:
 def fit_kmeans(codes: Tensor, table: Table, n_clusters: int, n_init: int, seed: int) -> KMeans:
     """Fit k-means to the codes of a table, with the weights of its rows."""
     kmeans = KMeans(n_clusters, n_init=n_init, random_state=seed)
-    return kmeans.fit(codes.cpu().numpy(), sample_weight=table.array("weight"))
+    return fit_clusterer(kmeans, codes.cpu().numpy(), table.array("weight"))
 
 
 def forget_labels(table: Table) -> None:
@@ -57,8 +57,4 @@ def has_settled(record: Mapping[str, Any], tol: float) -> bool:
 
 def warn_restarted(n_clusters: int) -> None:
     """Warn of clusters that died and live again."""
-    warnings.warn(
-        f"{n_clusters} clusters lost all their members and were started anew.",
-        ConvergenceWarning,
-        stacklevel=3,
-    )
+    notice(f"{n_clusters} clusters lost all their members and were started anew.")

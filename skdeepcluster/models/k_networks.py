@@ -5,20 +5,20 @@ A network is a slice, along the first axis, of every parameter.
 
 from __future__ import annotations
 
-import warnings
 from typing import Any
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from sklearn.cluster import KMeans
-from sklearn.exceptions import ConvergenceWarning
 from torch import Tensor, nn
 from torch.nn import functional as F
 
 from skdeepcluster.engine.model import Player
+from skdeepcluster.engine.notices import notice
 from skdeepcluster.engine.schedule import Training
 from skdeepcluster.engine.table import Batch, Table
+from skdeepcluster.heads import fit_clusterer
 from skdeepcluster.models.clusters import best_of
 from skdeepcluster.models.variational import LOG_VARIANCES, VariationalModel
 from skdeepcluster.networks import slots
@@ -170,8 +170,8 @@ def _reseed(trainer: Training, table: Table, dead: Tensor, seed: int) -> None:
     weight = table.columns.get("weight", torch.ones_like(best))
     worst = _costliest(best, weight, len(dead), trainer.model.n_networks)
     codes, shares = (t[worst].cpu().numpy() for t in (trainer.encode(table), weight))
-    kmeans = KMeans(len(dead), random_state=seed)
-    group = torch.from_numpy(kmeans.fit_predict(codes, sample_weight=shares)).to(worst)
+    kmeans = fit_clusterer(KMeans(len(dead), random_state=seed), codes, shares)
+    group = torch.from_numpy(kmeans.labels_).to(worst)
     for i in group.unique().tolist():
         rows, network = worst[group == i], dead[i]
         source = donor[rows].mode().values
@@ -179,10 +179,8 @@ def _reseed(trainer: Training, table: Table, dead: Tensor, seed: int) -> None:
             parameter.data[network] = parameter.data[source]
             trainer.forget(parameter, network)
         table.columns["label"][rows] = network
-    warnings.warn(
+    notice(
         f"{len(dead)} networks won no rows and were started anew from the worst explained ones.",
-        ConvergenceWarning,
-        stacklevel=2,
     )
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -11,8 +10,9 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from scipy.optimize import linear_sum_assignment
-from sklearn.exceptions import ConvergenceWarning
 from torch import Tensor
+
+from skdeepcluster.engine.notices import notice
 
 __all__ = [
     "Labeling",
@@ -217,11 +217,9 @@ def has_settled(n_rounds: int, label_change: float, agreement: float) -> bool:
 
 def warn_unsettled(kept: str, label_change: float, agreement: float) -> None:
     """Warn that clusters have not settled, and say whose are kept."""
-    warnings.warn(
+    notice(
         f"The clusters did not settle, and those of {kept} are kept. The last round changed "
         f"{label_change:.1%} of the labels (expected at most {MOST_CHANGE:.0%}), and the runs of "
         f"its mixture agree to {agreement:.2f} (expected at least {LEAST_RUNS}). The data may have "
-        "no such clusters, or another number of them, or augment= may change what its rows mean.",
-        ConvergenceWarning,
-        stacklevel=6,
+        "no such clusters, or another number of them, or augment= may change what its rows mean."
     )

@@ -6,15 +6,14 @@ Numbers of equations and algorithms are those of Vardakas (2021), chapter 5.
 from __future__ import annotations
 
 import math
-import warnings
 from collections.abc import Mapping
 from typing import NamedTuple
 
 import torch
-from sklearn.exceptions import ConvergenceWarning
 from torch import Tensor, nn
 
 from skdeepcluster.engine.model import Player
+from skdeepcluster.engine.notices import notice
 from skdeepcluster.engine.schedule import Training
 from skdeepcluster.engine.table import Batch, Table
 from skdeepcluster.models.generator import CodeGenerator
@@ -205,10 +204,8 @@ def watch_matches(trainer: Training, table: Table, n_balanced: int) -> Mapping[s
     model.balanced = epoch < n_balanced or dead > 0
     model.matches.zero_()
     if dead:
-        warnings.warn(
+        notice(
             f"{dead} components lost all their rows. In the next epoch every row gets a sample "
             "of its own.",
-            ConvergenceWarning,
-            stacklevel=2,
         )
     return {"dead": dead}

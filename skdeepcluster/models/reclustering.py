@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from scipy import sparse
 from sklearn.decomposition import TruncatedSVD
 
-from skdeepcluster.engine.table import Table, tiled
+from skdeepcluster.engine.table import Table, encoded, tiled
 from skdeepcluster.heads import count_clusters, make_head, mixture, umap_coordinates
 from skdeepcluster.models.labelings import Labeling, confident_rows, matched, sure_rows, vote
 from skdeepcluster.models.self_labels import SelfLabeler
@@ -100,7 +100,7 @@ class Reclustering:
         return Labeling(voted, confident, agreement, float((voted == guess).mean()))
 
     def _by_member(self, model: SelfLabeler, member: int, sample: Table) -> Labeling:
-        features = tiled(lambda batch: model.features(batch)[:, member], sample).cpu().numpy()
+        features = encoded(lambda batch: model.features(batch)[:, member], sample).cpu().numpy()
         own = Reclustering(self.seed + member, self.umap_params)
         return own.mix(own.embed(features, model.n_clusters), model.n_clusters)
 

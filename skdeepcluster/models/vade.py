@@ -17,7 +17,7 @@ from torch import Tensor, nn
 from skdeepcluster.engine.model import Player
 from skdeepcluster.engine.schedule import Phase, Progress, Training, Turn
 from skdeepcluster.engine.table import Batch, Table
-from skdeepcluster.heads import SteadyGaussianMixture
+from skdeepcluster.heads import SteadyGaussianMixture, fit_clusterer
 from skdeepcluster.models.autoencoder import reconstruction_phase
 from skdeepcluster.models.variational import LOG_VARIANCES, VariationalModel, drawn
 from skdeepcluster.objectives import gaussian_kl_divergence
@@ -149,7 +149,8 @@ def place_mixture(trainer: Training, table: Table, seed: int) -> None:
         covariance_type="diag",
         reg_covar=float(_floor(torch.from_numpy(codes))),
         random_state=seed,
-    ).fit(codes)
+    )
+    fit_clusterer(mixture, codes, None)
     found = mixture.weights_, mixture.means_ + center, mixture.covariances_
     model.prior.place(*map(torch.from_numpy, found))
     _narrow(model, torch.from_numpy(mixture.covariances_))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from numpy.typing import ArrayLike
@@ -132,12 +133,14 @@ class DiscreteContinuousPrior:
         ValueError
             If a label names no component.
         """
+        source = source_of(generator)
         if labels is None:
             size = (n_samples,)
-            drawn = torch.randint(self.n_clusters, size, generator=generator, device=device)
+            drawn = torch.randint(self.n_clusters, size, device=device, **source)
         else:
             drawn = checked(labels, n_samples, self.n_clusters, device)
-        noise = torch.randn(n_samples, self.noisy_dim, generator=generator, device=device)
+        shape = (n_samples, self.noisy_dim)
+        noise = torch.randn(shape, device=device, dtype=torch.float32, **source)
         z = self.center(F.one_hot(drawn, self.n_clusters).to(noise))
         z[:, : self.noisy_dim] += self.sigma * noise
         return z, drawn
@@ -223,3 +226,8 @@ def checked(
     if ((drawn < 0) | (drawn >= n_clusters)).any():
         raise ValueError(f"labels must lie in 0..{n_clusters - 1}, got {drawn.unique().tolist()}.")
     return drawn
+
+
+def source_of(generator: torch.Generator | None) -> dict[str, Any]:
+    """Return the arguments by which PyTorch draws; its compiler knows no generator that is None."""
+    return {} if generator is None else {"generator": generator}

@@ -9,7 +9,7 @@ from numpy.typing import ArrayLike
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from ._fixed import checked
+from ._fixed import checked, source_of
 
 __all__ = ["GaussianMixturePrior", "least_variance", "responsibilities_of"]
 
@@ -240,12 +240,12 @@ class GaussianMixturePrior(nn.Module):
         ValueError
             If a label names no component.
         """
-        device, n_clusters = self.means.device, len(self.means)
+        device, n_clusters, source = self.means.device, len(self.means), source_of(generator)
         if labels is None:
             weights = self.log_weights().exp()
-            drawn = torch.multinomial(weights, n_samples, replacement=True, generator=generator)
+            drawn = torch.multinomial(weights, n_samples, replacement=True, **source)
         else:
             drawn = checked(labels, n_samples, n_clusters, device)
         size = (n_samples, self.means.shape[1])
-        noise = torch.randn(size, generator=generator, device=device, dtype=self.means.dtype)
+        noise = torch.randn(size, device=device, dtype=self.means.dtype, **source)
         return self.means[drawn] + (self.log_variances[drawn] / 2).exp() * noise, drawn

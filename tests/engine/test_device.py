@@ -1,5 +1,6 @@
 """Devices, and the global generators that a training must not disturb."""
 
+import os
 import random
 import threading
 
@@ -8,7 +9,15 @@ import pytest
 import torch
 from toys import JUDGE, PLAY, make_rows, make_trainer, same, weights
 
-from skdeepcluster.engine.device import precision_on, resolve_device, seeded
+import skdeepcluster.engine.device as device_module
+from skdeepcluster.engine.device import (
+    alone,
+    precision_on,
+    resolve_device,
+    seeded,
+    settled,
+    training,
+)
 from skdeepcluster.engine.schedule import Phase
 from skdeepcluster.engine.table import Table
 
@@ -30,7 +39,7 @@ def test_auto_takes_the_best_device(cuda, mps, expected, monkeypatch):
     assert resolve_device("auto") == torch.device(expected)
 
 
-@pytest.mark.parametrize("device", ["cuda:77", "gpu", "", "cpu:x"])
+@pytest.mark.parametrize("device", ["cuda:77", "gpu", "", "cpu:x", "meta", "hpu", "vulkan"])
 def test_a_device_that_is_not_there_is_refused_with_advice(device):
     with pytest.raises(ValueError, match=r'is not available here.*device="auto"'):
         resolve_device(device)
@@ -102,6 +111,40 @@ def test_fits_in_threads_give_what_they_give_one_after_the_other():
         thread.join()
     assert all(same(threaded[seed], serial[seed]) for seed in range(4))
     assert not same(serial[0], serial[1])
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="there is no fork here")
+@pytest.mark.filterwarnings("ignore:.*fork:DeprecationWarning")
+def test_a_process_forked_while_a_thread_fits_may_fit():
+    """The locks that it inherits are held by a thread that it does not have."""
+    held, done, owner = threading.Event(), threading.Event(), torch.nn.Identity()
+
+    def hold():
+        with alone(owner), training():
+            held.set()
+            done.wait()
+
+    thread = threading.Thread(target=hold)
+    thread.start()
+    held.wait()
+    child = os.fork()
+    if not child:
+        free = not device_module._FITS and device_module._TRAINING.acquire(blocking=False)
+        os._exit(0 if free else 1)
+    done.set()
+    thread.join()
+    assert os.waitpid(child, 0)[1] == 0
+
+
+def test_what_callers_have_set_is_theirs():
+    with torch.device("meta"), torch.autocast("cpu"), np.errstate(all="raise"):
+        with settled():
+            assert torch.zeros(2).device == CPU
+            assert (torch.ones(2, 2) @ torch.ones(2, 2)).dtype == torch.float32
+            assert np.float32(1e-30) * np.float32(1e-30) == 0
+        assert torch.zeros(2).device.type == "meta"
+        assert torch.is_autocast_enabled("cpu")
+        assert np.geterr()["under"] == "raise"
 
 
 @pytest.fixture

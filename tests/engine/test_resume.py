@@ -313,3 +313,15 @@ def test_an_interrupted_run_goes_on_from_its_last_epoch(undisturbed, tmp_path):
     trainer.run(table, phases, Eager(path))
     assert trainer.interrupted_
     assert_same(run(path, make_phases(), seed=99), undisturbed)
+
+
+def test_a_run_does_not_go_on_with_other_networks(tmp_path):
+    class Narrow(Noisy):
+        def play(self, batch):
+            return {"error": super().play(batch)["error"] / 2}
+
+    path = tmp_path / "fit.pt"
+    with pytest.raises(Crash):
+        run(path, make_phases(), callbacks=[on("on_epoch_begin", nth(3, crash))])
+    with pytest.raises(ValueError, match=r"'train' of a fit with other networks.*Change it back"):
+        run(path, make_phases(), model=Narrow)

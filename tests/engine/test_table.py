@@ -9,7 +9,7 @@ import torch
 from scipy import sparse
 from toys import make_rows
 
-from skdeepcluster.engine.table import TILE, Table, tiled
+from skdeepcluster.engine.table import TILE, Table, encoded, tiled
 
 N, WIDTH = 23, 4
 
@@ -204,3 +204,12 @@ def test_the_result_of_a_row_depends_on_nothing_beside_it(kind):
     for size in (1, 2, 7, TILE, TILE + 3):
         rows = rng.permutation(len(X))[:size]
         torch.testing.assert_close(apply(rows), whole[torch.from_numpy(rows)], rtol=1e-6, atol=1e-6)
+
+
+def test_codes_that_are_not_finite_are_counted_and_named():
+    X = make_rows(TILE + 70, 3)
+    X[[4, TILE + 9], 1] = 0
+    table = Table(X)
+    with pytest.raises(ValueError, match=rf"for 2 of {TILE + 70} rows: 4, {TILE + 9}\. The rows"):
+        encoded(lambda batch: 1 / batch["X"], table)
+    assert encoded(lambda batch: batch["X"], table).shape == X.shape

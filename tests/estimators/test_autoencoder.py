@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from sklearn.base import clone
+from interruption import NoTraining
+from sklearn.base import BaseEstimator, ClusterMixin, clone
 from sklearn.cluster import MeanShift
 from sklearn.metrics import adjusted_rand_score
 from torch import nn
@@ -136,3 +137,26 @@ def test_networks_that_are_frozen_altogether_are_refused(blobs):
     )
     with pytest.raises(ValueError, match="every parameter of 'model' is frozen"):
         model.fit(blobs[0])
+
+
+class Fails(ClusterMixin, BaseEstimator):
+    """A clusterer that cannot cluster."""
+
+    def fit(self, X, y=None):
+        raise RuntimeError("it cannot")
+
+
+def test_trained_networks_outlive_a_head_that_fails(blobs, tmp_path):
+    """The head comes after the training: another one, of other parameters, takes the networks."""
+    model = AutoencoderClustering(None, head=Fails(), checkpoint=tmp_path / "fit.pt", **SMALL)
+    with pytest.raises(RuntimeError, match="it cannot"):
+        model.fit(blobs[0])
+    other = {"head": "gmm", "n_clusters": 3, "head_params": {"tol": 1e-4}}
+    continued = clone(model).set_params(**other, callbacks=[NoTraining()]).fit(blobs[0])
+    whole = clone(model).set_params(**other, checkpoint=None).fit(blobs[0])
+    np.testing.assert_array_equal(continued.predict_proba(blobs[0]), whole.predict_proba(blobs[0]))
+
+
+def test_a_head_that_needs_a_number_is_told_before_training(blobs):
+    with pytest.raises(ValueError, match="needs n_clusters"):
+        AutoencoderClustering(None, head="gmm", callbacks=[NoTraining()], **SMALL).fit(blobs[0])

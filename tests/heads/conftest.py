@@ -18,12 +18,13 @@ def new_codes():
     return np.random.default_rng(1).normal(scale=10, size=(300, 3))
 
 
-class FakeUMAP:
+class FakeUMAP(umap.UMAP):
     """Keep the settings, and return the codes' first column doubled, as coordinates."""
 
     settings: dict
 
     def __init__(self, **settings):
+        super().__init__(**settings)
         FakeUMAP.settings = settings
 
     def fit_transform(self, codes):
