@@ -22,7 +22,7 @@ ALLOWED = {
     "plotting": {"isolation"},
     "engine": {"tiles"},
     "models": PARTS,
-    "base": PARTS | {"augment", "models", "validation"},
+    "base": PARTS | {"augment", "models", "tiles", "validation"},
     "estimators": PARTS | {"base", "models", "validation"},
     "__init__": {"estimators"},
 }

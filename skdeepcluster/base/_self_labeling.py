@@ -47,7 +47,7 @@ class SelfLabelingClusterer(InitializedClusterer):
             check_umap(self.manifold_params)
         k = int(self.n_clusters) if isinstance(self.n_clusters, Integral) else 2
         decodes = self.reconstruction_weight > 0 or self.decoder_epochs > 0
-        self._check_model(run, lambda scaling: self._make_model(scaling, k, decodes, True))
+        self._check_model(run, lambda scaling: self._make_model(scaling, k, decodes, has_code=True))
 
     def _learn(
         self,
