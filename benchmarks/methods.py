@@ -31,6 +31,7 @@ from skdeepcluster import (
     VaDEClustering,
 )
 from skdeepcluster.base import DeepClusterer
+from skdeepcluster.heads import SteadyGaussianMixture
 
 
 @dataclass(frozen=True)
@@ -53,6 +54,11 @@ def kmeans(task: Task) -> KMeans:
 
 
 def umap_gmm(task: Task) -> Pipeline:
+    mixture = SteadyGaussianMixture(task.n_clusters, random_state=task.seed)
+    return make_pipeline(_umap(task), mixture)
+
+
+def umap_gmm_one_start(task: Task) -> Pipeline:
     return make_pipeline(_umap(task), GaussianMixture(task.n_clusters, random_state=task.seed))
 
 
@@ -133,6 +139,7 @@ METHODS: dict[str, Method] = {
     # What a user would pick instead.
     "kmeans": kmeans,
     "umap-gmm": umap_gmm,
+    "umap-gmm-one-start": umap_gmm_one_start,
     "umap-hdbscan": umap_hdbscan,
     # An autoencoder, then a clusterer.
     "ae-kmeans": deep(AutoencoderClustering),

@@ -22,8 +22,8 @@ ALLOWED = {
     "plotting": {"isolation"},
     "engine": {"tiles"},
     "models": PARTS,
-    "base": PARTS | {"models", "validation"},
-    "estimators": PARTS | {"augment", "base", "models", "validation"},
+    "base": PARTS | {"augment", "models", "validation"},
+    "estimators": PARTS | {"base", "models", "validation"},
     "__init__": {"estimators"},
 }
 SLOW = {"hdbscan", "matplotlib", "numba", "pandas", "polars", "umap"}

@@ -7,6 +7,7 @@ from ._initialized import InitializedClusterer
 from ._k_networks import KNetworksClusterer
 from ._latent_groups import HierarchicalClusterer
 from ._run import Run
+from ._self_labeling import SelfLabelingClusterer
 
 __all__ = [
     "DeepClusterer",
@@ -16,4 +17,5 @@ __all__ = [
     "InitializedClusterer",
     "KNetworksClusterer",
     "Run",
+    "SelfLabelingClusterer",
 ]

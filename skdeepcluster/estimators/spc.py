@@ -24,40 +24,21 @@ import torch
 from numpy.typing import ArrayLike, NDArray
 from scipy import sparse
 from sklearn.base import ClusterMixin
-from sklearn.decomposition import TruncatedSVD
 from sklearn.utils._param_validation import HasMethods, Interval, StrOptions
 from torch import Tensor, nn
 
-from skdeepcluster.augment import RandomAffine
-from skdeepcluster.base import InitializedClusterer, Run
-from skdeepcluster.engine.notices import notice
-from skdeepcluster.engine.schedule import Phase, Turn, one_cycle
-from skdeepcluster.engine.table import Table, encoded, tiled
+from skdeepcluster.base import Run, SelfLabelingClusterer
+from skdeepcluster.engine.table import Table
 from skdeepcluster.estimators.autoencoder import AutoencoderClustering
-from skdeepcluster.heads import check_umap, count_clusters, make_head, mixture, umap_coordinates
-from skdeepcluster.models.self_labels import (
-    Labeling,
-    SelfLabeler,
-    calibrated_temperature,
-    confident_rows,
-    matched,
-    place_classifiers,
-    sure_rows,
-    vote,
-)
-from skdeepcluster.networks import make_feature_encoder
-from skdeepcluster.scaling import Mode, Scaling
+from skdeepcluster.models.labelings import Labeling, has_settled, warn_unsettled
+from skdeepcluster.models.reclustering import Reclustering, start_rows
+from skdeepcluster.models.self_labels import SelfLabeler, calibrate
+from skdeepcluster.scaling import Mode
 
 __all__ = ["SPCClustering"]
 
-WIDTH = 10  # dimensions of the embedding
-DENSE_ENTRIES, SVD_WIDTH = 50_000_000, 100  # numbers of sparse rows that UMAP sees, or their axes
-UPDATES = 400  # of a round at least, with max_epochs="auto"
-LEAST_EPOCHS = 10  # of a round, likewise
-MOST_CHANGE, LEAST_RUNS = 0.04, 0.95  # within which the last round counts as settled
 
-
-class SPCClustering(InitializedClusterer):
+class SPCClustering(SelfLabelingClusterer):
     r"""Learn the clusters that were found, and cluster what was learned (SPC).
 
     The method to begin with on images. A start finds clusters among the raw rows. Then, round by
@@ -65,10 +46,9 @@ class SPCClustering(InitializedClusterer):
     and stretched at random, and the clusters are found anew among its features. In the end one more
     network learns the last clusters of all rows. It labels a new row in one pass.
 
-    It confirms itself, so it watches two figures of the last round: how many labels it changed, and
-    how far the runs of the mixture agree. Where they say that nothing has settled, it keeps the
-    clusters of the start, and warns. On tables it gains nothing, since there are no changes of a
-    row that are known to keep its meaning.
+    It watches two figures of the last round: how many labels it changed, and how far the runs of
+    the mixture agree. Where they say that nothing has settled, it keeps the clusters of the start,
+    and warns. On tables it gains nothing: no changes of a row are known to keep its meaning.
 
     Parameters
     ----------
@@ -103,7 +83,7 @@ class SPCClustering(InitializedClusterer):
         label that `predict` gives them. None takes all.
     max_epochs : int or "auto", default="auto"
         Passes over the rows that are learnt from, in each round and at the end. "auto" is 10, or
-        more where these are fewer than 400 updates.
+        more where these are fewer than 200 updates.
     batch_size : int, default=128
         Rows per update.
     lr : float, default=3e-3
@@ -134,7 +114,7 @@ class SPCClustering(InitializedClusterer):
     encoder, decoder : callable, default=None
         ``encoder(shape, n_outputs)`` and ``decoder(n_inputs, shape)`` return an
         ``nn.Module``, given the shape of one row, as `make_encoder` and `make_decoder` of
-        `skdeepcluster.networks` do. Features are then the codes.
+        `skdeepcluster.networks` do. Features are then the codes of this encoder.
     image_shape : tuple of int, default=None
         (channels, height, width) of flattened rows. 3-d and 4-d arrays say it themselves.
     scaling : {"auto", "minmax", "standard"} or None, default="auto"
@@ -218,7 +198,7 @@ class SPCClustering(InitializedClusterer):
     """
 
     _parameter_constraints: ClassVar[dict[str, list[Any]]] = {
-        **InitializedClusterer._parameter_constraints,
+        **SelfLabelingClusterer._parameter_constraints,
         "n_clusters": [Interval(Integral, 1, None, closed="left"), StrOptions({"auto"})],
         "init": [
             StrOptions({"umap-gmm", "umap-hdbscan", "n2d"}),
@@ -291,27 +271,16 @@ class SPCClustering(InitializedClusterer):
             stage = f"round {self.n_rounds_}"
             model = self._learn(run, stage, found, n_clusters, sample)
             if not run.interrupted:
-                anew = partial(self._label_anew, run, model, sample)
+                anew = partial(self._cluster_anew, run, model, sample)
                 found = self._compare(found, self._labeling(run, f"{stage}: clusters", anew))
-        self.settled_ = self._has_settled()
+        self.settled_ = has_settled(self.n_rounds_, self.label_change_, self.agreement_)
         self._has_noise = False
         if run.interrupted and model is not None:
             return model  # it has learned something, which one more would not
         final = self._final_labels(start, found, n_clusters)
         model = self._learn(run, "final", final, n_clusters + self._has_noise, sample, last=True)
-        self._calibrate(model, sample)
+        calibrate(model, sample, self.label_change_ if self.n_rounds_ > 1 else np.nan)
         return model
-
-    def _check_before(self, run: Run) -> None:
-        """Refuse parameters of UMAP and networks of the user's before anything takes its time."""
-        if self.manifold_params:
-            check_umap(self.manifold_params)
-        k = self.n_clusters if isinstance(self.n_clusters, Integral) else 2
-        decodes = self.reconstruction_weight > 0 or self.decoder_epochs > 0
-        self._check_model(run, lambda scaling: self._make_model(scaling, int(k), decodes))
-
-    def _labeling(self, run: Run, step: str, find: Callable[[], Labeling]) -> Labeling:
-        return Labeling.of(run.once(step, lambda: find().tensors()))
 
     def _compare(self, before: Labeling, found: Labeling) -> Labeling:
         """Note what a round has changed."""
@@ -327,18 +296,11 @@ class SPCClustering(InitializedClusterer):
             }
         return found
 
-    def _has_settled(self) -> bool:
-        """Tell whether the last round found what the one before had found.
-
-        The first round may well change a bad start, so it is judged by the mixture alone.
-        """
-        changed = self.n_rounds_ > 1 and self.label_change_ > MOST_CHANGE
-        return not changed and self.agreement_ >= LEAST_RUNS
-
     def _final_labels(self, start: Labeling, found: Labeling, n_clusters: int) -> Labeling:
         """Return the labels that are taught last, of all rows."""
         if not self.settled_ and self.n_rounds_:
-            self._warn_unsettled()
+            kept = "the start" if self.unsettled == "start" else "the last round"
+            warn_unsettled(kept, self.label_change_, self.agreement_)
         chosen = found if self.settled_ or self.unsettled == "last" else start
         labels = chosen.labels
         self._has_noise = self.noise == "keep" and bool((start.labels < 0).any())
@@ -346,115 +308,7 @@ class SPCClustering(InitializedClusterer):
             labels = np.where(start.labels < 0, n_clusters, labels)
         return Labeling(labels, labels >= 0)
 
-    def _warn_unsettled(self) -> None:
-        kept = "the start" if self.unsettled == "start" else "the last round"
-        notice(
-            f"The clusters did not settle, and those of {kept} are kept. The last round changed "
-            f"{self.label_change_:.1%} of the labels (expected at most {MOST_CHANGE:.0%}), and the "
-            f"runs of its mixture agree to {self.agreement_:.2f} (expected at least {LEAST_RUNS}). "
-            "The data may have no such clusters, or another number of them, or augment= may change "
-            "what its rows mean.",
-        )
-
-    # -- learning -------------------------------------------------------------------------------
-
-    def _learn(
-        self,
-        run: Run,
-        stage: str,
-        labeling: Labeling,
-        n_clusters: int,
-        sample: Table,
-        last: bool = False,
-    ) -> SelfLabeler:
-        """Train a fresh network on the rows of a labeling that are not in doubt."""
-        joint = self.reconstruction_weight > 0
-        rows = np.arange(len(sample)) if joint else np.flatnonzero(labeling.confident)
-        taught = sample.subset(torch.from_numpy(rows))
-        label = torch.from_numpy(labeling.labels[rows]).to(taught.device)
-        taught.columns["label"] = label.clamp_min(0)
-        if joint:
-            confident = torch.from_numpy(labeling.confident[rows])
-            taught.columns["confident"] = confident.float().to(taught.device)
-        decodes = joint or (last and self.decoder_epochs > 0)
-        phases = [self._learning(self._n_epochs(len(taught)))]
-        if decodes and not joint:
-            phases.append(self._decoding())
-        model = self._make_model(run.scaling, n_clusters, decodes)
-        return run.train(stage, model, phases, taught)
-
-    def _learning(self, epochs: int) -> Phase:
-        weight = self.reconstruction_weight
-        return Phase(
-            "learning",
-            [Turn("model", "labeling")],
-            epochs,
-            start=place_classifiers,
-            lr={"model": one_cycle},
-            weights={"reconstruction": weight} if weight else {},
-        )
-
-    def _decoding(self) -> Phase:
-        turns = [Turn("decoder", "reconstruction")]
-        return Phase("decoding", turns, self.decoder_epochs, lr={"decoder": one_cycle})
-
-    def _n_epochs(self, n_rows: int) -> int:
-        epochs: Any = self.max_epochs
-        return (
-            max(LEAST_EPOCHS, -(-UPDATES * self.batch_size // n_rows))
-            if epochs == "auto"
-            else epochs
-        )
-
-    def _make_model(self, scaling: Scaling, n_clusters: int, decodes: bool) -> SelfLabeler:
-        members = [self._make_member() for _ in range(self.n_members)]
-        trunks, code_layers = zip(*members, strict=True)
-        return SelfLabeler(
-            scaling,
-            trunks,
-            code_layers,
-            n_clusters,
-            self.latent_dim,
-            augment=self._augmentation(),
-            decoder=self._make_decoder(self.latent_dim) if decodes else None,
-            label_smoothing=self.label_smoothing,
-            joint=self.reconstruction_weight > 0,
-        )
-
-    def _make_member(self) -> tuple[nn.Module, nn.Module]:
-        """Return what makes the features, and what makes the code of them."""
-        encoder = self._make_encoder(self.latent_dim, make_feature_encoder)
-        if isinstance(encoder, nn.Sequential) and self.encoder is None:
-            return encoder[:-1], encoder[-1]
-        return encoder, nn.Identity()
-
-    def _augmentation(self) -> Callable[[Tensor], Tensor] | None:
-        if isinstance(self.augment, str):
-            return RandomAffine() if len(self._input_shape) == 3 else None
-        return self.augment
-
-    def _calibrate(self, model: SelfLabeler, sample: Table) -> None:
-        """Let probabilities be as large, in the mean, as rounds or members agree."""
-        logits = tiled(model.member_logits, sample)
-        guesses = logits.argmax(2)
-        if self.n_members > 1:
-            agree = (guesses[:, 1:] == guesses[:, :1]).float().mean().item()
-        elif self.n_rounds_ > 1:
-            agree = 1 - self.label_change_
-        else:
-            return
-        agree = np.clip(agree, 1 / model.n_clusters, 1 - 1 / len(sample))
-        model.log_temperature.fill_(np.log(calibrated_temperature(logits, agree)))
-
     # -- clustering -----------------------------------------------------------------------------
-
-    def _drawn_rows(self, run: Run) -> NDArray[np.intp]:
-        """Return the rows that clusters are found among, in order."""
-        n_rows = len(run.table)
-        if self.max_samples is None or n_rows <= self.max_samples:
-            return np.arange(n_rows)
-        rng = np.random.default_rng(run.seed)
-        return np.sort(rng.choice(n_rows, self.max_samples, replace=False))
 
     def _keep_start(self, run: Run, start: Labeling, drawn: NDArray[np.intp]) -> None:
         counted = run.counted
@@ -475,16 +329,13 @@ class SPCClustering(InitializedClusterer):
         self._tell("start", len(sample))
         # Sparse rows that are left to us are taken for counts of words, whose sum means little.
         is_text = sparse.issparse(run.X) and self.scaling == "auto"
-        rows, metric = self._raw_rows(run, sample, drawn), "cosine" if is_text else "euclidean"
-        place = self._embed(rows, run.seed, metric=metric)
-        if self._is_init("umap-gmm"):
-            k = count_clusters(place, {}) if self.n_clusters == "auto" else self.n_clusters
-            return self._mix(place, k, run.seed)
-        head = make_head("hdbscan", random_state=run.seed).fit(place)
-        labels = head.labels_.astype(np.int64)
-        if not head.n_clusters_:
-            labels[:] = 0  # all is noise: one cluster, of which the head has warned
-        return Labeling(labels, labels >= 0)
+        metric = "cosine" if is_text else "euclidean"
+        rows = start_rows(run.X, np.flatnonzero(run.counted)[drawn], sample, run.scaling, run.seed)
+        clusters = Reclustering(run.seed, self.manifold_params or {})
+        if self._is_init("umap-hdbscan"):
+            return clusters.find(rows, metric)
+        known = isinstance(self.n_clusters, Integral)
+        return clusters.start(rows, int(self.n_clusters) if known else None, metric)
 
     def _first_clusterer(self) -> Any:
         if not self._is_init("n2d"):
@@ -502,68 +353,8 @@ class SPCClustering(InitializedClusterer):
             verbose=self.verbose,
         )
 
-    def _label_anew(self, run: Run, model: SelfLabeler, sample: Table) -> Labeling:
-        """Return the clusters among the features of a model, numbered as it numbers them."""
-        proba = tiled(model.log_memberships, sample).exp().cpu().numpy()
-        guess = proba.argmax(1)
-        if self.recluster is None:
-            found = [Labeling(guess, np.ones(len(guess), dtype=bool))]
-        else:
-            self._tell(f"round {self.n_rounds_}", len(sample))
-            found = [self._cluster_features(run, model, m, sample) for m in range(self.n_members)]
-        labels = [matched(each.labels, guess, model.n_clusters) for each in found]
-        voted, unanimous = vote(np.stack(labels))
-        confident = confident_rows(voted, guess, np.where(unanimous, proba.max(1), 0.0))
-        agreement = float(np.mean([each.agreement for each in found]))
-        return Labeling(voted, confident, agreement, float((voted == guess).mean()))
-
-    def _cluster_features(
-        self, run: Run, model: SelfLabeler, member: int, sample: Table
-    ) -> Labeling:
-        features = encoded(lambda batch: model.features(batch)[:, member], sample)
-        seed = run.seed + self.n_rounds_ * self.n_members + member
-        place = self._embed(features.cpu().numpy(), seed, model.n_clusters)
-        return self._mix(place, model.n_clusters, seed)
-
-    def _raw_rows(self, run: Run, sample: Table, drawn: NDArray[np.intp]) -> NDArray[Any]:
-        """Return the rows of the sample as the networks see them; of wide sparse ones a summary."""
-        if sparse.issparse(run.X) and len(drawn) * run.X.shape[1] > DENSE_ENTRIES:
-            rows = run.X[np.flatnonzero(run.counted)[drawn]]
-            return TruncatedSVD(SVD_WIDTH, random_state=run.seed).fit_transform(rows)
-        return tiled(lambda batch: run.scaling(batch["X"]).flatten(1), sample).cpu().numpy()
-
-    def _embed(
-        self,
-        rows: NDArray[Any],
-        seed: int,
-        n_clusters: int | None = None,
-        metric: str = "euclidean",
-    ) -> NDArray[np.float64]:
-        """Return the UMAP coordinates of rows."""
-        k = n_clusters or (WIDTH if isinstance(self.n_clusters, str) else self.n_clusters)
-        params = {
-            # A graph should rather join rows of a cluster than clusters.
-            "n_neighbors": int(np.clip(rows.shape[0] // (7 * k), 5, 20)),
-            "metric": metric,
-            **(self.manifold_params or {}),
-        }
-        place = umap_coordinates(rows, WIDTH, seed, params).astype(float)
-        return np.where(np.isfinite(place), place, np.nanmean(place, axis=0))
-
-    def _mix(self, place: NDArray[np.float64], n_clusters: int, seed: int) -> Labeling:
-        """Return the components of a steady mixture."""
-        fitted = mixture(place, n_clusters, seed).fit(place)
-        responsibility = fitted.predict_proba(place)
-        labels = responsibility.argmax(1)
-        sure = sure_rows(labels, responsibility.max(1))
-        return Labeling(labels, sure, fitted.agreement_)
-
     def _is_init(self, name: str) -> bool:
         return isinstance(self.init, str) and self.init == name
-
-    def _tell(self, stage: str, n_rows: int) -> None:
-        if self.verbose:
-            print(f"{stage}: clustering {n_rows} rows", flush=True)
 
     # -- what the base asks ---------------------------------------------------------------------
 

@@ -1,81 +1,26 @@
-"""What learns from labels that were found: members, each an encoder with a classifier.
-
-Beside the networks stand the pure steps between two trainings: matching two labelings, choosing the
-rows to learn from, and telling whether the labels have come to rest.
-"""
+"""What learns from labels that were found: members, each an encoder with a classifier."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
-from typing import Any, cast
+from collections.abc import Callable, Sequence
+from typing import cast
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
-from scipy.optimize import linear_sum_assignment
 from torch import Tensor, nn
 from torch.nn import functional as F
 
 from skdeepcluster.engine.model import Model, Player
-from skdeepcluster.engine.schedule import Training
-from skdeepcluster.engine.table import Batch, Table
+from skdeepcluster.engine.schedule import Phase, Training, Turn, one_cycle
+from skdeepcluster.engine.table import Batch, Table, tiled
+from skdeepcluster.models.labelings import Labeling, calibrated_temperature
 from skdeepcluster.networks import make_grouped
 from skdeepcluster.objectives import squared_error
 from skdeepcluster.priors import responsibilities_of
 from skdeepcluster.scaling import Scaling
 
-__all__ = [
-    "Labeling",
-    "Labels",
-    "SelfLabeler",
-    "calibrated_temperature",
-    "confident_rows",
-    "matched",
-    "place_classifiers",
-    "sure_rows",
-    "vote",
-]
-
-Labels = NDArray[np.int64]
-
-SURE = 0.99  # responsibility from which on a row of the first clusters is learnt from
-LEAST_AGREEMENT = 0.7  # between classifier and clusters, below which all rows are learnt from
-DOUBTFUL = 0.1  # share of the rows that agree which are left out for the classifier's doubt
-TEMPERATURES = (1e-2, 1e2)
-
-
-@dataclass(frozen=True)
-class Labeling:
-    """Labels of rows, and what is known of them.
-
-    Parameters
-    ----------
-    labels : ndarray of shape (n,)
-        From 0; -1 is noise.
-    confident : ndarray of bool of shape (n,)
-        The rows to learn from; none of them noise.
-    agreement : float, default=1
-        How far the runs that found the labels agree, an adjusted Rand index.
-    classifier_agreement : float, default=1
-        Share of the rows on which the labels are those of the classifier.
-    """
-
-    labels: Labels
-    confident: NDArray[np.bool_]
-    agreement: float = 1.0
-    classifier_agreement: float = 1.0
-
-    def tensors(self) -> dict[str, Tensor]:
-        """Return the fields as tensors, which a checkpoint keeps."""
-        return {name: torch.as_tensor(value) for name, value in vars(self).items()}
-
-    @classmethod
-    def of(cls, tensors: Mapping[str, Tensor]) -> Labeling:
-        """Return the labeling whose fields are these."""
-        values: dict[str, Any] = {k: v.numpy() if v.ndim else v.item() for k, v in tensors.items()}
-        return cls(**values)
+__all__ = ["SelfLabeler", "calibrate", "decoding", "learning", "place_classifiers", "taught"]
 
 
 class SelfLabeler(Model):
@@ -257,126 +202,57 @@ def nearest_mean_rule(codes: Tensor, member: Tensor) -> tuple[Tensor, Tensor]:
     return weight / scale, bias / scale
 
 
-def matched(labels: Labels, reference: Labels, n_clusters: int) -> Labels:
-    """Renumber labels so that as many as possible agree with a reference; -1 counts for neither.
+def taught(sample: Table, labeling: Labeling, all_rows: bool) -> Table:
+    """Return the rows to learn from, with their labels.
 
     Parameters
     ----------
-    labels, reference : ndarray of shape (n,)
-        Labels below `n_clusters`.
-    n_clusters : int
-        Number of clusters.
-
-    Returns
-    -------
-    labels : ndarray of shape (n,)
-        The same clusters under other numbers.
-
-    Examples
-    --------
-    >>> import numpy as np
-    >>> matched(np.array([0, 0, 1, 1]), np.array([1, 1, 0, 1]), 2)
-    array([1, 1, 0, 0])
+    sample : Table
+        The rows that were labelled.
+    labeling : Labeling
+        Their labels.
+    all_rows : bool
+        Whether rows in doubt are among them, to be reconstructed alone.
     """
-    both = (labels >= 0) & (reference >= 0)
-    counts = np.zeros((n_clusters, n_clusters), dtype=int)
-    np.add.at(counts, (labels[both], reference[both]), 1)
-    _, number = linear_sum_assignment(counts, maximize=True)
-    return np.where(labels >= 0, number[labels], -1)
+    rows = np.arange(len(sample)) if all_rows else np.flatnonzero(labeling.confident)
+    table = sample.subset(torch.from_numpy(rows))
+    label = torch.from_numpy(labeling.labels[rows]).to(table.device)
+    table.columns["label"] = label.clamp_min(0)
+    if all_rows:
+        confident = torch.from_numpy(labeling.confident[rows])
+        table.columns["confident"] = confident.float().to(table.device)
+    return table
 
 
-def vote(labels: NDArray[np.int64]) -> tuple[Labels, NDArray[np.bool_]]:
-    """Return the label that most members give each row, and whether all give it.
+def learning(epochs: int, reconstruction_weight: float) -> Phase:
+    """Return the phase in which labels are learnt."""
+    weights = {"reconstruction": reconstruction_weight} if reconstruction_weight else {}
+    turns, lr = [Turn("model", "labeling")], {"model": one_cycle}
+    return Phase("learning", turns, epochs, start=place_classifiers, lr=lr, weights=weights)
+
+
+def decoding(epochs: int) -> Phase:
+    """Return the phase in which the decoder learns, from codes that stay."""
+    turns = [Turn("decoder", "reconstruction")]
+    return Phase("decoding", turns, epochs, lr={"decoder": one_cycle})
+
+
+def calibrate(model: SelfLabeler, sample: Table, label_change: float) -> None:
+    """Let probabilities be as large, in the mean, as members agree; or rounds, of one member.
 
     Parameters
     ----------
-    labels : ndarray of shape (n_members, n)
-        Labels of each member, matched.
-
-    Returns
-    -------
-    labels : ndarray of shape (n,)
-        Of labels with as many votes the smallest.
-    unanimous : ndarray of bool of shape (n,)
-        Whether the members agree.
-
-    Examples
-    --------
-    >>> import numpy as np
-    >>> vote(np.array([[0, 1], [0, 2], [0, 2]]))
-    (array([0, 2]), array([ True, False]))
+    model : SelfLabeler
+        Trained.
+    sample : Table
+        The rows that it was taught.
+    label_change : float
+        Share of the labels that the last round changed; NaN leaves one member as it is.
     """
-    votes = (labels[:, :, None] == np.arange(labels.max() + 1)).sum(0)
-    return votes.argmax(1), votes.max(1) == len(labels)
-
-
-def confident_rows(
-    labels: Labels, guess: Labels, probability: NDArray[np.floating]
-) -> NDArray[np.bool_]:
-    """Return the rows to learn from: classifier and clusters agree, and it is not in doubt.
-
-    Where they agree on too few rows, all are taken. So are the rows of a cluster that would have
-    none: the classifier can only learn what it is shown.
-
-    Parameters
-    ----------
-    labels : ndarray of shape (n,)
-        The clusters that were found.
-    guess : ndarray of shape (n,)
-        What the classifier says.
-    probability : ndarray of shape (n,)
-        How sure it is.
-
-    Returns
-    -------
-    confident : ndarray of bool of shape (n,)
-        The rows.
-    """
-    agree = labels == guess
-    if agree.mean() < LEAST_AGREEMENT:
-        return np.ones(len(labels), dtype=bool)
-    confident = agree & (probability >= np.quantile(probability, DOUBTFUL))
-    forgotten = np.setdiff1d(labels, labels[confident])
-    return confident | np.isin(labels, forgotten)
-
-
-def sure_rows(labels: Labels, responsibility: NDArray[np.floating]) -> NDArray[np.bool_]:
-    """Return the rows to learn from at first: those that are surely of their cluster.
-
-    Of each cluster they are at least half, so that none is left out.
-    """
-    sure = responsibility >= SURE
-    for label in np.unique(labels):
-        (own,) = np.nonzero(labels == label)
-        sure[own] |= responsibility[own] >= np.median(responsibility[own])
-    return sure
-
-
-def calibrated_temperature(logits: Tensor, accuracy: float) -> float:
-    """Return the temperature at which the mean of the largest probability is what it should be.
-
-    Parameters
-    ----------
-    logits : Tensor of shape (n, n_members, n_clusters)
-        Of the members.
-    accuracy : float
-        The share of the rows that the labels are believed to be right on, in [0, 1].
-
-    Returns
-    -------
-    temperature : float
-        Between .01 and 100.
-
-    Examples
-    --------
-    >>> import torch
-    >>> logits = torch.tensor([[[4.0, 0.0]], [[0.0, 4.0]]])
-    >>> round(calibrated_temperature(logits, 0.9), 2)
-    1.82
-    """
-    low, high = np.log(TEMPERATURES)
-    for _ in range(40):  # halvings
-        middle = (low + high) / 2
-        sureness = (logits / np.exp(middle)).softmax(2).mean(1).amax(1).mean()
-        low, high = (middle, high) if sureness > accuracy else (low, middle)
-    return float(np.exp((low + high) / 2))
+    logits = tiled(model.member_logits, sample)
+    guesses, agree = logits.argmax(2), 1 - label_change
+    if model.n_members > 1:
+        agree = (guesses[:, 1:] == guesses[:, :1]).float().mean().item()
+    if math.isfinite(agree):
+        accuracy = float(np.clip(agree, 1 / model.n_clusters, 1 - 1 / len(sample)))
+        model.log_temperature.fill_(math.log(calibrated_temperature(logits, accuracy)))

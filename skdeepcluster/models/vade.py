@@ -12,13 +12,12 @@ from typing import Any
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from sklearn.mixture import GaussianMixture
 from torch import Tensor, nn
 
 from skdeepcluster.engine.model import Player
 from skdeepcluster.engine.schedule import Phase, Progress, Training, Turn
 from skdeepcluster.engine.table import Batch, Table
-from skdeepcluster.heads import fit_clusterer
+from skdeepcluster.heads import SteadyGaussianMixture, fit_clusterer
 from skdeepcluster.models.autoencoder import reconstruction_phase
 from skdeepcluster.models.variational import LOG_VARIANCES, VariationalModel, drawn
 from skdeepcluster.objectives import gaussian_kl_divergence
@@ -145,10 +144,9 @@ def place_mixture(trainer: Training, table: Table, seed: int) -> None:
     codes = trainer.encode(table).cpu().double().numpy()
     center = codes.mean(axis=0)  # without it, rounding could swallow the variances of close codes
     codes -= center
-    mixture = GaussianMixture(
+    mixture = SteadyGaussianMixture(
         len(model.prior.means),
         covariance_type="diag",
-        n_init=5,
         reg_covar=float(_floor(torch.from_numpy(codes))),
         random_state=seed,
     )

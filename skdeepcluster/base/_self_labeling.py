@@ -1,0 +1,122 @@
+"""A fit that learns labels, in rounds or once: how networks are made, taught and asked."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from numbers import Integral
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from torch import Tensor, nn
+
+from skdeepcluster.augment import RandomAffine
+from skdeepcluster.base._initialized import InitializedClusterer
+from skdeepcluster.base._run import Run
+from skdeepcluster.engine.table import Table
+from skdeepcluster.heads import check_umap
+from skdeepcluster.models.labelings import Labeling
+from skdeepcluster.models.reclustering import Reclustering
+from skdeepcluster.models.self_labels import SelfLabeler, decoding, learning, taught
+from skdeepcluster.networks import make_feature_encoder
+from skdeepcluster.scaling import Scaling
+
+__all__ = ["SelfLabelingClusterer"]
+
+UPDATES = 200  # of a round at least, with max_epochs="auto"
+LEAST_EPOCHS = 10  # of a round, likewise
+
+
+class SelfLabelingClusterer(InitializedClusterer):
+    """Base of an estimator whose networks learn labels that were found."""
+
+    n_members: int
+    augment: Any
+    max_samples: int | None
+    max_epochs: Any
+    recluster: str | None
+    label_smoothing: float
+    reconstruction_weight: float
+    decoder_epochs: int
+    manifold_params: dict[str, Any] | None
+    n_rounds_: int
+
+    def _check_before(self, run: Run) -> None:
+        """Refuse parameters of UMAP and networks of the user's before anything takes its time."""
+        if self.manifold_params:
+            check_umap(self.manifold_params)
+        k = int(self.n_clusters) if isinstance(self.n_clusters, Integral) else 2
+        decodes = self.reconstruction_weight > 0 or self.decoder_epochs > 0
+        self._check_model(run, lambda scaling: self._make_model(scaling, k, decodes))
+
+    def _learn(
+        self,
+        run: Run,
+        stage: str,
+        labeling: Labeling,
+        n_clusters: int,
+        sample: Table,
+        last: bool = False,
+    ) -> SelfLabeler:
+        """Train a fresh network on the rows of a labeling that are not in doubt."""
+        joint = self.reconstruction_weight > 0
+        table = taught(sample, labeling, all_rows=joint)
+        phases = [learning(self._n_epochs(len(table)), self.reconstruction_weight)]
+        decodes = joint or (last and self.decoder_epochs > 0)
+        if decodes and not joint:
+            phases.append(decoding(self.decoder_epochs))
+        return run.train(stage, self._make_model(run.scaling, n_clusters, decodes), phases, table)
+
+    def _n_epochs(self, n_rows: int) -> int:
+        epochs: Any = self.max_epochs
+        least = -(-UPDATES * self.batch_size // n_rows)
+        return max(LEAST_EPOCHS, least) if epochs == "auto" else epochs
+
+    def _make_model(self, scaling: Scaling, n_clusters: int, decodes: bool) -> SelfLabeler:
+        members = [self._make_member() for _ in range(self.n_members)]
+        trunks, code_layers = zip(*members, strict=True)
+        return SelfLabeler(
+            scaling,
+            trunks,
+            code_layers,
+            n_clusters,
+            self.latent_dim,
+            augment=self._augmentation(),
+            decoder=self._make_decoder(self.latent_dim) if decodes else None,
+            label_smoothing=self.label_smoothing,
+            joint=self.reconstruction_weight > 0,
+        )
+
+    def _make_member(self) -> tuple[nn.Module, nn.Module]:
+        """Return what makes the features, and what makes the code of them."""
+        encoder = self._make_encoder(self.latent_dim, make_feature_encoder)
+        if isinstance(encoder, nn.Sequential) and self.encoder is None:
+            return encoder[:-1], encoder[-1]
+        return encoder, nn.Identity()
+
+    def _augmentation(self) -> Callable[[Tensor], Tensor] | None:
+        if isinstance(self.augment, str):
+            return RandomAffine() if len(self._input_shape) == 3 else None
+        return self.augment
+
+    def _drawn_rows(self, run: Run) -> NDArray[np.intp]:
+        """Return the rows that clusters are found among, in order."""
+        n_rows = len(run.table)
+        if self.max_samples is None or n_rows <= self.max_samples:
+            return np.arange(n_rows)
+        rng = np.random.default_rng(run.seed)
+        return np.sort(rng.choice(n_rows, self.max_samples, replace=False))
+
+    def _labeling(self, run: Run, step: str, find: Callable[[], Labeling]) -> Labeling:
+        return Labeling.of(run.once(step, lambda: find().tensors()))
+
+    def _cluster_anew(self, run: Run, model: SelfLabeler, sample: Table) -> Labeling:
+        """Return the clusters of a round."""
+        self._tell(f"round {self.n_rounds_}", len(sample))
+        seed = run.seed + self.n_rounds_ * self.n_members
+        clusters = Reclustering(seed, self.manifold_params or {})
+        return clusters.anew(model, sample, self.recluster is not None)
+
+    def _tell(self, stage: str, n_rows: int) -> None:
+        if self.verbose:
+            print(f"{stage}: clustering {n_rows} rows", flush=True)
