@@ -5,6 +5,8 @@ The settings train long enough that well-separated blobs come out right.
 
 from __future__ import annotations
 
+from sklearn.cluster import KMeans
+
 from skdeepcluster import (
     AutoencoderClustering,
     ClusterGANClustering,
@@ -16,6 +18,7 @@ from skdeepcluster import (
     KDAEClustering,
     KDVAEClustering,
     MoEDCClustering,
+    SPCClustering,
     VaDEClustering,
 )
 from skdeepcluster.base import DeepClusterer
@@ -34,6 +37,7 @@ HIERARCHY = {
     "head": "gmm",
     "manifold": None,
 }
+SPC = {**AUTOENCODER, "max_epochs": 10, "decoder_epochs": 20}
 VADE = {"vade_pretrain_epochs": 20, "vade_epochs": 10}
 
 ESTIMATORS: dict[str, DeepClusterer] = {
@@ -81,6 +85,10 @@ ESTIMATORS: dict[str, DeepClusterer] = {
         pretrain_epochs=20,
         manager_epochs=10,
         max_epochs=10,
+    ),
+    "spc": SPCClustering(3, **SPC, init="umap-gmm", max_rounds=1, manifold_params={"n_epochs": 50}),
+    "spc-members": SPCClustering(
+        3, **SPC, init=KMeans(), recluster=None, n_members=2, max_rounds=2
     ),
     "vade": VaDEClustering(3, **AUTOENCODER, pretrain_epochs=20, max_epochs=10),
 }

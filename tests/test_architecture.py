@@ -13,9 +13,18 @@ ROOT = Path(skdeepcluster.__file__).parent
 SOURCES = sorted(ROOT.rglob("*.py"))
 
 # The rooms of the package and what each may import of it, by type as well.
-LEAVES = {"datasets", "metrics", "neighbors", "networks", "objectives", "plotting", "priors"}
-LEAVES |= {"scaling", "tiles", "validation"}
-PARTS = {"engine", "heads", "neighbors", "networks", "objectives", "priors", "scaling"}
+LEAVES = {
+    "augment",
+    "datasets",
+    "metrics",
+    "neighbors",
+    "networks",
+    "objectives",
+    "plotting",
+    "priors",
+}
+LEAVES |= {"augment", "scaling", "tiles", "validation"}
+PARTS = {"augment", "engine", "heads", "neighbors", "networks", "objectives", "priors", "scaling"}
 ALLOWED = {
     **{leaf: set() for leaf in LEAVES},
     "heads": {"tiles"},

@@ -263,7 +263,7 @@ class DeepClusterer(FittedClusterer):
     def _check_enough(self, X: Any) -> None:
         if X.shape[0] < 2:
             raise ValueError("Only one row has a positive weight; a fit takes at least 2.")
-        if self.n_clusters is not None and X.shape[0] < self.n_clusters:
+        if isinstance(self.n_clusters, Integral) and X.shape[0] < self.n_clusters:
             raise ValueError(
                 f"n_samples={X.shape[0]} should be >= n_clusters={self.n_clusters}. "
                 "Pass more rows or ask for fewer clusters."

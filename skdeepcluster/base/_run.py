@@ -124,7 +124,9 @@ class Run:
         self.history += [{k: v for k, v in r.items() if k != "batches"} for r in records]
         return model
 
-    def once(self, name: str, compute: Callable[[], NDArray[Any]]) -> NDArray[Any]:
+    def once(
+        self, name: str, compute: Callable[[], Mapping[str, torch.Tensor]]
+    ) -> Mapping[str, torch.Tensor]:
         """Return what a step over the whole data finds, which a fit that resumes need not repeat.
 
         Parameters
@@ -132,19 +134,19 @@ class Run:
         name : str
             Its name in the checkpoint, beside those of the stages.
         compute : callable
-            Returns an array.
+            Returns named tensors.
 
         Returns
         -------
-        found : ndarray
+        found : mapping of str to Tensor
             What `compute` returned, now or before the fit was resumed.
         """
         saved = self.checkpoint.of(name) if self.checkpoint else None
-        if saved:
-            return np.asarray(saved["found"])
-        found = compute()
+        if saved is not None:
+            return saved
+        found = dict(compute())
         if self.checkpoint and not self.interrupted:
-            self.checkpoint.save(name, {"found": found})
+            self.checkpoint.save(name, found)
         return found
 
     def _may_interrupt(self) -> bool:

@@ -10,6 +10,7 @@ from skdeepcluster.estimators.imle import IMLEClustering
 from skdeepcluster.estimators.kdae import KDAEClustering
 from skdeepcluster.estimators.kdvae import KDVAEClustering
 from skdeepcluster.estimators.moedc import MoEDCClustering
+from skdeepcluster.estimators.spc import SPCClustering
 from skdeepcluster.estimators.vade import VaDEClustering
 
 __all__ = [
@@ -23,5 +24,6 @@ __all__ = [
     "KDAEClustering",
     "KDVAEClustering",
     "MoEDCClustering",
+    "SPCClustering",
     "VaDEClustering",
 ]

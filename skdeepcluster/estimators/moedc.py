@@ -18,7 +18,6 @@ from typing import Any, ClassVar
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 from sklearn.utils._param_validation import Interval, RealNotInt
 from torch import Tensor, nn
 
@@ -230,7 +229,8 @@ class MoEDCClustering(DeepClusterer):
         self.latent_dim_ = int(self.latent_dim or self._find_width(run))
         pretraining = self._phase("pretraining", self.pretrain_epochs)
         vae = run.train("vae", self._make_vae(run.scaling), [pretraining])
-        labels = run.once("clusters", lambda: self._find_clusters(tiled(vae.codes, table), run))
+        found = run.once("clusters", lambda: self._find_clusters(tiled(vae.codes, table), run))
+        labels = found["labels"].numpy()
         self.noise_ = np.zeros(len(run.counted), dtype=bool)
         self.noise_[run.counted] = labels < 0
         clustered = table.subset(torch.from_numpy(np.flatnonzero(labels >= 0)))
@@ -271,7 +271,7 @@ class MoEDCClustering(DeepClusterer):
         manager = make_mlp([self.latent_dim_, MANAGER_WIDTH, n_clusters])
         return ManagedAutoencoder(vae, manager, n_clusters)
 
-    def _find_clusters(self, codes: Tensor, run: Run) -> NDArray[np.intp]:
+    def _find_clusters(self, codes: Tensor, run: Run) -> dict[str, Tensor]:
         """Return the clusters among the codes, noise -1; if all is noise, one cluster."""
         finds = self.n_clusters is None
         head = make_head(
@@ -282,7 +282,8 @@ class MoEDCClustering(DeepClusterer):
             head_params={"min_cluster_size": self.min_cluster_size} if finds else None,
             random_state=run.seed,
         ).fit(codes.cpu().numpy(), run.table.array("weight"))
-        return numbered(head.labels_) if head.n_clusters_ else np.zeros_like(head.labels_)
+        labels = numbered(head.labels_) if head.n_clusters_ else np.zeros_like(head.labels_)
+        return {"labels": torch.from_numpy(labels)}
 
     def _check_enough(self, X: Any) -> None:
         super()._check_enough(X)

@@ -13,10 +13,10 @@ from sklearn.base import ClusterMixin, clone
 from sklearn.cluster import AgglomerativeClustering, KMeans
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.frozen import FrozenEstimator
-from sklearn.mixture import GaussianMixture
 from sklearn.pipeline import Pipeline
 from sklearn.utils.validation import has_fit_parameter
 
+from ._mixture import SteadyGaussianMixture
 from ._spherical import Array, SphericalKMeans
 
 
@@ -38,12 +38,11 @@ def _spherical(rows: Array, n_clusters: int, seed: int) -> SphericalKMeans:
     return SphericalKMeans(n_clusters, n_init=10, random_state=seed)
 
 
-def _gmm(rows: Array, n_clusters: int, seed: int) -> GaussianMixture:
-    # A floor that follows the scale of the codes keeps components from collapsing onto few rows.
+def mixture(rows: Array, n_clusters: int, seed: int) -> SteadyGaussianMixture:
+    """Return a mixture with full covariances, to be fitted to rows whose scale it follows."""
+    # Without a floor, components may collapse onto few rows.
     floor = max(1e-4 * rows.var(axis=0).mean(), np.finfo(float).eps)
-    return GaussianMixture(
-        n_clusters, covariance_type="full", n_init=5, reg_covar=floor, random_state=seed
-    )
+    return SteadyGaussianMixture(n_clusters, reg_covar=floor, random_state=seed)
 
 
 def _hdbscan(rows: Array, n_clusters: int | None, seed: int) -> Any:
@@ -61,7 +60,7 @@ def _agglomerative(rows: Array, n_clusters: int, seed: int) -> AgglomerativeClus
 HEADS = {
     "kmeans": HeadKind(_kmeans),
     "spherical": HeadKind(_spherical),
-    "gmm": HeadKind(_gmm, has_proba=True),
+    "gmm": HeadKind(mixture, has_proba=True),
     "hdbscan": HeadKind(_hdbscan, finds_n_clusters=True, scores_outliers=True, max_rows=100_000),
     "agglomerative": HeadKind(_agglomerative, max_rows=10_000),
 }

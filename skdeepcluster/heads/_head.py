@@ -44,7 +44,7 @@ def make_head(
 
         - "kmeans": the best of 10 runs.
         - "spherical": `SphericalKMeans`, for codes of which only the direction counts.
-        - "gmm": a Gaussian mixture with full covariances, the best of 5 runs.
+        - "gmm": `SteadyGaussianMixture` with full covariances, the best of 48 runs.
         - "hdbscan": HDBSCAN with clusters of at least max(5, n_samples // 50) rows. It finds
           their number, and marks noise -1. Of more than 100 000 rows it sees a random subsample.
         - "agglomerative": Ward's method. Of more than 10 000 rows it sees a random subsample.

@@ -62,7 +62,37 @@ def fit_umap(
     .. [2] R. McConville et al., "N2D: (Not Too) Deep Clustering via Clustering the Local Manifold
            of an Autoencoded Embedding", ICPR 2020: the settings.
     """
-    n_rows = len(codes)
+    coordinates = umap_coordinates(codes, n_components, seed, params)
+    placed = np.isfinite(coordinates).all(axis=1)  # not so beyond UMAP's `disconnection_distance`
+    placement = KNeighborsRegressor(
+        min(N_NEIGHBORS, placed.sum()), weights="distance", algorithm="kd_tree"
+    )
+    return placement.fit(codes[placed], coordinates[placed])
+
+
+def umap_coordinates(
+    rows: Any, n_components: int, seed: int, params: Mapping[str, Any]
+) -> NDArray[np.float32]:
+    """Return the UMAP coordinates of rows, which no new row can be placed among.
+
+    Parameters
+    ----------
+    rows : {ndarray, CSR matrix} of shape (n_samples, n_features)
+        Rows, at least 3.
+    n_components, seed, params
+        As in :func:`fit_umap`.
+
+    Returns
+    -------
+    ndarray of shape (n_samples, n_components)
+        Not finite for rows beyond a `disconnection_distance`.
+
+    Raises
+    ------
+    ValueError
+        If there are fewer than 3 rows.
+    """
+    n_rows = rows.shape[0]
     if n_rows < 3:
         raise ValueError(
             f"manifold='umap' needs at least 3 rows and got {n_rows}; use manifold=None."
@@ -72,15 +102,10 @@ def fit_umap(
     settings["n_neighbors"] = min(settings["n_neighbors"], n_rows - 1)
     if n_rows <= settings["n_components"] + 1:
         settings["init"] = "random"  # the spectral start needs more rows than eigenvectors
-    coordinates = _embed(codes, settings)
-    placed = np.isfinite(coordinates).all(axis=1)  # not so beyond UMAP's `disconnection_distance`
-    placement = KNeighborsRegressor(
-        min(N_NEIGHBORS, placed.sum()), weights="distance", algorithm="kd_tree"
-    )
-    return placement.fit(codes[placed], coordinates[placed])
+    return _embed(rows, settings)
 
 
-def _embed(codes: Array, settings: dict[str, Any]) -> NDArray[np.float32]:
+def _embed(codes: Any, settings: dict[str, Any]) -> NDArray[np.float32]:
     """Run UMAP and leave no trace of it in the process."""
     codes = codes / max(1.0, np.abs(codes).max() / LARGEST)
     with warnings.catch_warnings():

@@ -1,5 +1,6 @@
 """Encoders, decoders and critics, one at a time or many in one computation."""
 
+from ._features import make_feature_encoder
 from ._grouped import make_grouped, slots
 from ._ladder import Choice, Discriminator, HierarchicalDecoder, HierarchicalEncoder, Levels
 from ._networks import make_critic, make_decoder, make_encoder, make_mlp
@@ -14,6 +15,7 @@ __all__ = [
     "make_critic",
     "make_decoder",
     "make_encoder",
+    "make_feature_encoder",
     "make_grouped",
     "make_mlp",
     "make_pooled_decoder",

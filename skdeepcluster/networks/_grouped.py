@@ -27,9 +27,9 @@ def make_grouped(networks: Sequence[nn.Module]) -> nn.Sequential:
     ----------
     networks : sequence of nn.Module
         k networks: each a layer, or the same chain of layers in an `nn.Sequential`. Layers are
-        linear, convolutional, transposed convolutional, elementwise activations, and flattening
-        and unflattening of all that a row is. A layer of a class that inherits from these may
-        compute anything, and is refused.
+        linear, convolutional, transposed convolutional, batch normalisation, max-pooling,
+        elementwise activations, and flattening and unflattening of all that a row is. A layer of a
+        class that inherits from these may compute anything, and is refused.
 
     Returns
     -------
@@ -104,6 +104,10 @@ def _joined(layers: Sequence[nn.Module]) -> nn.Module:
         return GroupedLinear(layers)
     if kind in (nn.Conv2d, nn.ConvTranspose2d) and names <= {"weight", "bias"}:
         return GroupedConvolution(layers)
+    if kind in (nn.BatchNorm1d, nn.BatchNorm2d) and first.affine and first.track_running_stats:
+        return GroupedBatchNorm(layers)
+    if kind is nn.MaxPool2d and not first.return_indices:
+        return GroupedPooling(first)
     if isinstance(first, nn.Flatten) and (first.start_dim, first.end_dim) == (1, -1):
         return nn.Flatten(2)
     if isinstance(first, nn.Unflatten) and first.dim == 1:
@@ -112,7 +116,8 @@ def _joined(layers: Sequence[nn.Module]) -> nn.Module:
         return _out_of_place(first)
     raise ValueError(
         f"The layer {first} cannot be grouped. Use linear and convolutional layers of torch.nn, "
-        "elementwise activations, nn.Flatten() and nn.Unflatten(1, ...)."
+        "batch normalisation, max-pooling, elementwise activations, nn.Flatten() and "
+        "nn.Unflatten(1, ...)."
     )
 
 
@@ -174,6 +179,55 @@ class GroupedConvolution(nn.Module):
         maps = x.transpose(0, 1).flatten(1, 2)  # networks beside one another, as channels
         maps = convolve(maps, self.weight.flatten(0, 1), bias, groups=k, **self.geometry)
         return maps.unflatten(1, (k, -1)).transpose(0, 1)
+
+
+class GroupedBatchNorm(nn.Module):
+    """The batch normalisations of k networks, each by the statistics of its own rows.
+
+    Parameters
+    ----------
+    layers : sequence of nn.BatchNorm1d or nn.BatchNorm2d
+        The k layers whose weights and running statistics it takes.
+    """
+
+    running_mean: Tensor
+    running_var: Tensor
+
+    def __init__(self, layers: Sequence[Any]):
+        super().__init__()
+        first = layers[0]
+        self.weight, self.bias = _stacked(layers)
+        self.settings = {"momentum": first.momentum, "eps": first.eps}
+        for name in ("running_mean", "running_var"):
+            self.register_buffer(name, torch.stack([getattr(layer, name) for layer in layers]))
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Map (k, n, channels, ...) to the same."""
+        k = len(self.weight)
+        channels = x.transpose(0, 1).flatten(1, 2)  # networks beside one another
+        statistics = self.running_mean.view(-1), self.running_var.view(-1)  # updated in place
+        bias = None if self.bias is None else self.bias.flatten()
+        affine = self.weight.flatten(), bias
+        x = F.batch_norm(channels, *statistics, *affine, self.training, **self.settings)
+        return x.unflatten(1, (k, -1)).transpose(0, 1)
+
+
+class GroupedPooling(nn.Module):
+    """Max-pooling, which is the same for all networks.
+
+    Parameters
+    ----------
+    pooling : nn.MaxPool2d
+        What each network does.
+    """
+
+    def __init__(self, pooling: nn.Module):
+        super().__init__()
+        self.pooling = pooling
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Map (k, n, channels, height, width) to the same of smaller sides."""
+        return self.pooling(x.flatten(0, 1)).unflatten(0, x.shape[:2])
 
 
 def _stacked(layers: Sequence[Any]) -> tuple[nn.Parameter, nn.Parameter | None]:

@@ -1,0 +1,596 @@
+r"""Selective pseudo-label clustering: a classifier learns clusters, and its features are clustered.
+
+.. math:: \min_\theta \sum_{i \in S} w_i \,
+          \mathrm{CE}\bigl(y_i, p_\theta(\cdot \mid T(x_i))\bigr), \qquad
+          y = \mathrm{cluster}\bigl(h_\theta(x)\bigr)
+
+in turns: labels :math:`y` of rows :math:`x` are found by clustering; a network learns those of the
+rows :math:`S` that are not in doubt, under random changes :math:`T` that keep what a row means; the
+labels are found anew among its features :math:`h` (Mahon & Lukasiewicz, *Selective pseudo-label
+clustering*, 2021; the random changes: Guo et al., *Adaptive self-paced deep clustering with data
+augmentation*, 2020).
+"""
+
+from __future__ import annotations
+
+import os
+import warnings
+from collections.abc import Callable, Sequence
+from functools import partial
+from numbers import Integral, Real
+from typing import Any, ClassVar
+
+import numpy as np
+import torch
+from numpy.typing import ArrayLike, NDArray
+from scipy import sparse
+from sklearn.base import ClusterMixin
+from sklearn.decomposition import TruncatedSVD
+from sklearn.exceptions import ConvergenceWarning
+from sklearn.utils._param_validation import HasMethods, Interval, StrOptions
+from torch import Tensor, nn
+
+from skdeepcluster.augment import RandomAffine
+from skdeepcluster.base import InitializedClusterer, Run
+from skdeepcluster.engine.schedule import Phase, Turn, one_cycle
+from skdeepcluster.engine.table import Table, tiled
+from skdeepcluster.estimators.autoencoder import AutoencoderClustering
+from skdeepcluster.heads import count_clusters, make_head, mixture, umap_coordinates
+from skdeepcluster.models.self_labels import (
+    Labeling,
+    SelfLabeler,
+    calibrated_temperature,
+    confident_rows,
+    matched,
+    place_classifiers,
+    sure_rows,
+    vote,
+)
+from skdeepcluster.networks import make_feature_encoder
+from skdeepcluster.scaling import Mode
+
+__all__ = ["SPCClustering"]
+
+WIDTH = 10  # dimensions of the embedding
+DENSE_ENTRIES, SVD_WIDTH = 50_000_000, 100  # numbers of sparse rows that UMAP sees, or their axes
+UPDATES = 400  # of a round at least, with max_epochs="auto"
+LEAST_EPOCHS = 10  # of a round, likewise
+MOST_CHANGE, LEAST_RUNS = 0.04, 0.95  # within which the last round counts as settled
+
+
+class SPCClustering(InitializedClusterer):
+    r"""Learn the clusters that were found, and cluster what was learned (SPC).
+
+    The method to begin with on images. A start finds clusters among the raw rows. Then, round by
+    round, a fresh network learns those that are not in doubt, from images that are moved, turned
+    and stretched at random, and the clusters are found anew among its features. In the end one more
+    network learns the last clusters of all rows. It labels a new row in one pass.
+
+    It confirms itself, so it watches two figures of the last round: how many labels it changed, and
+    how far the runs of the mixture agree. Where they say that nothing has settled, it keeps the
+    clusters of the start, and warns. On tables it gains nothing, since there are no changes of a
+    row that are known to keep its meaning.
+
+    Parameters
+    ----------
+    n_clusters : int or "auto", default=8
+        Number of clusters. "auto" takes what HDBSCAN counts in the embedding of the start, or the
+        clusters of `init`.
+    init : {"umap-gmm", "umap-hdbscan", "n2d"}, clusterer, or array-like, default="umap-gmm"
+        The first clusters.
+
+        - "umap-gmm": a Gaussian mixture on UMAP coordinates of the rows, the best of 48 runs.
+        - "umap-hdbscan": HDBSCAN on them, which finds noise.
+        - "n2d": the same mixture on UMAP coordinates of an autoencoder's codes.
+        - A clusterer, fitted to all rows.
+        - Labels, one for each row; -1 is noise.
+
+        Noise is not learnt from in the rounds.
+    max_rounds : int, default=3
+        Rounds of learning and clustering; 0 learns the clusters of the start alone.
+    recluster : {"umap-gmm"} or None, default="umap-gmm"
+        How clusters are found among the features of a round. None takes the classifier's own
+        labels, which heal no wrong start.
+    n_members : int, default=1
+        Networks that learn side by side. With several, rows on whose cluster they differ are in
+        doubt, and `predict_proba` is their mean.
+    augment : "auto", callable or None, default="auto"
+        Random changes of a batch that keep its meaning: from a tensor of scaled rows, shape
+        (n, \*input_shape), to one of the same shape. Such are the modules of
+        `skdeepcluster.augment`, and a `torch.nn.Sequential` of several. "auto" is `RandomAffine`
+        for images, and nothing for other rows.
+    max_samples : int or None, default=20000
+        Rows, drawn at random, that clusters are found among and learnt from. The others get the
+        label that `predict` gives them. None takes all.
+    max_epochs : int or "auto", default="auto"
+        Passes over the rows that are learnt from, in each round and at the end. "auto" is 10, or
+        more where these are fewer than 400 updates.
+    batch_size : int, default=128
+        Rows per update.
+    lr : float, default=3e-3
+        Peak of the one-cycle learning rate.
+    latent_dim : int, default=10
+        Width of the code, between the features and the classifier.
+    unsettled : {"start", "last"}, default="start"
+        Whose clusters are kept where the last round says that they have not settled: those of the
+        start, or its own.
+    noise : {"nearest", "keep"}, default="nearest"
+        What becomes of the noise of `init`: "nearest" gives it to clusters, as the classifier sees
+        it. "keep" teaches the classifier that it is noise, so that `predict` gives -1, also to new
+        rows like it; there is no `predict_proba` then.
+    label_smoothing : float, default=0.05
+        Share of each target that is spread over all clusters, in [0, 1).
+    reconstruction_weight : float, default=0.0
+        Weight of the decoder's squared error in the rounds, on all rows. At 0 the decoder learns
+        afterwards, from codes that no longer move.
+    decoder_epochs : int, default=10
+        Passes in which the decoder learns at the end. With 0, and without a weight on the
+        reconstruction, there is no decoder, and neither `sample` nor `score`.
+    manifold_params : dict, default=None
+        Further parameters of UMAP, in place of ``min_dist=0`` and 20 neighbours, or a seventh of a
+        cluster's rows if they are fewer.
+    hidden_layer_sizes : sequence of int, default=None
+        For images the channels of the convolutions, for other rows the widths of the hidden layers.
+        None: 32-64-64 and more for large images, or 256-256-256.
+    encoder, decoder : callable, default=None
+        ``encoder(shape, n_outputs)`` and ``decoder(n_inputs, shape)`` return an
+        ``nn.Module``, given the shape of one row, as `make_encoder` and `make_decoder` of
+        `skdeepcluster.networks` do. Features are
+        then the codes.
+    image_shape : tuple of int, default=None
+        (channels, height, width) of flattened rows. 3-d and 4-d arrays say it themselves.
+    scaling : {"auto", "minmax", "standard"} or None, default="auto"
+        How rows are scaled for the networks. "auto" leaves data in [0, 1] alone, divides uint8 by
+        255 and sparse data by its largest magnitude, and standardises the rest.
+    optimizer : {"adam", "adamw", "rmsprop", "sgd"} or callable, default="adam"
+        A callable takes parameters and ``lr``.
+    device : str or torch.device, default="auto"
+        "auto" is "cuda", else "mps", else "cpu".
+    precision : {"float32", "bfloat16"}, default="float32"
+        bfloat16 speeds up training where the hardware has it.
+    checkpoint : str or path, default=None
+        A file in which the fit saves its progress and from which it continues after a crash.
+    callbacks : sequence of skorch callbacks, default=None
+        Copied, and called during training.
+    trainer_params : dict, default=None
+        Further parameters of skorch's net, such as ``{"optimizer__weight_decay": 1e-5}``.
+    random_state : int, RandomState or None, default=None
+        An integer gives the same result every time on one device.
+    verbose : int, default=0
+        1 shows a progress bar, 2 a line per epoch.
+
+    Attributes
+    ----------
+    labels_ : ndarray of shape (n_samples,)
+        Cluster of every training row, as `predict` gives it; -1 is noise.
+    n_clusters_ : int
+        Number of clusters.
+    cluster_centers_ : ndarray of shape (n_clusters_, latent_dim)
+        Mean code of every cluster.
+    settled_ : bool
+        Whether the last round changed at most 4 % of the labels and the runs of its mixture agree
+        to an adjusted Rand index of .95.
+    label_change_ : float
+        Share of the labels that the last round changed; NaN without rounds.
+    agreement_ : float
+        How far the runs of the last mixture agree; at most 1.
+    n_rounds_ : int
+        Rounds made.
+    start_labels_ : ndarray of shape (n_samples,)
+        Clusters of the start; -1 is noise, and rows that were not drawn.
+    module_ : nn.Module
+        The trained networks.
+    history_ : list of dict
+        Stage, phase, epoch, loss terms and seconds of every epoch. The last of each round also has
+        `label_change`, `agreement`, `classifier_agreement` (the share of rows on which classifier
+        and clusters agree) and `confident` (the share to be learnt from next).
+    device_ : str
+        Where the networks are.
+    n_iter_ : int
+        Epochs trained, in all rounds together.
+    n_features_in_ : int
+        Number of features of a row.
+    feature_names_in_ : ndarray of shape (n_features_in_,)
+        Names of the columns, if the data had any.
+
+    Warns
+    -----
+    ConvergenceWarning
+        If the clusters did not settle.
+
+    See Also
+    --------
+    AutoencoderClustering : With ``manifold="umap", head="gmm"``, one of the starts.
+    KDVAEClustering : Generates rows of the clusters that it starts from.
+
+    References
+    ----------
+    Mahon & Lukasiewicz, *Selective pseudo-label clustering*, KI 2021.
+    Guo, Liu, Zhu, Zhu, Li, Xu & Yin, *Adaptive self-paced deep clustering with data augmentation*,
+    IEEE Transactions on Knowledge and Data Engineering 32, 2020.
+
+    Examples
+    --------
+    >>> from sklearn.datasets import load_digits
+    >>> from skdeepcluster import SPCClustering
+    >>> images = load_digits(n_class=3).images / 16
+    >>> model = SPCClustering(3, max_rounds=1, max_epochs=5, random_state=0).fit(images)
+    >>> model.predict_proba(images).shape
+    (537, 3)
+    """
+
+    _parameter_constraints: ClassVar[dict[str, list[Any]]] = {
+        **InitializedClusterer._parameter_constraints,
+        "n_clusters": [Interval(Integral, 1, None, closed="left"), StrOptions({"auto"})],
+        "init": [
+            StrOptions({"umap-gmm", "umap-hdbscan", "n2d"}),
+            HasMethods(["fit"]),
+            "array-like",
+        ],
+        "max_rounds": [Interval(Integral, 0, None, closed="left")],
+        "recluster": [StrOptions({"umap-gmm"}), None],
+        "n_members": [Interval(Integral, 1, None, closed="left")],
+        "augment": [StrOptions({"auto"}), callable, None],
+        "max_samples": [Interval(Integral, 2, None, closed="left"), None],
+        "max_epochs": [Interval(Integral, 0, None, closed="left"), StrOptions({"auto"})],
+        "batch_size": [Interval(Integral, 2, None, closed="left")],  # for batch norm
+        "unsettled": [StrOptions({"start", "last"})],
+        "noise": [StrOptions({"nearest", "keep"})],
+        "label_smoothing": [Interval(Real, 0, 1, closed="left")],
+        "reconstruction_weight": [Interval(Real, 0, None, closed="left")],
+        "decoder_epochs": [Interval(Integral, 0, None, closed="left")],
+        "manifold_params": [dict, None],
+    }
+
+    def __init__(
+        self,
+        n_clusters: int | str = 8,
+        *,
+        init: str | ClusterMixin | ArrayLike = "umap-gmm",
+        max_rounds: int = 3,
+        recluster: str | None = "umap-gmm",
+        n_members: int = 1,
+        augment: str | Callable[[Tensor], Tensor] | None = "auto",
+        max_samples: int | None = 20_000,
+        max_epochs: int | str = "auto",
+        batch_size: int = 128,
+        lr: float = 3e-3,
+        latent_dim: int = 10,
+        unsettled: str = "start",
+        noise: str = "nearest",
+        label_smoothing: float = 0.05,
+        reconstruction_weight: float = 0.0,
+        decoder_epochs: int = 10,
+        manifold_params: dict[str, Any] | None = None,
+        hidden_layer_sizes: Sequence[int] | None = None,
+        encoder: Callable[[tuple[int, ...], int], nn.Module] | None = None,
+        decoder: Callable[[int, tuple[int, ...]], nn.Module] | None = None,
+        image_shape: tuple[int, int, int] | None = None,
+        scaling: Mode | None = "auto",
+        optimizer: str | Callable[..., torch.optim.Optimizer] = "adam",
+        device: str | torch.device = "auto",
+        precision: str = "float32",
+        checkpoint: str | os.PathLike[str] | None = None,
+        callbacks: Sequence[Any] | None = None,
+        trainer_params: dict[str, Any] | None = None,
+        random_state: int | np.random.RandomState | None = None,
+        verbose: int = 0,
+    ):
+        self._keep(locals())
+
+    # -- the schedule ---------------------------------------------------------------------------
+
+    def _fit(self, run: Run) -> SelfLabeler:
+        drawn = self._drawn_rows(run)
+        sample = run.table.subset(torch.from_numpy(drawn))
+        start = found = self._labeling(run, "start", lambda: self._start(run, sample, drawn))
+        self._keep_start(run, start, drawn)
+        n_clusters = self._count(start)
+        model = None
+        while self.n_rounds_ < self.max_rounds and not run.interrupted:
+            self.n_rounds_ += 1
+            stage = f"round {self.n_rounds_}"
+            model = self._learn(run, stage, found, n_clusters, sample)
+            if not run.interrupted:
+                anew = partial(self._label_anew, run, model, sample)
+                found = self._compare(found, self._labeling(run, f"{stage}: clusters", anew))
+        self.settled_ = self._has_settled()
+        self._has_noise = False
+        if run.interrupted and model is not None:
+            return model  # it has learned something, which one more would not
+        final = self._final_labels(start, found, n_clusters)
+        model = self._learn(run, "final", final, n_clusters + self._has_noise, sample, last=True)
+        self._calibrate(model, sample)
+        return model
+
+    def _labeling(self, run: Run, step: str, find: Callable[[], Labeling]) -> Labeling:
+        return Labeling.of(run.once(step, lambda: find().tensors()))
+
+    def _compare(self, before: Labeling, found: Labeling) -> Labeling:
+        """Note what a round has changed."""
+        known = before.labels >= 0
+        self.label_change_ = float((before.labels != found.labels)[known].mean())
+        self.agreement_ = found.agreement
+        if self.history_:
+            self.history_[-1] |= {
+                "label_change": self.label_change_,
+                "agreement": found.agreement,
+                "classifier_agreement": found.classifier_agreement,
+                "confident": float(found.confident.mean()),
+            }
+        return found
+
+    def _has_settled(self) -> bool:
+        """Tell whether the last round found what the one before had found.
+
+        The first round may well change a bad start, so it is judged by the mixture alone.
+        """
+        changed = self.n_rounds_ > 1 and self.label_change_ > MOST_CHANGE
+        return not changed and self.agreement_ >= LEAST_RUNS
+
+    def _final_labels(self, start: Labeling, found: Labeling, n_clusters: int) -> Labeling:
+        """Return the labels that are taught last, of all rows."""
+        if not self.settled_ and self.n_rounds_:
+            self._warn_unsettled()
+        chosen = found if self.settled_ or self.unsettled == "last" else start
+        labels = chosen.labels
+        self._has_noise = self.noise == "keep" and bool((start.labels < 0).any())
+        if self._has_noise:
+            labels = np.where(start.labels < 0, n_clusters, labels)
+        return Labeling(labels, labels >= 0)
+
+    def _warn_unsettled(self) -> None:
+        kept = "the start" if self.unsettled == "start" else "the last round"
+        warnings.warn(
+            f"The clusters did not settle, and those of {kept} are kept. The last round changed "
+            f"{self.label_change_:.1%} of the labels (expected at most {MOST_CHANGE:.0%}), and the "
+            f"runs of its mixture agree to {self.agreement_:.2f} (expected at least {LEAST_RUNS}). "
+            "The data may have no such clusters, or another number of them, or augment= may change "
+            "what its rows mean.",
+            ConvergenceWarning,
+            stacklevel=6,
+        )
+
+    # -- learning -------------------------------------------------------------------------------
+
+    def _learn(
+        self,
+        run: Run,
+        stage: str,
+        labeling: Labeling,
+        n_clusters: int,
+        sample: Table,
+        last: bool = False,
+    ) -> SelfLabeler:
+        """Train a fresh network on the rows of a labeling that are not in doubt."""
+        joint = self.reconstruction_weight > 0
+        rows = np.arange(len(sample)) if joint else np.flatnonzero(labeling.confident)
+        taught = sample.subset(torch.from_numpy(rows))
+        label = torch.from_numpy(labeling.labels[rows]).to(taught.device)
+        taught.columns["label"] = label.clamp_min(0)
+        if joint:
+            confident = torch.from_numpy(labeling.confident[rows])
+            taught.columns["confident"] = confident.float().to(taught.device)
+        decodes = joint or (last and self.decoder_epochs > 0)
+        phases = [self._learning(self._n_epochs(len(taught)))]
+        if decodes and not joint:
+            phases.append(self._decoding())
+        model = self._make_model(run, n_clusters, decodes)
+        return run.train(stage, model, phases, taught)
+
+    def _learning(self, epochs: int) -> Phase:
+        weight = self.reconstruction_weight
+        return Phase(
+            "learning",
+            [Turn("model", "labeling")],
+            epochs,
+            start=place_classifiers,
+            lr={"model": one_cycle},
+            weights={"reconstruction": weight} if weight else {},
+        )
+
+    def _decoding(self) -> Phase:
+        turns = [Turn("decoder", "reconstruction")]
+        return Phase("decoding", turns, self.decoder_epochs, lr={"decoder": one_cycle})
+
+    def _n_epochs(self, n_rows: int) -> int:
+        epochs: Any = self.max_epochs
+        return (
+            max(LEAST_EPOCHS, -(-UPDATES * self.batch_size // n_rows))
+            if epochs == "auto"
+            else epochs
+        )
+
+    def _make_model(self, run: Run, n_clusters: int, decodes: bool) -> SelfLabeler:
+        members = [self._make_member() for _ in range(self.n_members)]
+        trunks, code_layers = zip(*members, strict=True)
+        return SelfLabeler(
+            run.scaling,
+            trunks,
+            code_layers,
+            n_clusters,
+            self.latent_dim,
+            augment=self._augmentation(),
+            decoder=self._make_decoder(self.latent_dim) if decodes else None,
+            label_smoothing=self.label_smoothing,
+            joint=self.reconstruction_weight > 0,
+        )
+
+    def _make_member(self) -> tuple[nn.Module, nn.Module]:
+        """Return what makes the features, and what makes the code of them."""
+        encoder = self._make_encoder(self.latent_dim, make_feature_encoder)
+        if isinstance(encoder, nn.Sequential) and self.encoder is None:
+            return encoder[:-1], encoder[-1]
+        return encoder, nn.Identity()
+
+    def _augmentation(self) -> Callable[[Tensor], Tensor] | None:
+        if isinstance(self.augment, str):
+            return RandomAffine() if len(self._input_shape) == 3 else None
+        return self.augment
+
+    def _calibrate(self, model: SelfLabeler, sample: Table) -> None:
+        """Let probabilities be as large, in the mean, as rounds or members agree."""
+        logits = tiled(model.member_logits, sample)
+        guesses = logits.argmax(2)
+        if self.n_members > 1:
+            agree = (guesses[:, 1:] == guesses[:, :1]).float().mean().item()
+        elif self.n_rounds_ > 1:
+            agree = 1 - self.label_change_
+        else:
+            return
+        agree = np.clip(agree, 1 / model.n_clusters, 1 - 1 / len(sample))
+        model.log_temperature.fill_(np.log(calibrated_temperature(logits, agree)))
+
+    # -- clustering -----------------------------------------------------------------------------
+
+    def _drawn_rows(self, run: Run) -> NDArray[np.intp]:
+        """Return the rows that clusters are found among, in order."""
+        n_rows = len(run.table)
+        if self.max_samples is None or n_rows <= self.max_samples:
+            return np.arange(n_rows)
+        rng = np.random.default_rng(run.seed)
+        return np.sort(rng.choice(n_rows, self.max_samples, replace=False))
+
+    def _keep_start(self, run: Run, start: Labeling, drawn: NDArray[np.intp]) -> None:
+        counted = run.counted
+        self.start_labels_ = np.full(len(counted), -1)
+        self.start_labels_[np.flatnonzero(counted)[drawn]] = start.labels
+        self.n_rounds_, self.label_change_, self.agreement_ = 0, np.nan, start.agreement
+
+    def _count(self, start: Labeling) -> int:
+        if isinstance(self.n_clusters, Integral):
+            return int(self.n_clusters)
+        return max(1, int(start.labels.max()) + 1)
+
+    def _start(self, run: Run, sample: Table, drawn: NDArray[np.intp]) -> Labeling:
+        """Return the first clusters."""
+        if not isinstance(self.init, str) or self._is_init("n2d"):
+            labels = self._given_labels(run)[drawn].astype(np.int64)
+            return Labeling(labels, labels >= 0)
+        self._tell("start", len(sample))
+        # Sparse rows that are left to us are taken for counts of words, whose sum means little.
+        is_text = sparse.issparse(run.rows) and self.scaling == "auto"
+        rows, metric = self._raw_rows(run, sample, drawn), "cosine" if is_text else "euclidean"
+        place = self._embed(rows, run.seed, metric=metric)
+        if self._is_init("umap-gmm"):
+            k = count_clusters(place, {}) if self.n_clusters == "auto" else self.n_clusters
+            return self._mix(place, k, run.seed)
+        head = make_head("hdbscan", random_state=run.seed).fit(place)
+        labels = head.labels_.astype(np.int64)
+        if not head.n_clusters_:
+            labels[:] = 0  # all is noise: one cluster, of which the head has warned
+        return Labeling(labels, labels >= 0)
+
+    def _first_clusterer(self) -> Any:
+        if not self._is_init("n2d"):
+            return self.init
+        finds = self.n_clusters == "auto"
+        return AutoencoderClustering(
+            None if finds else self.n_clusters,
+            manifold="umap",
+            manifold_params=self.manifold_params,
+            head="hdbscan" if finds else "gmm",
+            image_shape=self.image_shape,
+            scaling=self.scaling,
+            device=self.device,
+            precision=self.precision,
+            verbose=self.verbose,
+        )
+
+    def _label_anew(self, run: Run, model: SelfLabeler, sample: Table) -> Labeling:
+        """Return the clusters among the features of a model, numbered as it numbers them."""
+        proba = tiled(model.log_memberships, sample).exp().cpu().numpy()
+        guess = proba.argmax(1)
+        if self.recluster is None:
+            found = [Labeling(guess, np.ones(len(guess), dtype=bool))]
+        else:
+            self._tell(f"round {self.n_rounds_}", len(sample))
+            found = [self._cluster_features(run, model, m, sample) for m in range(self.n_members)]
+        labels = [matched(each.labels, guess, model.n_clusters) for each in found]
+        voted, unanimous = vote(np.stack(labels))
+        confident = confident_rows(voted, guess, np.where(unanimous, proba.max(1), 0.0))
+        agreement = float(np.mean([each.agreement for each in found]))
+        return Labeling(voted, confident, agreement, float((voted == guess).mean()))
+
+    def _cluster_features(
+        self, run: Run, model: SelfLabeler, member: int, sample: Table
+    ) -> Labeling:
+        features = tiled(lambda batch: model.features(batch)[:, member], sample)
+        seed = run.seed + self.n_rounds_ * self.n_members + member
+        place = self._embed(features.cpu().numpy(), seed, model.n_clusters)
+        return self._mix(place, model.n_clusters, seed)
+
+    def _raw_rows(self, run: Run, sample: Table, drawn: NDArray[np.intp]) -> NDArray[Any]:
+        """Return the rows of the sample as the networks see them; of wide sparse ones a summary."""
+        if sparse.issparse(run.rows) and len(drawn) * run.rows.shape[1] > DENSE_ENTRIES:
+            return TruncatedSVD(SVD_WIDTH, random_state=run.seed).fit_transform(run.rows[drawn])
+        return tiled(lambda batch: run.scaling(batch["X"]).flatten(1), sample).cpu().numpy()
+
+    def _embed(
+        self,
+        rows: NDArray[Any],
+        seed: int,
+        n_clusters: int | None = None,
+        metric: str = "euclidean",
+    ) -> NDArray[np.float64]:
+        """Return the UMAP coordinates of rows."""
+        k = n_clusters or (WIDTH if isinstance(self.n_clusters, str) else self.n_clusters)
+        params = {
+            # A graph should rather join rows of a cluster than clusters.
+            "n_neighbors": int(np.clip(rows.shape[0] // (7 * k), 5, 20)),
+            "metric": metric,
+            **(self.manifold_params or {}),
+        }
+        place = umap_coordinates(rows, WIDTH, seed, params).astype(float)
+        return np.where(np.isfinite(place), place, np.nanmean(place, axis=0))
+
+    def _mix(self, place: NDArray[np.float64], n_clusters: int, seed: int) -> Labeling:
+        """Return the components of a steady mixture."""
+        fitted = mixture(place, n_clusters, seed).fit(place)
+        responsibility = fitted.predict_proba(place)
+        labels = responsibility.argmax(1)
+        sure = sure_rows(labels, responsibility.max(1))
+        return Labeling(labels, sure, fitted.agreement_)
+
+    def _is_init(self, name: str) -> bool:
+        return isinstance(self.init, str) and self.init == name
+
+    def _tell(self, stage: str, n_rows: int) -> None:
+        if self.verbose:
+            print(f"{stage}: clustering {n_rows} rows", flush=True)
+
+    # -- what the base asks ---------------------------------------------------------------------
+
+    def _check_enough(self, X: Any) -> None:
+        super()._check_enough(X)
+        embeds = isinstance(self.init, str) or (self.recluster and self.max_rounds)
+        if X.shape[0] < 3 and embeds:
+            raise ValueError(
+                f"n_samples={X.shape[0]} is too few for UMAP, which takes at least 3 rows. Pass "
+                "more rows, or labels as init= and recluster=None."
+            )
+        if self._is_init("umap-hdbscan") and self.n_clusters != "auto":
+            raise ValueError(
+                f"init='umap-hdbscan' finds the number of clusters, and n_clusters is "
+                f"{self.n_clusters}. Use n_clusters='auto', or init='umap-gmm'."
+            )
+
+    @property
+    def _decodes(self) -> bool:  # type: ignore[override]
+        if self.__sklearn_is_fitted__():
+            return self.module_.decoder is not None
+        return self.decoder_epochs > 0 or self.reconstruction_weight > 0
+
+    @property
+    def _has_memberships(self) -> bool:  # type: ignore[override]
+        return self.noise == "nearest"
+
+    def _n_candidates(self) -> int:
+        return self.module_.n_clusters - self._has_noise
+
+    def _label(self, scores: Tensor) -> Tensor:
+        labels = super()._label(scores)
+        if not self._has_noise:
+            return labels
+        # The classifier's last output is the noise that it was taught.
+        return labels.masked_fill(scores.argmax(1) == self._n_candidates(), -1)

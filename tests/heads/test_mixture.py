@@ -1,0 +1,63 @@
+"""The mixture that does not hang on its start."""
+
+import warnings
+
+import numpy as np
+import pytest
+from sklearn.base import clone
+from sklearn.datasets import make_blobs
+from sklearn.mixture import GaussianMixture
+from sklearn.utils.estimator_checks import parametrize_with_checks
+
+from skdeepcluster.heads import SteadyGaussianMixture, make_head
+
+
+@pytest.fixture(scope="module")
+def rows():
+    return make_blobs(400, centers=12, n_features=3, cluster_std=0.5, random_state=1)[0]
+
+
+@parametrize_with_checks([SteadyGaussianMixture(n_init=3)])
+def test_scikit_learn_checks(estimator, check):
+    check(estimator)
+
+
+def test_its_bound_is_the_best_of_its_runs_and_of_plain_ones(rows):
+    steady = SteadyGaussianMixture(12, random_state=0).fit(rows)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        plain = [GaussianMixture(12, random_state=seed).fit(rows) for seed in range(5)]
+    assert steady.lower_bound_ == steady.run_bounds_[0] == steady.run_bounds_.max()
+    assert len(steady.run_bounds_) == 48
+    assert steady.lower_bound_ >= max(run.lower_bound_ for run in plain) - 1e-6
+    assert steady.lower_bound_ > min(run.lower_bound_ for run in plain) + 0.01
+
+
+def test_seeds_end_in_the_same_place(rows):
+    bounds = [SteadyGaussianMixture(12, random_state=s).fit(rows).lower_bound_ for s in (0, 1, 2)]
+    assert np.ptp(bounds) < 1e-2
+    one, other = (SteadyGaussianMixture(12, random_state=0).fit(rows).means_ for _ in range(2))
+    np.testing.assert_array_equal(one, other)
+
+
+def test_runs_agree_where_there_are_clusters_and_not_where_there_are_none(rows):
+    assert SteadyGaussianMixture(12, random_state=0).fit(rows).agreement_ > 0.95
+    noise = np.random.RandomState(0).uniform(size=(400, 3))
+    assert SteadyGaussianMixture(12, random_state=0).fit(noise).agreement_ < 0.6
+
+
+def test_one_run_and_one_component_agree_with_themselves(rows):
+    assert SteadyGaussianMixture(3, n_init=1).fit(rows).agreement_ == 1
+    assert SteadyGaussianMixture(1, n_init=2).fit(rows).agreement_ == 1
+
+
+def test_labels_are_predictions(rows):
+    mixture = SteadyGaussianMixture(12, n_init=4, random_state=0)
+    labels = mixture.fit_predict(rows)
+    np.testing.assert_array_equal(labels, mixture.predict(rows))
+    np.testing.assert_array_equal(labels, clone(mixture).fit(rows).predict(rows))
+
+
+def test_the_head_takes_its_parameters(rows):
+    head = make_head("gmm", 12, head_params={"n_init": 2, "covariance_type": "diag"})
+    assert head.fit(rows).n_clusters_ == 12
