@@ -153,6 +153,8 @@ class Trainer(PlayersNet):
         self, phase: Phase, table: Table, resumed: bool, checkpoint: Checkpoint | None
     ) -> None:
         self.phase_, self.terms_ = phase, set[str]()
+        first = self.place_.step  # a phase that resumes may do so within a round of its plan
+        self.round_end_ = first + len(phase.plan())
         per_epoch = table.n_batches(self.batch_size)
         self.n_batches_ = phase.n_batches(per_epoch)
         self.n_epochs_ = math.ceil(self.n_batches_ / per_epoch)
@@ -211,7 +213,7 @@ class Trainer(PlayersNet):
         for _ in range(min(left, table.n_batches(self.batch_size))):
             self._refresh("step", self.place_.step, table)  # before the batch reads its columns
             self._train_batch(next(batches), plan[self.place_.step % len(plan)])
-            if self.place_.step == len(plan):
+            if self.place_.step == self.round_end_:
                 self._check_weights()
         self.place_.epoch += 1
         self._record_epoch(time.perf_counter() - begin)
