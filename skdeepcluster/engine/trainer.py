@@ -23,7 +23,6 @@ from skdeepcluster.engine.net import PlayersNet
 from skdeepcluster.engine.notices import notice
 from skdeepcluster.engine.schedule import Phase, Progress, Ramp, Turn
 from skdeepcluster.engine.table import Batch, Table
-from skdeepcluster.tiles import TILE
 
 __all__ = ["Trainer"]
 
@@ -111,7 +110,7 @@ class Trainer(PlayersNet):
             for _, callback in self.callbacks_:
                 getattr(callback, "on_resume", lambda net: None)(self)
         else:
-            self.encode(table.subset(torch.arange(min(len(table), TILE))))  # or training is vain
+            self.encode(table.first_tile())  # or training is vain
         with on_ctrl_c(self._may_interrupt):
             for index in range(self.place_.phase, len(phases)):
                 resumed = saved is not None and index == saved["place"]["phase"]
@@ -316,7 +315,7 @@ class Trainer(PlayersNet):
     def _has_finite_codes(self, table: Table) -> bool:
         """Tell whether the codes of the first rows are finite."""
         try:
-            self.encode(table.subset(torch.arange(min(len(table), TILE))))
+            self.encode(table.first_tile())
         except ValueError:
             return False
         return True
