@@ -31,7 +31,6 @@ from skdeepcluster.engine.options import check_callbacks, check_trainer_params
 from skdeepcluster.engine.table import Batch, check_codes, encoded
 from skdeepcluster.networks import make_critic, make_decoder, make_encoder
 from skdeepcluster.scaling import Mode, Scaling, fit_scaling
-from skdeepcluster.tiles import TILE
 from skdeepcluster.validation import check_network, check_weight
 
 
@@ -188,7 +187,7 @@ class DeepClusterer(FittedClusterer):
         with torch.random.fork_rng(devices=[]):
             model = make_model(run.scaling).to(self.device_).eval()
         run.copies.clear()
-        encoded(model.codes, run.table.subset(torch.arange(min(len(run.table), TILE))))
+        encoded(model.codes, run.table.first_tile())
 
     def _is_ours(self) -> bool:
         """Tell whether no code of the user's takes part in training."""

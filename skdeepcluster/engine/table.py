@@ -65,6 +65,10 @@ class Table(Dataset):
         columns = {name: column.index_select(0, here) for name, column in self.columns.items()}
         return {"X": self._read(rows, here), "index": here, **columns}
 
+    def first_tile(self) -> Table:
+        """Return the rows that a look at a model takes: as many as all inference does at once."""
+        return self.subset(torch.arange(min(len(self), TILE)))
+
     def subset(self, rows: Tensor) -> Table:
         """Return a table of the given rows alone, which reads them from here.
 

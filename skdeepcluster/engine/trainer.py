@@ -23,7 +23,6 @@ from skdeepcluster.engine.net import PlayersNet
 from skdeepcluster.engine.notices import notice
 from skdeepcluster.engine.schedule import Phase, Progress, Ramp, Turn
 from skdeepcluster.engine.table import Batch, Table
-from skdeepcluster.tiles import TILE
 
 __all__ = ["Trainer"]
 
@@ -111,7 +110,7 @@ class Trainer(PlayersNet):
             for _, callback in self.callbacks_:
                 getattr(callback, "on_resume", lambda net: None)(self)
         else:
-            self.encode(table.subset(torch.arange(min(len(table), TILE))))  # or training is vain
+            self.encode(table.first_tile())  # or training is vain
         with on_ctrl_c(self._may_interrupt):
             for index in range(self.place_.phase, len(phases)):
                 resumed = saved is not None and index == saved["place"]["phase"]
@@ -153,6 +152,8 @@ class Trainer(PlayersNet):
         self, phase: Phase, table: Table, resumed: bool, checkpoint: Checkpoint | None
     ) -> None:
         self.phase_, self.terms_ = phase, set[str]()
+        first = self.place_.step  # a phase that resumes may do so within a round of its plan
+        self.round_end_ = first + len(phase.plan())
         per_epoch = table.n_batches(self.batch_size)
         self.n_batches_ = phase.n_batches(per_epoch)
         self.n_epochs_ = math.ceil(self.n_batches_ / per_epoch)
@@ -211,7 +212,7 @@ class Trainer(PlayersNet):
         for _ in range(min(left, table.n_batches(self.batch_size))):
             self._refresh("step", self.place_.step, table)  # before the batch reads its columns
             self._train_batch(next(batches), plan[self.place_.step % len(plan)])
-            if self.place_.step == len(plan):
+            if self.place_.step == self.round_end_:
                 self._check_weights()
         self.place_.epoch += 1
         self._record_epoch(time.perf_counter() - begin)
@@ -314,7 +315,7 @@ class Trainer(PlayersNet):
     def _has_finite_codes(self, table: Table) -> bool:
         """Tell whether the codes of the first rows are finite."""
         try:
-            self.encode(table.subset(torch.arange(min(len(table), TILE))))
+            self.encode(table.first_tile())
         except ValueError:
             return False
         return True

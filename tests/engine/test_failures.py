@@ -120,7 +120,7 @@ def test_codes_that_are_not_finite_are_a_failure_of_their_own():
     trainer = make_trainer(model := Blind())
     with pytest.warns(ConvergenceWarning, match="phase 'a' was not finite in epoch 3"):
         trainer.run(Table(make_rows()), [Phase("a", [PLAY], epochs=5)])
-    assert model.n_calls == 3
+    assert model.n_calls == 4
 
 
 def test_a_loss_that_is_never_finite_leaves_the_model_of_the_start():

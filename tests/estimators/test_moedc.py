@@ -49,7 +49,11 @@ def seed():
 def told(blobs, monkeypatch):
     """The clusters of the blobs as those that are found, for tests of what follows."""
     labels = blobs[1].astype(np.intp)
-    monkeypatch.setattr(MoEDCClustering, "_find_clusters", lambda self, codes, run: labels)
+    monkeypatch.setattr(
+        MoEDCClustering,
+        "_find_clusters",
+        lambda self, codes, run: {"labels": torch.from_numpy(labels)},
+    )
     return labels
 
 
@@ -118,7 +122,11 @@ def test_noise_teaches_the_manager_nothing(blobs, told, monkeypatch):
 def test_rows_of_no_weight_are_no_noise(blobs, told, monkeypatch):
     weight = (np.arange(150) % 3 > 0).astype(float)
     labels = np.where(np.arange(100) < 10, -1, told[weight > 0])
-    monkeypatch.setattr(MoEDCClustering, "_find_clusters", lambda self, codes, run: labels)
+    monkeypatch.setattr(
+        MoEDCClustering,
+        "_find_clusters",
+        lambda self, codes, run: {"labels": torch.from_numpy(labels)},
+    )
     model = MoEDCClustering(**SMALL).fit(blobs[0], sample_weight=weight)
     np.testing.assert_array_equal(model.noise_, (np.arange(150) < 15) & (weight > 0))
 
