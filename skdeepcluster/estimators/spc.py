@@ -41,10 +41,10 @@ __all__ = ["SPCClustering"]
 class SPCClustering(SelfLabelingClusterer):
     r"""Learn the clusters that were found, and cluster what was learned (SPC).
 
-    The method to begin with on images. A start finds clusters among the raw rows. Then, round by
-    round, a fresh network learns those that are not in doubt, from images that are moved, turned
-    and stretched at random, and the clusters are found anew among its features. In the end one more
-    network learns the last clusters of all rows. It labels a new row in one pass.
+    For images. A start finds clusters among the raw rows. Then, round by round, a fresh network
+    learns those that are not in doubt, from images that are moved, turned and stretched at random,
+    and the clusters are found anew among its features. In the end one more network learns the last
+    clusters of all rows. It labels a new row in one pass.
 
     It watches two figures of the last round: how many labels it changed, and how far the runs of
     the mixture agree. Where they say that nothing has settled, it keeps the clusters of the start,
@@ -89,7 +89,7 @@ class SPCClustering(SelfLabelingClusterer):
     lr : float, default=3e-3
         Peak of the one-cycle learning rate.
     latent_dim : int, default=10
-        Width of the code, between the features and the classifier.
+        Width of the code, between the features and the classifier of the last network.
     unsettled : {"start", "last"}, default="start"
         Whose clusters are kept where the last round says that they have not settled: those of the
         start, or its own.
