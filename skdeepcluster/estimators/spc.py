@@ -193,8 +193,8 @@ class SPCClustering(SelfLabelingClusterer):
     >>> from skdeepcluster import SPCClustering
     >>> images = load_digits(n_class=3).images / 16
     >>> model = SPCClustering(3, max_rounds=1, max_epochs=5, random_state=0).fit(images)
-    >>> model.predict_proba(images).shape
-    (537, 3)
+    >>> model.predict(images).shape, model.start_labels_.shape
+    ((537,), (537,))
     """
 
     _parameter_constraints: ClassVar[dict[str, list[Any]]] = {

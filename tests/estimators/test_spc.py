@@ -47,7 +47,11 @@ def fit_quietly(model, X):
 @pytest.mark.slow
 def test_it_finds_digits_and_settles(digits):
     model = SPCClustering(3, max_rounds=2, **SMALL).fit(digits[0])
-    assert clustering_accuracy(digits[1], model.labels_) > 0.97
+    start, found = (
+        clustering_accuracy(digits[1], labels) for labels in (model.start_labels_, model.labels_)
+    )
+    assert found > 0.9
+    assert found > start - 0.005
     assert model.settled_
     assert model.agreement_ > 0.95
     figures = [r for r in model.history_ if "label_change" in r]
