@@ -13,6 +13,7 @@ from torch import Tensor, nn
 from skdeepcluster.augment import RandomAffine
 from skdeepcluster.base._initialized import InitializedClusterer
 from skdeepcluster.base._run import Run
+from skdeepcluster.engine.callbacks import tell
 from skdeepcluster.engine.table import Table
 from skdeepcluster.heads import check_umap
 from skdeepcluster.models.labelings import Labeling
@@ -128,5 +129,4 @@ class SelfLabelingClusterer(InitializedClusterer):
         return clusters.anew(model, sample, self.recluster is not None)
 
     def _tell(self, stage: str, n_rows: int) -> None:
-        if self.verbose:
-            print(f"{stage}: clustering {n_rows} rows", flush=True)
+        tell(f"{stage}: clustering {n_rows} rows", self.verbose)

@@ -11,7 +11,7 @@ import torch
 from skorch.callbacks import Callback
 from tqdm import TqdmWarning, tqdm
 
-__all__ = ["EpochLog", "HoldIdle", "ProgressBar"]
+__all__ = ["EpochLog", "HoldIdle", "ProgressBar", "tell"]
 
 
 class ProgressBar(Callback):
@@ -81,6 +81,22 @@ class HoldIdle(Callback):
         for tensor, rows, before in self._held:
             tensor[rows] = before
         self._held = []
+
+
+def tell(text: str, verbose: int) -> None:
+    """Say what happens between two trainings: beside the bars of one, or among its lines.
+
+    Parameters
+    ----------
+    text : str
+        A line.
+    verbose : int
+        As of the estimators: 1 for bars, 2 for lines, 0 for nothing.
+    """
+    if verbose > 1:
+        print(text, flush=True)
+    elif verbose and sys.stderr is not None:
+        tqdm.write(text, file=sys.stderr)
 
 
 def _bar_of_here() -> Any:
