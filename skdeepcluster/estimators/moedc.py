@@ -30,10 +30,10 @@ from skdeepcluster.models.experts import (
     ManagedAutoencoder,
     MixtureOfExperts,
     VariationalAutoencoder,
-    numbered,
     principal_width,
     start_manager,
 )
+from skdeepcluster.models.labelings import numbered
 from skdeepcluster.networks import make_grouped, make_mlp
 from skdeepcluster.scaling import Mode, Scaling
 

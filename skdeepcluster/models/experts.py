@@ -28,7 +28,6 @@ __all__ = [
     "ManagedAutoencoder",
     "MixtureOfExperts",
     "VariationalAutoencoder",
-    "numbered",
     "principal_width",
     "start_manager",
 ]
@@ -212,10 +211,3 @@ def principal_width(rows: NDArray[Any], share: float, most: int, seed: int) -> i
     explained = pca.explained_variance_.cumsum()
     needed = share * rows.var(axis=0, ddof=1, dtype=float).sum() * (1 - ROUNDING)
     return min(int(np.searchsorted(explained, needed)) + 1, most)
-
-
-def numbered(labels: NDArray[np.intp]) -> NDArray[np.intp]:
-    """Renumber clusters by their first rows: HDBSCAN's order hangs on rounding. Noise stays -1."""
-    found, first, place = np.unique(labels, return_index=True, return_inverse=True)
-    first[found < 0] = -1
-    return (first.argsort().argsort() - (found[0] < 0))[place]

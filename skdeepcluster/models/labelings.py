@@ -21,6 +21,7 @@ __all__ = [
     "confident_rows",
     "has_settled",
     "matched",
+    "numbered",
     "sure_rows",
     "vote",
     "warn_unsettled",
@@ -93,6 +94,22 @@ def matched(labels: Labels, reference: Labels, n_clusters: int) -> Labels:
     np.add.at(counts, (labels[both], reference[both]), 1)
     _, number = linear_sum_assignment(counts, maximize=True)
     return np.where(labels >= 0, number[labels], -1)
+
+
+def numbered(labels: NDArray[np.integer[Any]]) -> Labels:
+    """Renumber clusters by their first rows: the order that a clusterer gives hangs on rounding.
+
+    Noise stays -1.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> numbered(np.array([2, -1, 2, 0]))
+    array([ 0, -1,  0,  1])
+    """
+    found, first, place = np.unique(labels, return_index=True, return_inverse=True)
+    first[found < 0] = -1
+    return (first.argsort().argsort() - (found[0] < 0))[place]
 
 
 def vote(labels: NDArray[np.int64]) -> tuple[Labels, NDArray[np.bool_]]:

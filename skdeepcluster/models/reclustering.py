@@ -14,7 +14,14 @@ from sklearn.decomposition import TruncatedSVD
 
 from skdeepcluster.engine.table import Table, encoded, tiled
 from skdeepcluster.heads import count_clusters, make_head, mixture, umap_coordinates
-from skdeepcluster.models.labelings import Labeling, confident_rows, matched, sure_rows, vote
+from skdeepcluster.models.labelings import (
+    Labeling,
+    confident_rows,
+    matched,
+    numbered,
+    sure_rows,
+    vote,
+)
 from skdeepcluster.models.self_labels import SelfLabeler
 from skdeepcluster.scaling import Scaling
 
@@ -61,14 +68,14 @@ class Reclustering:
     def find(self, rows: NDArray[Any], metric: str) -> Labeling:
         """Return what HDBSCAN finds among raw rows; if all is noise, one cluster."""
         head = make_head("hdbscan", random_state=self.seed).fit(self.embed(rows, WIDTH, metric))
-        labels = head.labels_.astype(np.int64) if head.n_clusters_ else np.zeros(len(rows), int)
+        labels = numbered(head.labels_) if head.n_clusters_ else np.zeros(len(rows), int)
         return Labeling(labels, labels >= 0)
 
     def mix(self, place: NDArray[np.float64], n_clusters: int) -> Labeling:
         """Return the components of a steady mixture."""
         fitted = mixture(place, n_clusters, self.seed).fit(place)
         responsibility = fitted.predict_proba(place)
-        labels = responsibility.argmax(1)
+        labels = numbered(responsibility.argmax(1))
         return Labeling(labels, sure_rows(labels, responsibility.max(1)), fitted.agreement_)
 
     def anew(self, model: SelfLabeler, sample: Table, among_features: bool) -> Labeling:

@@ -13,7 +13,6 @@ from skdeepcluster.models.experts import (
     ManagedAutoencoder,
     MixtureOfExperts,
     VariationalAutoencoder,
-    numbered,
     principal_width,
     start_manager,
 )
@@ -193,8 +192,3 @@ def test_the_manager_starts_as_the_nearest_mean_of_weighted_features(blobs):
     expected = -(features[:, None] - means).square().sum(2) / (2 * spread)
     found = logits.log_softmax(1)
     torch.testing.assert_close(found, expected.log_softmax(1), rtol=1e-4, atol=1e-3)
-
-
-def test_clusters_are_numbered_by_their_first_rows():
-    found = numbered(np.array([2, -1, 0, 2, 1]))
-    assert found.tolist() == [0, -1, 1, 0, 2]

@@ -13,6 +13,7 @@ from skdeepcluster.models.labelings import (
     calibrated_temperature,
     confident_rows,
     matched,
+    numbered,
     sure_rows,
     vote,
 )
@@ -153,3 +154,8 @@ def test_a_labeling_survives_as_tensors():
     assert again.labels.tolist() == [0, -1]
     assert again.confident.tolist() == [True, False]
     assert (again.agreement, again.classifier_agreement) == (0.5, 0.25)
+
+
+def test_clusters_are_numbered_by_their_first_rows():
+    found = numbered(np.array([2, -1, 0, 2, 1]))
+    assert found.tolist() == [0, -1, 1, 0, 2]
