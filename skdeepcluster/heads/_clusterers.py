@@ -176,7 +176,8 @@ def fit_labels(
 def fit_clusterer(clusterer: Any, rows: Array, weights: Array | None) -> Any:
     """Fit a clusterer, with weights if it takes them; of clusters that stay empty others tell."""
     weighted = has_fit_parameter(clusterer, "sample_weight")
-    with warnings.catch_warnings(), restored_threads():
+    # Squares of huge rows overflow in some; what comes of it is checked like any other result.
+    with np.errstate(over="ignore"), warnings.catch_warnings(), restored_threads():
         # k-means tells of its empty clusters, at each run; the head does so once.
         warnings.filterwarnings("ignore", "Number of distinct clusters", ConvergenceWarning)
         return clusterer.fit(rows, **({"sample_weight": weights} if weighted else {}))
