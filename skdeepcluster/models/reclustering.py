@@ -102,7 +102,7 @@ class Reclustering:
             found = [self._by_member(model, m, sample) for m in range(model.n_members)]
         labels = [matched(each.labels, guess, model.n_clusters) for each in found]
         voted, unanimous = vote(np.stack(labels))
-        confident = confident_rows(voted, guess, np.where(unanimous, proba.max(1), 0.0))
+        confident = confident_rows(voted, np.where(unanimous, guess, -1), proba.max(1))
         agreement = float(np.mean([each.agreement for each in found]))
         return Labeling(voted, confident, agreement, float((voted == guess).mean()))
 
