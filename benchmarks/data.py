@@ -68,12 +68,16 @@ DATA: dict[str, Callable[[], Any]] = {
 
 @dataclass(frozen=True)
 class Data:
-    """Rows in [0, 1], their classes, and the shape of an image if they are images."""
+    """Rows in [0, 1], their classes, and the shape of an image if they are images.
+
+    If they are drawn from more, `unseen` are the others and their classes.
+    """
 
     name: str
     X: Any
     y: NDArray[np.int64]
     image_shape: tuple[int, int, int] | None
+    unseen: tuple[Any, NDArray[np.int64]] | None = None
 
     @property
     def n_classes(self) -> int:
@@ -85,11 +89,13 @@ def load(name: str) -> Data:
     """Load a data set by its name in DATA; ``name:n`` draws n of its rows, always the same."""
     source, _, n_rows = name.partition(":")
     bunch = DATA[source]()
-    X, y = bunch.data, bunch.target
+    X, y, unseen = to_unit(bunch.data), bunch.target, None
     if n_rows:
-        X, y = shuffle(X, y, n_samples=int(n_rows), random_state=0)
+        X, y = shuffle(X, y, random_state=0)
+        n = int(n_rows)
+        X, y, unseen = X[:n], y[:n], (X[n:], y[n:])
     shape = bunch.images.shape[1:] if "images" in bunch else None
-    return Data(name, to_unit(X), y, shape and (1, *shape)[-3:])
+    return Data(name, X, y, shape and (1, *shape)[-3:], unseen)
 
 
 def to_unit(X: Any) -> Any:

@@ -28,6 +28,7 @@ from skdeepcluster import (
     KDAEClustering,
     KDVAEClustering,
     MoEDCClustering,
+    SPCClustering,
     VaDEClustering,
 )
 from skdeepcluster.base import DeepClusterer
@@ -146,6 +147,12 @@ METHODS: dict[str, Method] = {
     "ae-gmm": deep(AutoencoderClustering, head="gmm"),
     "n2d": deep(AutoencoderClustering, manifold="umap", head="gmm"),
     "ae-umap-hdbscan": deep(AutoencoderClustering, finds_k=True, manifold="umap", head="hdbscan"),
+    # Labels that are learnt, and found anew among the features of what learnt them.
+    "spc": deep(SPCClustering, images=True),
+    "spc-n2d": deep(SPCClustering, images=True, init="n2d"),
+    "spc-members": deep(SPCClustering, images=True, n_members=3),
+    "spc-plain": deep(SPCClustering, images=True, augment=None),
+    "spc-classifier": deep(SPCClustering, images=True, recluster=None),
     # Methods that train for the clusters.
     "dec": deep(DECClustering, reconstruction_weight=0.0),
     "idec": deep(DECClustering, reconstruction_weight=10.0),

@@ -116,7 +116,10 @@ class Run:
             "n_classes": self.data.n_classes,
             "figures": figures(self.data.y, labels)
             | self._without_noise(labels)
-            | self._labeled_by_group(),
+            | self._labeled_by_group()
+            | self._of_start()
+            | self._unseen(),
+            "told": self._told(),
             # What a fit says of itself, without labels; in nats for the variational methods.
             "score": float(self.model.score(self.data.X)) if trained else None,
             "epochs": self.model.n_iter_ if trained else None,
@@ -146,6 +149,25 @@ class Run:
         if not hasattr(self.model, "group_labels_"):
             return {}
         return {"labeled_by_group": (self.model.group_labels_ >= 0).mean(0).tolist()}
+
+    def _of_start(self) -> dict[str, float]:
+        """Score the clusters that the estimator started from, if it keeps them."""
+        start = getattr(self.model, "start_labels_", None)
+        return {} if start is None else {"start_acc": clustering_accuracy(self.data.y, start)}
+
+    def _unseen(self) -> dict[str, float]:
+        """Score what is predicted for the rows that were not drawn."""
+        if self.data.unseen is None or not hasattr(self.model, "predict"):
+            return {}
+        rows, y = self.data.unseen
+        return {"unseen_acc": clustering_accuracy(y, self.model.predict(rows))}
+
+    def _told(self) -> dict[str, float]:
+        """Return what the fit says of its own clusters, without labels."""
+        names = ["settled_", "label_change_", "agreement_", "n_rounds_"]
+        return {
+            name: float(getattr(self.model, name)) for name in names if hasattr(self.model, name)
+        }
 
     def _prepare(self, out: Path, verbose: int) -> bool:
         """Give an estimator its checkpoint; tell whether a run is continued."""

@@ -61,6 +61,11 @@ def _row(group: list[Record], label: str, extremes: bool) -> dict[str, str]:
         given for record in group if (given := _without_noise(record["figures"])) is not None
     ]
     has_nearest = any("nearest_acc" in record["figures"] for record in group)
+    more = {
+        name: [r["figures"][name] for r in group if name in r["figures"]]
+        for name in ("start_acc", "unseen_acc")
+    }
+    settled = [told["settled_"] for r in group if "settled_" in (told := r.get("told", {}))]
     noisy = min(of["labeled_fraction"]) < 1
     epochs = [record["epochs"] for record in group if record["epochs"] is not None]
     seconds = [record["cpu_seconds"] for record in group if not record["resumed"]]
@@ -70,6 +75,9 @@ def _row(group: list[Record], label: str, extremes: bool) -> dict[str, str]:
         "method": label,
         "seeds": str(len(group)),
         **_scores(of, extremes),
+        "ACC of start": _spread(more["start_acc"]) if more["start_acc"] else "",
+        "ACC of unseen rows": _spread(more["unseen_acc"]) if more["unseen_acc"] else "",
+        "settled": f"{sum(settled):.0f} of {len(settled)}" if settled else "",
         "clusters": _spread(of["n_clusters"], 1),
         "labelled": _spread(of["labeled_fraction"]) if noisy else "",
         "labelled by group": _by_group(group),
