@@ -43,10 +43,8 @@ def _spherical(rows: Array, n_clusters: int, seed: int) -> SphericalKMeans:
 
 
 def mixture(rows: Array, n_clusters: int, seed: int) -> SteadyGaussianMixture:
-    """Return a mixture with full covariances, to be fitted to rows whose scale it follows."""
-    # Without a floor, components may collapse onto few rows.
-    floor = max(1e-4 * rows.var(axis=0).mean(), np.finfo(float).eps)
-    return SteadyGaussianMixture(n_clusters, reg_covar=floor, random_state=seed)
+    """Return a mixture with full covariances."""
+    return SteadyGaussianMixture(n_clusters, random_state=seed)
 
 
 def _hdbscan(rows: Array, n_clusters: int | None, seed: int) -> Any:

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import warnings
 from itertools import combinations
-from typing import Any
+from numbers import Real
+from typing import Any, ClassVar
 
 import numpy as np
 from numpy.typing import ArrayLike
@@ -12,10 +13,12 @@ from sklearn.exceptions import ConvergenceWarning
 from sklearn.metrics import adjusted_rand_score
 from sklearn.mixture import GaussianMixture
 from sklearn.utils import check_array, check_random_state
+from sklearn.utils._param_validation import Interval, StrOptions
 
 from ._spherical import Array, Labels
 
 STARTS = ("k-means++", "k-means++", "k-means++", "kmeans")  # taken in turn
+FLOOR = 1e-4  # of the variances, as a share of the mean variance of a column
 FIRST_ITER = 10  # of EM, after which only the best quarter of the runs goes on
 _LEARNED = (
     "weights_",
@@ -46,8 +49,9 @@ class SteadyGaussianMixture(GaussianMixture):
         Shape of the covariances.
     tol : float, default=1e-3
         Gain of the lower bound below which a run ends.
-    reg_covar : float, default=1e-6
-        Added to the variances.
+    reg_covar : float or "auto", default="auto"
+        Added to the variances, in squared units of the rows. "auto" is a ten-thousandth of the mean
+        variance of a column: with less, components collapse onto strings of rows.
     max_iter : int, default=100
         Iterations of a run, after those first ten.
     n_init : int, default=48
@@ -85,13 +89,18 @@ class SteadyGaussianMixture(GaussianMixture):
     True
     """
 
+    _parameter_constraints: ClassVar[dict[str, list[Any]]] = {
+        **GaussianMixture._parameter_constraints,
+        "reg_covar": [Interval(Real, 0, None, closed="left"), StrOptions({"auto"})],
+    }
+
     def __init__(
         self,
         n_components: int = 1,
         *,
         covariance_type: str = "full",
         tol: float = 1e-3,
-        reg_covar: float = 1e-6,
+        reg_covar: float | str = "auto",
         max_iter: int = 100,
         n_init: int = 48,
         random_state: int | np.random.RandomState | None = None,
@@ -121,6 +130,7 @@ class SteadyGaussianMixture(GaussianMixture):
         labels : ndarray of shape (n_samples,)
             `predict` of the rows.
         """
+        self._validate_params()
         rows = check_array(X, dtype=[np.float64, np.float32], ensure_min_samples=2)
         with warnings.catch_warnings():
             # Of runs that are stopped early, and of k-means that finds too few different rows.
@@ -141,7 +151,7 @@ class SteadyGaussianMixture(GaussianMixture):
         """Return all runs after their first iterations."""
         rng = check_random_state(self.random_state)
         own = {k: v for k, v in self.get_params().items() if k not in ("n_init", "random_state")}
-        own["max_iter"] = min(FIRST_ITER, self.max_iter)
+        own |= {"max_iter": min(FIRST_ITER, self.max_iter), "reg_covar": self._floor(rows)}
         return [
             GaussianMixture(
                 **own,
@@ -151,6 +161,12 @@ class SteadyGaussianMixture(GaussianMixture):
             ).fit(rows)
             for i in range(self.n_init)
         ]
+
+    def _floor(self, rows: Array) -> Any:
+        """Return what is added to the variances."""
+        if self.reg_covar != "auto":
+            return self.reg_covar
+        return max(FLOOR * rows.var(axis=0).mean(), np.finfo(float).eps)
 
     @staticmethod
     def _ranked(runs: list[GaussianMixture]) -> list[GaussianMixture]:

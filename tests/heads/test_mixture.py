@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 from sklearn.base import clone
 from sklearn.datasets import make_blobs
+from sklearn.metrics import adjusted_rand_score
 from sklearn.mixture import GaussianMixture
 from sklearn.utils.estimator_checks import parametrize_with_checks
 
@@ -23,7 +24,7 @@ def test_scikit_learn_checks(estimator, check):
 
 
 def test_its_bound_is_the_best_of_its_runs_and_of_plain_ones(rows):
-    steady = SteadyGaussianMixture(12, random_state=0).fit(rows)
+    steady = SteadyGaussianMixture(12, reg_covar=1e-6, random_state=0).fit(rows)  # as theirs
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         plain = [GaussianMixture(12, random_state=seed).fit(rows) for seed in range(5)]
@@ -61,3 +62,12 @@ def test_labels_are_predictions(rows):
 def test_the_head_takes_its_parameters(rows):
     head = make_head("gmm", 12, head_params={"n_init": 2, "covariance_type": "diag"})
     assert head.fit(rows).n_clusters_ == 12
+
+
+def test_variances_have_a_floor_that_follows_the_scale_of_the_rows(rows):
+    """So that the mixture of rows in another unit is the same mixture."""
+    strings = np.concatenate([rows, np.repeat(rows[:1], 20, axis=0)])  # a component could collapse
+    one = SteadyGaussianMixture(12, random_state=0).fit(strings)
+    other = SteadyGaussianMixture(12, random_state=0).fit(1024 * strings)
+    assert np.linalg.eigvalsh(one.covariances_).min() >= 0.9e-4 * strings.var(axis=0).mean()
+    assert adjusted_rand_score(one.predict(strings), other.predict(1024 * strings)) > 0.99
