@@ -23,7 +23,7 @@ SMALL = {
 }
 
 
-@pytest.mark.parametrize(("game", "n_critic"), [("wasserstein", 5), ("vanilla", 1)])
+@pytest.mark.parametrize(("game", "n_critic"), [("wasserstein", 5), ("standard", 1)])
 def test_the_generator_uses_up_no_rows(blobs, game, n_critic):
     """Algorithm 3.2: rows for every update of the critic, and noise alone for the generator's.
 
@@ -108,7 +108,7 @@ def test_a_critic_of_ones_own(blobs):
         ClusterGANClustering(3, critic=lambda s: nn.Linear(s[0], 2), **SMALL).fit(blobs[0])
 
 
-@pytest.mark.parametrize("game", ["wasserstein", "vanilla"])
+@pytest.mark.parametrize("game", ["wasserstein", "standard"])
 def test_digits(game):
     """Far from the best method on small data, but well above chance, which is below .2."""
     X, y = load_digits(return_X_y=True)
