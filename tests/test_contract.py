@@ -306,7 +306,9 @@ def test_types_of_input(estimator, blobs, dtype):
     wanted = np.float64 if np.dtype(dtype).kind == "f" and X.itemsize == 8 else np.float32
     assert model.transform(X).dtype == wanted
     made = everything(model, X)
-    assert {each.dtype for each in made if each.dtype.kind == "f" and each.ndim > 1} == {np.dtype(wanted)}
+    assert {each.dtype for each in made if each.dtype.kind == "f" and each.ndim > 1} == {
+        np.dtype(wanted)
+    }
     assert all(np.isfinite(each).all() for each in made)
 
 

@@ -21,11 +21,11 @@ DEFAULTS = {
     ),
     "batch_size": (
         "256, where no paper says otherwise: 64 for games and matching, 100 for VaDE and what "
-        "starts from it, 1000 where pairs are made within a batch, 128 for a small classifier."
+        "starts from it, 250 for IMSAT, 1000 where pairs are made within a batch, 128 for SPC."
     ),
     "lr": (
         "1e-3, where no paper says otherwise: 1e-4 for the game of ClusterGAN, 2e-3 for VaDE, what "
-        "starts from it and the discriminative method, 3e-3 at the peak of SPC's short trainings."
+        "starts from it, IMSAT and the discriminative method, 3e-3 at the peak of SPC's trainings."
     ),
     "head": (
         "k-means is the plain choice beside a known number of clusters; HRWAE-GAN and MoEDC find "
@@ -39,6 +39,7 @@ DEFAULTS = {
         "It weighs against another loss in each method, of another size: measured for DCAN, the "
         "paper's for DEC and the discriminative method; SPC learns its decoder afterwards."
     ),
+    "n_neighbors": "3 for anchors and 10 for the length of a step, as in the papers of each.",
     "noise_weight": "10 as in ClusterGAN's paper; IMLE's thesis has 0, and more gained nothing.",
     "component_weight": "10 as in ClusterGAN's paper, and .5 as in IMLE's thesis.",
     "init_epochs": (

@@ -20,6 +20,11 @@ def network(*arguments):
 
 # A value of every such parameter that somebody has chosen.
 CHOSEN: dict[str, Any] = {
+    "augment": network,
+    "balance_weight": 2.0,
+    "information_weight": 2.0,
+    "n_neighbors": 4,
+    "radius": 2.0,
     "component_weight": 2.0,
     "conditional": False,
     "critic": network,
@@ -51,6 +56,9 @@ CHOSEN: dict[str, Any] = {
 # Settings with which parameters do not matter, and with which they do; of one name in several
 # estimators those that the estimator has.
 IDLE: dict[str, dict[str, Any]] = {
+    "augment": {"perturbation": "random"},
+    "information_weight": {"objective": "iic"},
+    "radius": {"perturbation": "augment"},
     "critic": {"clustering_loss": "kl", "regularizer": "mmd"},
     "critic_hidden_layer_sizes": {"critic": network},
     "decoder": {"reconstruction_weight": 0, "pretrain_epochs": 0, "decoder_epochs": 0},
