@@ -118,6 +118,17 @@ def test_a_parameter_has_one_type_or_a_reason():
     assert different.keys() == TYPES.keys(), different
 
 
+TOGETHER = [
+    {"critic", "critic_lr", "critic_hidden_layer_sizes", "n_critic"},
+    {"head", "head_params", "min_cluster_size", "manifold"},
+]
+
+
+@pytest.mark.parametrize("group", TOGETHER, ids=lambda group: min(group))
+def test_parameters_that_go_together_do(kind, group):
+    assert group & set(inspect.signature(kind).parameters) in (group, set())
+
+
 def test_auto_chooses_and_none_is_off(kind):
     """Whatever takes "auto" has no other word for it."""
     for name, constraint in kind._parameter_constraints.items():

@@ -115,3 +115,13 @@ def test_digits(game):
     settings = {**SMALL, "latent_dim": 10, "lr": 1e-3, "hidden_layer_sizes": (256, 256)}
     model = ClusterGANClustering(10, adversarial_loss=game, **settings, max_epochs=30).fit(X)
     assert clustering_accuracy(y, model.labels_) > 0.25
+
+
+def test_the_critic_may_have_widths_of_its_own(blobs):
+    def widths(**params):
+        model = ClusterGANClustering(3, **{**SMALL, "max_epochs": 1}, **params).fit(blobs[0])
+        critic = model.module_.critic
+        return [layer.out_features for layer in critic if isinstance(layer, nn.Linear)]
+
+    assert widths() == [*SMALL["hidden_layer_sizes"], 1]
+    assert widths(critic_hidden_layer_sizes=(7,)) == [7, 1]

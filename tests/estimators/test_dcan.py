@@ -99,6 +99,25 @@ def test_the_discriminator_learns_at_its_own_rate(blobs):
     assert not torch.equal(critic_after(), critic_after(critic_lr=1e-4))
 
 
+def test_a_critic_of_ones_own_sees_codes_and_components(blobs):
+    def critic(shape):
+        shapes.append(shape)
+        return nn.Sequential(nn.Linear(*shape, 5), nn.Tanh(), nn.Linear(5, 1), nn.Flatten(0))
+
+    shapes = []
+    model = DCANClustering(3, critic=critic, **SMALL).fit(blobs[0])
+    assert shapes == [(2 + 3,)]
+    assert _widths(model.module_.critic) == [5, 1]
+
+
+def test_the_discriminator_may_have_more_updates(blobs):
+    def losses(**params):
+        settings = {**SMALL, "max_epochs": 1, **params}
+        return DCANClustering(3, **settings).fit(blobs[0]).history_[-1]["critic_loss"]
+
+    assert losses() == losses(n_critic=1) != losses(n_critic=3)
+
+
 def test_networks_have_the_sizes_asked_for(blobs):
     settings = {**SMALL, "critic_hidden_layer_sizes": (7, 5)}
     model = DCANClustering(3, conditional=False, **settings).fit(blobs[0]).module_

@@ -444,3 +444,34 @@ def test_digits():
     settings = {**QUIET, "latent_dim": 10, "hidden_layer_sizes": (128, 64), "lr": 2e-3}
     model = HRWAEGANClustering(**settings | {"n_clusters": 10, "n_groups": 1}).fit(X)
     assert clustering_accuracy(y, model.labels_) > 0.5
+
+
+# -- discriminators and heads of one's own ------------------------------------------------------
+
+
+def test_a_critic_of_ones_own_sees_codes_and_the_map_of_the_groups_above(blobs):
+    def critic(shape):
+        shapes.append(shape)
+        return nn.Sequential(nn.Linear(*shape, 1), nn.Flatten(0))
+
+    shapes = []
+    model = HRWAEGANClustering(**BRIEF, n_groups=2, critic=critic).fit(blobs[0])
+    assert shapes == [(2,), (2 + 32,)]
+    assert np.isfinite([record["critic_loss"] for record in model.history_]).all()
+
+
+def test_discriminators_have_the_widths_asked_for():
+    for sizes, expected in (("auto", [128, 128, 1]), ((7, 5), [7, 5, 1]), ((7,), [7, 1])):
+        critic = unfitted(critic_hidden_layer_sizes=sizes)._make_discriminator(None)
+        linear = [layer for layer in critic.modules() if isinstance(layer, nn.Linear)]
+        assert [layer.out_features for layer in linear] == expected
+    with pytest.raises(ValueError, match="at least one width"):
+        unfitted(critic_hidden_layer_sizes=())._make_discriminator(None)
+
+
+def test_parameters_of_a_head_reach_it(blobs):
+    head = unfitted(head_params={"covariance_type": "diag"})._make_group_head(0, 150)
+    assert head.head_params == {"covariance_type": "diag"}
+    assert unfitted(min_cluster_size=0.1)._make_group_head(0, 150, "hdbscan").head_params == {
+        "min_cluster_size": 0.1
+    }

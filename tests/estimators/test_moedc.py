@@ -239,3 +239,12 @@ def test_experts_without_rows_are_held(blobs, told):
 
     MoEDCClustering(**{**SMALL, "callbacks": [Seeing()]}).fit(blobs[0])
     assert HoldIdle in seen
+
+
+def test_any_head_may_find_the_clusters(blobs):
+    settings = {**SMALL, "head": "kmeans", "min_cluster_size": 0.02, "manifold": None}
+    del settings["manifold_params"]
+    model = MoEDCClustering(4, **settings, head_params={"n_init": 2}).fit(blobs[0])
+    assert model.n_clusters_ == 4
+    with pytest.warns(UserWarning, match="n_clusters=4 has no effect"):
+        MoEDCClustering(4, **{**SMALL, "pretrain_epochs": 1}).fit(blobs[0])
