@@ -106,7 +106,7 @@ def deep(
 
     def make(task: Task) -> DeepClusterer:
         return estimator(
-            n_clusters=None if finds_k else task.n_clusters,
+            n_clusters="auto" if finds_k else task.n_clusters,
             image_shape=task.image_shape if images else None,
             device=task.device,
             random_state=task.seed,
@@ -119,9 +119,9 @@ def deep(
 _N2D = AutoencoderClustering(manifold="umap", head="gmm")
 # Batches of half the default size make twice the updates of a data set of ten thousand rows. The
 # epochs are what a shared processor has time for.
-DDLS = {"batch_size": 500, "pretrain_epochs": 30, "stage1_epochs": 8, "max_epochs": 8}
+DDLS = {"batch_size": 500, "pretrain_epochs": 30, "init_epochs": 8, "max_epochs": 8}
 # The variants in the thesis of Vardakas (2021), table 6.8.
-_WITHOUT_ENCODER = {"prior": "gaussian_mixture", "use_encoder": False}
+_WITHOUT_ENCODER = {"prior": "gaussian_mixture", "label_source": "centroid_alone"}
 _IMLE: dict[str, dict[str, Any]] = {
     "imle-simple": {**_WITHOUT_ENCODER, "search": "global"},
     "imle-2s": _WITHOUT_ENCODER,
@@ -135,6 +135,12 @@ _IMLE: dict[str, dict[str, Any]] = {
 def hierarchy(**settings: Any) -> Method:
     """Return HRWAE-GAN or a relative, left to find the number of clusters, as in its thesis."""
     return deep(HRWAEGANClustering, finds_k=True, images=True, max_epochs=20, **settings)
+
+
+def ddls_large(task: Task) -> DeepClusterer:
+    """Return the discriminative method with larger networks, for images or for vectors."""
+    sizes = (500, 500, 2000) if task.image_shape is None else (16, 32)
+    return deep(DiscriminativeClustering, images=True, hidden_layer_sizes=sizes, **DDLS)(task)
 
 
 METHODS: dict[str, Method] = {
@@ -173,10 +179,10 @@ METHODS: dict[str, Method] = {
     "kdvae-gaussian": deep(KDVAEClustering, scaling="standard"),
     "ddls": deep(DiscriminativeClustering, images=True, **DDLS),
     "ddls-pretraining": deep(
-        DiscriminativeClustering, images=True, **{**DDLS, "stage1_epochs": 0, "max_epochs": 0}
+        DiscriminativeClustering, images=True, **{**DDLS, "init_epochs": 0, "max_epochs": 0}
     ),
     "ddls-stage1": deep(DiscriminativeClustering, images=True, **{**DDLS, "max_epochs": 0}),
-    "ddls-large": deep(DiscriminativeClustering, images=True, hidden_layer_sizes="large", **DDLS),
+    "ddls-large": ddls_large,
     "moedc": deep(MoEDCClustering, finds_k=True),
     "clustergan": deep(ClusterGANClustering),
     "clustergan-conv": deep(ClusterGANClustering, images=True),
@@ -208,9 +214,9 @@ METHODS: dict[str, Method] = {
     "wae-mmd": hierarchy(n_groups=1, regularizer="mmd"),
     "beta-vae": hierarchy(n_groups=1, regularizer="kl"),
     # As in the thesis of Vardakas (2021), section 6.2, but for its convolutional networks.
-    "clustergan-vanilla": deep(
+    "clustergan-standard": deep(
         ClusterGANClustering,
-        adversarial_loss="vanilla",
+        adversarial_loss="standard",
         max_epochs=500,
         trainer_params={
             "optimizer__betas": (0.5, 0.99),
@@ -227,7 +233,7 @@ def _as_they_come() -> dict[str, Method]:
     known = {type(make(task)) for make in METHODS.values()}
     estimators = [getattr(skdeepcluster, name) for name in skdeepcluster.__all__]
     return {
-        kind.__module__.rpartition(".")[2]: deep(kind, finds_k=kind().n_clusters is None)
+        kind.__module__.rpartition(".")[2]: deep(kind, finds_k=kind().n_clusters == "auto")
         for kind in estimators
         if kind not in known
     }

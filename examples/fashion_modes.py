@@ -21,9 +21,9 @@ def models(epochs, **common):
         "IMLE": IMLEClustering(max_epochs=epochs, **common),
         "VaDE": VaDEClustering(pretrain_epochs=epochs // 2, max_epochs=epochs, **common),
         "k-DVAE": KDVAEClustering(
-            vade_pretrain_epochs=epochs // 2,
+            pretrain_epochs=epochs // 2,
             vade_epochs=epochs,
-            pretrain_epochs=epochs // 4,
+            init_epochs=epochs // 4,
             max_epochs=epochs // 2,
             **common,
         ),

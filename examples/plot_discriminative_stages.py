@@ -26,9 +26,9 @@ from skdeepcluster.plotting import CodeMapDisplay
 X, y = load_digits(return_X_y=True)
 X = X / 16
 ends = {
-    "after the pre-training": {"stage1_epochs": 0, "max_epochs": 0},
-    "after stage I": {"stage1_epochs": 20, "max_epochs": 0},
-    "after stage II": {"stage1_epochs": 20, "max_epochs": 20},
+    "after the pre-training": {"init_epochs": 0, "max_epochs": 0},
+    "after stage I": {"init_epochs": 20, "max_epochs": 0},
+    "after stage II": {"init_epochs": 20, "max_epochs": 20},
 }
 models = {
     title: DiscriminativeClustering(

@@ -22,7 +22,7 @@ from skdeepcluster.plotting import CodeMapDisplay
 
 X, y = load_digits(return_X_y=True)
 networks = {"latent_dim": 8, "hidden_layer_sizes": (256, 128, 64), "lr": 2e-3, "max_epochs": 30}
-plain = {"head": "gmm", "n_clusters": 10, "manifold": None, "noise_weight": 0.0}
+plain = {"head": "gmm", "n_clusters": 10, "manifold": None, "outlier_weight": 0.0}
 models = {
     1: HRWAEGANClustering(n_groups=1, **networks, **plain, random_state=0).fit(X),
     2: HRWAEGANClustering(n_groups=2, **networks, **plain, random_state=0).fit(X),

@@ -21,6 +21,8 @@ SMALL = {
     "random_state": 0,
 }
 THREE = {"n_groups": 3, "hidden_layer_sizes": (32, 16, 8)}
+# Without HDBSCAN anywhere.
+QUIET = {**SMALL, "min_cluster_size": 0.02, "head": "gmm", "n_clusters": 3, "outlier_weight": 0.0}
 BRIEF = {**SMALL, "max_epochs": 2, "head": "gmm", "n_clusters": 3}
 
 

@@ -28,6 +28,7 @@ SMALL = {"latent_dim": 2, "device": "cpu", "random_state": 0}
 AUTOENCODER = {**SMALL, "hidden_layer_sizes": (32,), "batch_size": 32, "lr": 1e-2}
 
 NETWORKS = {**AUTOENCODER, "pretrain_epochs": 10, "max_epochs": 10}
+K_NETWORKS = {**AUTOENCODER, "init_epochs": 10, "max_epochs": 10}
 IMLE = {**SMALL, "hidden_layer_sizes": (64, 64), "batch_size": 32, "lr": 5e-3, "max_epochs": 20}
 INFORMATION = {**SMALL, "hidden_layer_sizes": (32,), "batch_size": 50, "max_epochs": 20}
 HIERARCHY = {
@@ -40,7 +41,7 @@ HIERARCHY = {
     "manifold": None,
 }
 SPC = {**AUTOENCODER, "max_epochs": 10, "decoder_epochs": 20}
-VADE = {"vade_pretrain_epochs": 20, "vade_epochs": 10}
+VADE = {"pretrain_epochs": 20, "vade_epochs": 10}
 
 ESTIMATORS: dict[str, DeepClusterer] = {
     "autoencoder": AutoencoderClustering(3, **AUTOENCODER, max_epochs=20),
@@ -52,7 +53,7 @@ ESTIMATORS: dict[str, DeepClusterer] = {
     "discriminative": DiscriminativeClustering(
         3,
         **{**NETWORKS, "latent_dim": 8},  # a dimension for each cluster
-        stage1_epochs=5,
+        init_epochs=5,
         clustering_lr=1e-3,
     ),
     "dcan": DCANClustering(3, **NETWORKS),
@@ -60,14 +61,14 @@ ESTIMATORS: dict[str, DeepClusterer] = {
     "clustergan": ClusterGANClustering(
         3, **SMALL, hidden_layer_sizes=(64, 64), batch_size=32, lr=2e-3, max_epochs=80
     ),
-    "clustergan-vanilla": ClusterGANClustering(
+    "clustergan-standard": ClusterGANClustering(
         3,
         **SMALL,
         hidden_layer_sizes=(64, 64),
         batch_size=32,
         lr=1e-3,
         max_epochs=30,
-        adversarial_loss="vanilla",
+        adversarial_loss="standard",
     ),
     "imle": IMLEClustering(3, **IMLE),
     "imle-centroid": IMLEClustering(
@@ -77,17 +78,17 @@ ESTIMATORS: dict[str, DeepClusterer] = {
     "iic": IMSATClustering(3, **INFORMATION, objective="iic", n_heads=2),
     "hrwaegan": HRWAEGANClustering(3, **HIERARCHY, n_groups=1),
     "hrwaegan-2": HRWAEGANClustering(3, **HIERARCHY, n_groups=2),
-    "kdae": KDAEClustering(3, **NETWORKS, init="kmeans"),
-    "kdvae": KDVAEClustering(3, **NETWORKS, **VADE),
-    "kdvae-kmeans": KDVAEClustering(3, **NETWORKS, init="kmeans"),
+    "kdae": KDAEClustering(3, **K_NETWORKS, init="kmeans"),
+    "kdvae": KDVAEClustering(3, **K_NETWORKS, **VADE),
+    "kdvae-kmeans": KDVAEClustering(3, **K_NETWORKS, init="kmeans"),
     # A blob has a third of the rows, and is not split into clusters of at least a fifth.
     "moedc": MoEDCClustering(
-        **{**AUTOENCODER, "latent_dim": None},
+        **{**AUTOENCODER, "latent_dim": "auto"},
         explained_variance=1.0,  # in fewer dimensions untrained codes of blobs may overlap
         manifold_params={"n_epochs": 50},
         min_cluster_size=0.2,
         pretrain_epochs=20,
-        manager_epochs=10,
+        init_epochs=10,
         max_epochs=10,
     ),
     "spc": SPCClustering(3, **SPC, init="umap-gmm", max_rounds=1, manifold_params={"n_epochs": 50}),
@@ -96,6 +97,18 @@ ESTIMATORS: dict[str, DeepClusterer] = {
     ),
     "vade": VaDEClustering(3, **AUTOENCODER, pretrain_epochs=20, max_epochs=10),
 }
+
+
+def matters(estimator: DeepClusterer, name: str) -> bool:
+    """Tell whether a parameter changes anything, given the others."""
+    return all(each.holds(estimator) for each in estimator._conditions if name in each.names)
+
+
+def stages(estimator: DeepClusterer, epochs: int) -> dict[str, int]:
+    """Return that many epochs for each of the stages of a fit."""
+    names = [name for name in estimator.get_params() if name.endswith("epochs")]
+    return {name: epochs for name in names if matters(estimator, name)}
+
 
 MINI_BATCHES = "mini-batches, and dropped rows change them: see test_weights_equal_repeated_rows"
 CLASSES = "takes predict_proba for a classifier's and expects a column per class of y"

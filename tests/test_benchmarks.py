@@ -428,7 +428,7 @@ from benchmarks.memory import AnonymousPeak
 from skdeepcluster import KDVAEClustering
 
 rows = np.random.default_rng(0).random((int(sys.argv[1]), 784), dtype=np.float32)
-model = KDVAEClustering(50, init=np.arange(100) % 50, pretrain_epochs=0, max_epochs=0, device="cpu")
+model = KDVAEClustering(50, init=np.arange(100) % 50, init_epochs=0, max_epochs=0, device="cpu")
 model.fit(rows[:100])
 with AnonymousPeak() as peak:
     model.predict(rows)

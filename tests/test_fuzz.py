@@ -14,16 +14,16 @@ import pytest
 import torch
 from hypothesis import HealthCheck, event, given, settings
 from hypothesis import strategies as st
-from registry import ESTIMATORS
+from registry import ESTIMATORS, stages
 from scipy import sparse
 from sklearn.base import clone
 
 N_EXAMPLES = 6  # of every estimator
 
 GOOD: dict[str, list[Any]] = {
-    "n_clusters": [1, 2, 3, 7],
+    "n_clusters": [1, 2, 3, 7, "auto"],
     "latent_dim": [1, 2, 5],
-    "hidden_layer_sizes": [(4,), (), (3, 2), None, [5]],
+    "hidden_layer_sizes": [(4,), (), (3, 2), "auto", [5]],
     "scaling": ["auto", "minmax", "standard", None],
     "batch_size": [1, 2, 7, 1000],
     "lr": [1e-3, 1e-30, 1e3, 1e30],
@@ -34,10 +34,10 @@ GOOD: dict[str, list[Any]] = {
     "random_state": [0, 2**32 - 1],
     "head": ["kmeans", "gmm", "hdbscan", "agglomerative", "spherical"],
     "manifold_params": [None, {"n_neighbors": 3}],
-    "min_cluster_size": [None, 2, 0.3, 1000],
+    "min_cluster_size": [2, 0.3, 1000],
 }
 BAD: dict[str, list[Any]] = {
-    "n_clusters": [None, 0, "auto"],
+    "n_clusters": [0, None],
     "latent_dim": [None, 0],
     "hidden_layer_sizes": [(0,), "small"],
     "image_shape": [(1, 2, 2), (1, 2)],
@@ -83,7 +83,7 @@ def rows(draw: Any) -> Any:
 def parameters(draw: Any, estimator: Any) -> dict[str, Any]:
     """A few parameters of an estimator, and few epochs."""
     own = estimator.get_params()
-    chosen = {name: draw(EPOCHS) for name in own if name.endswith("epochs")}
+    chosen = {name: draw(EPOCHS) for name in stages(estimator, 0)}
     for values, most in ((GOOD, 3), (BAD, draw(st.sampled_from([0, 0, 0, 1])))):
         names = st.sampled_from(sorted(values.keys() & own.keys()))
         for name in draw(st.lists(names, max_size=most, unique=True)):

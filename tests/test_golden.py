@@ -18,7 +18,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from registry import ESTIMATORS
+from registry import ESTIMATORS, stages
 from sklearn.base import clone
 
 GOLDEN = Path(__file__).with_name("golden.json")
@@ -32,9 +32,8 @@ def computed(name: str) -> dict[str, Any]:
     X = np.random.RandomState(0).normal(size=(N_ROWS, 4))
     X[:30] += 3
     estimator = clone(ESTIMATORS[name])
-    epochs = [p for p in estimator.get_params() if p.endswith("epochs")]
     batch_size = N_ROWS if name in ROUGH else BRIEF_BATCH
-    estimator.set_params(batch_size=batch_size, **dict.fromkeys(epochs, BRIEF_EPOCHS))
+    estimator.set_params(batch_size=batch_size, **stages(estimator, BRIEF_EPOCHS))
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         estimator.fit(X)

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import inspect
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
+from sklearn.utils._param_validation import StrOptions
+from vocabulary import DEFAULTS, OFF_BESIDE_AUTO, TYPES
 
 import skdeepcluster
 
@@ -29,10 +31,19 @@ SHARED = {
     "random_state",
     "verbose",
     "device_",
+    "n_iter_",
     "n_features_in_",
     "feature_names_in_",
 }
 MAY_GO_ON = {"decoder", "encoder", "scaling", "optimizer"}
+
+# The order of a signature: what everybody chooses; the method's own, by importance; networks and
+# data; how it runs.
+FRONT = ["n_clusters", "latent_dim", "init", "max_epochs", "batch_size", "lr"]
+NETWORKS = ["hidden_layer_sizes", "critic_hidden_layer_sizes", "encoder", "decoder", "critic"]
+NETWORKS += ["image_shape", "scaling"]
+RUNNING = ["optimizer", "device", "precision", "checkpoint", "callbacks", "trainer_params"]
+RUNNING += ["random_state", "verbose"]
 
 
 @pytest.fixture(params=PUBLIC, ids=lambda kind: kind.__name__)
@@ -67,6 +78,63 @@ def test_a_constructor_keeps_its_arguments_as_they_are_and_nothing_else(kind):
     estimator = kind(**arguments)
     assert vars(estimator) == arguments
     assert all(estimator.get_params(deep=False)[name] is arguments[name] for name in arguments)
+
+
+def test_a_signature_has_a_front_row_and_a_back_row(kind):
+    names = list(inspect.signature(kind).parameters)
+    shared = [*FRONT, *NETWORKS, *RUNNING]
+    own = [name for name in names if name not in shared]
+    rows = [[name for name in row if name in names] for row in (FRONT, own, NETWORKS, RUNNING)]
+    assert names == [name for row in rows for name in row]
+
+
+def test_entries_are_in_the_order_of_the_signature(kind):
+    described = [name for name, _ in entries(kind) if not name.endswith("_")]
+    assert described == list(inspect.signature(kind).parameters)
+
+
+def told_apart(of: Callable[[type, str], Any]) -> dict[str, dict[str, set[str]]]:
+    """Return the parameters of which estimators differ, and what each has."""
+    found: dict[str, dict[str, set[str]]] = {}
+    for kind in PUBLIC:
+        for name in inspect.signature(kind).parameters:
+            found.setdefault(name, {}).setdefault(of(kind, name), set()).add(kind.__name__)
+    return {name: values for name, values in found.items() if len(values) > 1}
+
+
+def test_a_parameter_has_one_default_or_a_reason():
+    """The reasons are those of `vocabulary.DEFAULTS`; one that is no longer needed goes."""
+    different = told_apart(
+        lambda kind, name: repr(inspect.signature(kind).parameters[name].default)
+    )
+    assert different.keys() == DEFAULTS.keys(), different
+
+
+def test_a_parameter_has_one_type_or_a_reason():
+    """Likewise, by what the constraints take: `vocabulary.TYPES`."""
+    different = told_apart(
+        lambda kind, name: repr(sorted(str(each) for each in kind._parameter_constraints[name]))
+    )
+    assert different.keys() == TYPES.keys(), different
+
+
+TOGETHER = [
+    {"critic", "critic_lr", "critic_hidden_layer_sizes", "n_critic"},
+    {"head", "head_params", "min_cluster_size", "manifold"},
+]
+
+
+@pytest.mark.parametrize("group", TOGETHER, ids=lambda group: min(group))
+def test_parameters_that_go_together_do(kind, group):
+    assert group & set(inspect.signature(kind).parameters) in (group, set())
+
+
+def test_auto_chooses_and_none_is_off(kind):
+    """Whatever takes "auto" has no other word for it."""
+    for name, constraint in kind._parameter_constraints.items():
+        words = [each for each in constraint if isinstance(each, StrOptions)]
+        if any("auto" in each.options for each in words):
+            assert None not in constraint or name in OFF_BESIDE_AUTO, name
 
 
 def test_everything_but_the_number_of_clusters_is_named(kind):

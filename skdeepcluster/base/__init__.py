@@ -1,8 +1,9 @@
 """The contract that every estimator keeps, once."""
 
+from ._adversarial import AdversarialClusterer
 from ._clusterer import DeepClusterer
 from ._generative import GenerativeClusterer
-from ._headed import HeadedClusterer
+from ._headed import HeadedClusterer, HeadingClusterer
 from ._initialized import InitializedClusterer
 from ._k_networks import KNetworksClusterer
 from ._latent_groups import HierarchicalClusterer
@@ -10,9 +11,11 @@ from ._run import Run
 from ._self_labeling import SelfLabelingClusterer
 
 __all__ = [
+    "AdversarialClusterer",
     "DeepClusterer",
     "GenerativeClusterer",
     "HeadedClusterer",
+    "HeadingClusterer",
     "HierarchicalClusterer",
     "InitializedClusterer",
     "KNetworksClusterer",

@@ -17,6 +17,7 @@ from sklearn.utils._param_validation import Interval, StrOptions
 from torch import Tensor, nn
 
 from skdeepcluster.base._clusters import Clusters
+from skdeepcluster.base._conditions import MattersIf, check_conditions
 from skdeepcluster.base._fitted import FittedClusterer
 from skdeepcluster.base._run import Run
 from skdeepcluster.engine.callbacks import EpochLog, ProgressBar
@@ -29,7 +30,7 @@ from skdeepcluster.engine.net import OPTIMIZERS
 from skdeepcluster.engine.notices import gathered, notice
 from skdeepcluster.engine.options import check_callbacks, check_trainer_params
 from skdeepcluster.engine.table import Batch, check_codes, encoded
-from skdeepcluster.networks import make_critic, make_decoder, make_encoder
+from skdeepcluster.networks import make_decoder, make_encoder
 from skdeepcluster.scaling import Mode, Scaling, fit_scaling
 from skdeepcluster.validation import check_network, check_weight
 
@@ -44,7 +45,7 @@ class DeepClusterer(FittedClusterer):
     _parameter_constraints: ClassVar[dict[str, list[Any]]] = {
         "n_clusters": [Interval(Integral, 1, None, closed="left")],
         "latent_dim": [Interval(Integral, 1, None, closed="left")],
-        "hidden_layer_sizes": ["array-like", None],
+        "hidden_layer_sizes": [StrOptions({"auto"}), "array-like"],
         "encoder": [callable, None],
         "decoder": [callable, None],
         "image_shape": ["array-like", None],
@@ -62,9 +63,11 @@ class DeepClusterer(FittedClusterer):
         "verbose": [Interval(Integral, 0, 2, closed="both"), "boolean"],
     }
 
+    _conditions: ClassVar[tuple[MattersIf, ...]] = ()  # of parameters that may change nothing
+
     n_clusters: Any  # an int, where a method does not find it
     latent_dim: Any  # likewise
-    hidden_layer_sizes: Any  # widths, or a name where a method has presets
+    hidden_layer_sizes: str | Sequence[int]
     encoder: Callable[[tuple[int, ...], int], nn.Module] | None
     decoder: Callable[[int, tuple[int, ...]], nn.Module] | None
     image_shape: tuple[int, int, int] | None
@@ -138,6 +141,7 @@ class DeepClusterer(FittedClusterer):
             estimator is fitted all the same.
         """
         with alone(self):
+            check_conditions(self)
             X = self._check_rows(X, reset=True)
             weight = check_weight(sample_weight, X)
             run = self._begin(X, weight)
@@ -281,11 +285,16 @@ class DeepClusterer(FittedClusterer):
     def _check_enough(self, n_samples: int) -> None:
         if n_samples < 2:
             raise ValueError("Only one row has a positive weight; a fit takes at least 2.")
-        if isinstance(self.n_clusters, Integral) and n_samples < int(self.n_clusters):
+        asked = self._n_clusters_asked()
+        if isinstance(asked, Integral) and n_samples < int(asked):
             raise ValueError(
-                f"n_samples={n_samples} should be >= n_clusters={self.n_clusters}. "
-                "Pass more rows or ask for fewer clusters."
+                f"n_samples={n_samples} should be >= n_clusters={asked}. Pass more rows or ask for "
+                "fewer clusters."
             )
+
+    def _n_clusters_asked(self) -> Any:
+        """Return the number of clusters that is asked for, or "auto" if it is found."""
+        return self.n_clusters
 
     # -- networks -------------------------------------------------------------------------------
 
@@ -302,13 +311,6 @@ class DeepClusterer(FittedClusterer):
         if self.decoder is not None:
             return self._own_network("decoder", (n_inputs, shape), (n_inputs,), shape)
         return make(n_inputs, shape, **{"hidden_layer_sizes": self.hidden_layer_sizes, **options})
-
-    def _make_critic(self, **options: Any) -> nn.Module:
-        """Return the user's critic, or the one for the input's shape."""
-        shape = self._input_shape
-        if self.critic is not None:
-            return self._own_network("critic", (shape,), shape, ())
-        return make_critic(shape, **options)
 
     def _own_network(
         self,

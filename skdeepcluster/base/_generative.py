@@ -40,7 +40,7 @@ class GenerativeClusterer(DeepClusterer):
 
     def _sizes(self, channels: Sequence[int]) -> Sequence[int]:
         """Return the user's hidden sizes, or the thesis's: for images the given channels."""
-        if self.hidden_layer_sizes is not None:
+        if not isinstance(self.hidden_layer_sizes, str):
             return self.hidden_layer_sizes
         return channels if len(self._input_shape) == 3 else (256, 256)
 

@@ -3,24 +3,128 @@
 from __future__ import annotations
 
 from abc import abstractmethod
-from typing import Any
+from collections.abc import Mapping
+from numbers import Integral
+from typing import Any, ClassVar
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from sklearn.base import ClusterMixin
+from sklearn.utils._param_validation import HasMethods, Interval, RealNotInt, StrOptions
 from torch import Tensor
 
 from skdeepcluster.base._clusterer import DeepClusterer
+from skdeepcluster.base._conditions import MattersIf
+from skdeepcluster.engine.notices import notice
 from skdeepcluster.engine.table import Batch
-from skdeepcluster.heads import ClusteringHead, describe_head
+from skdeepcluster.heads import HEADS, ClusteringHead, describe_head, make_head
 
-__all__ = ["HeadedClusterer", "label_codes"]
+__all__ = ["MANIFOLD", "HeadedClusterer", "HeadingClusterer", "label_codes", "needs_density"]
 
 
-class HeadedClusterer(DeepClusterer):
-    """Base of the estimators whose codes a head clusters, once the networks are trained."""
+MANIFOLD = MattersIf(
+    ("manifold_params",),
+    lambda self: self.manifold is not None,
+    "they are UMAP's, and {manifold}",
+    "Use manifold='umap'",
+)
 
-    head: Any
+
+def needs_density(self: HeadingClusterer) -> bool:
+    """Tell whether HDBSCAN takes part in the head."""
+    is_hdbscan = isinstance(self.head, str) and self.head == "hdbscan"
+    return is_hdbscan or (self.n_clusters == "auto" and not self._finds_n_clusters())
+
+
+class HeadingClusterer(DeepClusterer):
+    """Base of the estimators that are told a head, and what the codes go through before it."""
+
+    head: str | ClusterMixin
+    head_params: dict[str, Any] | None
+    min_cluster_size: int | float
+    manifold: str | None
+    manifold_params: dict[str, Any] | None
+
+    _parameter_constraints: ClassVar[dict[str, list[Any]]] = {
+        **DeepClusterer._parameter_constraints,
+        "n_clusters": [Interval(Integral, 1, None, closed="left"), StrOptions({"auto"})],
+        "head": [StrOptions(set(HEADS)), HasMethods(["fit"])],
+        "head_params": [dict, None],
+        "min_cluster_size": [
+            Interval(Integral, 2, None, closed="left"),
+            Interval(RealNotInt, 0, 1, closed="neither"),
+        ],
+        "manifold": [StrOptions({"umap"}), None],
+        "manifold_params": [dict, None],
+    }
+    _conditions: ClassVar[tuple[MattersIf, ...]] = (
+        *DeepClusterer._conditions,
+        MANIFOLD,
+        MattersIf(
+            ("min_cluster_size",),
+            needs_density,
+            "it is HDBSCAN's, which takes no part with {head} and {n_clusters}",
+            "Use head='hdbscan' or n_clusters='auto'",
+        ),
+    )
+
+    def _make_head(
+        self,
+        seed: int,
+        head: str | None = None,
+        manifold_params: Mapping[str, Any] | None = None,
+        share: float = 1.0,
+    ) -> ClusteringHead:
+        """Make the user's head, or that of a name, given the share of the rows that it sees."""
+        size: Any = self.min_cluster_size
+        if isinstance(size, Integral):
+            size = max(2, round(share * int(size)))
+        density, params = {"min_cluster_size": size}, {}
+        if head is None:
+            head, params = self.head, self._checked_head_params()
+        if isinstance(head, str) and head == "hdbscan":
+            params = density | params
+        return make_head(
+            head,
+            self.n_clusters,
+            manifold=self.manifold,
+            manifold_params={**(manifold_params or {}), **(self.manifold_params or {})},
+            head_params=params,
+            count_params=density,
+            random_state=seed,
+        )
+
+    def _checked_head_params(self) -> dict[str, Any]:
+        params = dict(self.head_params or {})
+        if isinstance(self.head, str) and "min_cluster_size" in params:
+            raise ValueError(
+                f"head_params cannot set 'min_cluster_size' (got {params['min_cluster_size']!r}): "
+                "use the estimator's min_cluster_size=."
+            )
+        return params
+
+    def _finds_n_clusters(self) -> bool:
+        return describe_head(self.head).finds_n_clusters
+
+    def _tell_of_n_clusters(self) -> None:
+        """Warn of a number of clusters that the head does not look at."""
+        own = getattr(self.head, "n_clusters", getattr(self.head, "n_components", None))
+        if self.n_clusters in ("auto", own) or not self._finds_n_clusters():
+            return
+        notice(
+            f"n_clusters={self.n_clusters} has no effect: head={self.head!r} finds the number of "
+            "clusters, or has its own. Use n_clusters='auto', or a head that takes a number, such "
+            "as 'gmm'.",
+            UserWarning,
+        )
+
+    def _n_clusters_asked(self) -> Any:
+        return "auto" if self._finds_n_clusters() else self.n_clusters
+
+
+class HeadedClusterer(HeadingClusterer):
+    """Base of the estimators whose labels are those of a head, once the networks are trained."""
 
     @property
     @abstractmethod

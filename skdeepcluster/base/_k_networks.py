@@ -17,6 +17,7 @@ from sklearn.utils._param_validation import HasMethods, Interval, StrOptions
 from torch import Tensor, nn
 
 from skdeepcluster.base._clusterer import DeepClusterer
+from skdeepcluster.base._conditions import MattersIf
 from skdeepcluster.base._initialized import InitializedClusterer
 from skdeepcluster.base._run import Run
 from skdeepcluster.engine.callbacks import HoldIdle
@@ -37,29 +38,38 @@ class KNetworksClusterer(InitializedClusterer):
     _parameter_constraints: ClassVar[dict[str, list[Any]]] = {
         **DeepClusterer._parameter_constraints,
         "init": [StrOptions({"vade", "kmeans"}), HasMethods(["fit"]), "array-like"],
-        "vade_pretrain_epochs": [Interval(Integral, 0, None, closed="left")],
-        "vade_epochs": [Interval(Integral, 0, None, closed="left")],
         "pretrain_epochs": [Interval(Integral, 0, None, closed="left")],
+        "vade_epochs": [Interval(Integral, 0, None, closed="left")],
+        "init_epochs": [Interval(Integral, 0, None, closed="left")],
     }
+    _conditions: ClassVar[tuple[MattersIf, ...]] = (
+        *InitializedClusterer._conditions,
+        MattersIf(
+            ("pretrain_epochs", "vade_epochs"),
+            lambda self: isinstance(self.init, str) and self.init == "vade",
+            "they are VaDE's, which `init` does not ask for",
+            "Use init='vade'",
+        ),
+    )
     _variational: ClassVar[bool]  # whether the autoencoders are
 
     def __init__(
         self,
         n_clusters: int = 8,
         *,
-        init: str | ClusterMixin | ArrayLike = "vade",
-        vade_pretrain_epochs: int = 50,
-        vade_epochs: int = 100,
-        pretrain_epochs: int = 10,
-        max_epochs: int = 50,
         latent_dim: int = 10,
-        hidden_layer_sizes: Sequence[int] | None = None,
+        init: str | ClusterMixin | ArrayLike = "vade",
+        max_epochs: int = 50,
+        batch_size: int = 100,
+        lr: float = 2e-3,
+        pretrain_epochs: int = 50,
+        vade_epochs: int = 100,
+        init_epochs: int = 10,
+        hidden_layer_sizes: str | Sequence[int] = "auto",
         encoder: Callable[[tuple[int, ...], int], nn.Module] | None = None,
         decoder: Callable[[int, tuple[int, ...]], nn.Module] | None = None,
         image_shape: tuple[int, int, int] | None = None,
         scaling: Mode | None = "auto",
-        batch_size: int = 100,
-        lr: float = 2e-3,
         optimizer: str | Callable[..., torch.optim.Optimizer] = "adam",
         device: str | torch.device = "auto",
         precision: str = "float32",
@@ -73,7 +83,7 @@ class KNetworksClusterer(InitializedClusterer):
 
     def _make_model(self, scaling: Scaling) -> KAutoencoders:
         widths = self.hidden_layer_sizes
-        if widths is None and len(self._input_shape) == 1:
+        if isinstance(widths, str) and len(self._input_shape) == 1:
             widths = (500, 100)
         options, each = {"hidden_layer_sizes": widths}, range(self.n_clusters)
         width = self.latent_dim * (2 if self._variational else 1)
@@ -98,7 +108,7 @@ class KNetworksClusterer(InitializedClusterer):
         start = partial(hold, labels=self._first_labels(run))
         refresh = [Refresh(partial(release, seed=run.seed))]
         phases = [
-            Phase("first clusters", turns, epochs=self.pretrain_epochs, start=start),
+            Phase("first clusters", turns, epochs=self.init_epochs, start=start),
             Phase("winners", turns, epochs=self.max_epochs, refresh=refresh),
         ]
         model = self._make_model(run.scaling)
@@ -110,7 +120,7 @@ class KNetworksClusterer(InitializedClusterer):
             return self._given_labels(run)
         if self.init == "vade":
             start = partial(place_mixture, seed=run.seed)
-            phases = vade_phases(self.vade_pretrain_epochs, self.vade_epochs, start)
+            phases = vade_phases(self.pretrain_epochs, self.vade_epochs, start)
             vade = run.train("vade", self._make_vade(run.scaling), phases)
             codes = encoded(vade.codes, run.table)
         else:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import time
 import warnings
 from abc import abstractmethod
 from numbers import Integral, Real
@@ -11,6 +12,7 @@ from typing import Any
 import numpy as np
 import torch
 from numpy.typing import ArrayLike, NDArray
+from sklearn.exceptions import ConvergenceWarning
 from sklearn.utils import check_random_state, check_scalar
 from sklearn.utils.validation import check_is_fitted
 from torch import Tensor
@@ -20,7 +22,8 @@ from skdeepcluster.base._headed import HeadedClusterer, label_codes
 from skdeepcluster.base._run import Run
 from skdeepcluster.engine.device import settled
 from skdeepcluster.engine.notices import notice
-from skdeepcluster.engine.table import Batch, check_codes
+from skdeepcluster.engine.schedule import Training
+from skdeepcluster.engine.table import Batch, Table, check_codes
 from skdeepcluster.heads import ClusteringHead
 from skdeepcluster.objectives import squared_error
 
@@ -34,11 +37,15 @@ class HierarchicalClusterer(HeadedClusterer):
 
     group_labels_: NDArray[np.int32]
     outlier_scores_: NDArray[np.float64]
+    outlier_weight: float
+    refresh_size: int | None
     _heads: list[ClusteringHead]
 
     @abstractmethod
-    def _make_head(self, head: str, seed: int, n_rows: int, share: float = 1.0) -> ClusteringHead:
-        """Make what clusters one group, given the number of rows and their share of all."""
+    def _make_group_head(
+        self, seed: int, n_rows: int, head: str | None = None, share: float = 1.0
+    ) -> ClusteringHead:
+        """Make what clusters one group, or the head of a name, given the rows and their share."""
 
     # -- what is kept -----------------------------------------------------------------------------
 
@@ -66,7 +73,7 @@ class HierarchicalClusterer(HeadedClusterer):
         with warnings.catch_warnings(record=True) as caught:
             warnings.simplefilter("always")
             heads = [
-                self._make_head(self.head, run.seed, n_rows).fit(each, weights)
+                self._make_group_head(run.seed, n_rows).fit(each, weights)
                 for each in codes.swapaxes(0, 1)
             ]
         for warning in caught:  # of a kind that several groups may have
@@ -82,6 +89,31 @@ class HierarchicalClusterer(HeadedClusterer):
     def _score_rows(self, batch: Batch) -> Tensor:
         rows = self.module_.reconstruction(batch)
         return -squared_error(rows, self.module_.inputs(batch))
+
+    # -- the search for outliers ------------------------------------------------------------------
+
+    def _forget_outliers(self, trainer: Training, table: Table) -> None:
+        if self.outlier_weight:
+            table.columns["noise"] = torch.zeros(len(table), device=table.device)
+
+    def _find_outliers(self, trainer: Training, table: Table, seed: int) -> dict[str, float] | None:
+        """Mark the rows that HDBSCAN calls noise among the codes z_0."""
+        epoch = trainer.progress().epoch
+        if epoch == 0:
+            return None  # before training all is noise
+        begin = time.perf_counter()
+        codes = trainer.apply(trainer.model.posteriors, table)[:, 0, 0].cpu().numpy()
+        seen, size = codes, self.refresh_size
+        if size is not None and size < len(codes):
+            rng = np.random.default_rng([seed, epoch])
+            seen = rng.choice(codes, size, replace=False)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", ConvergenceWarning)  # all may well be noise as yet
+            head = self._make_group_head(seed, len(seen), "hdbscan", len(seen) / len(codes))
+            head.fit(seen)
+        noise = head.predict(codes) < 0
+        table.columns["noise"] = torch.from_numpy(noise).float().to(table.device)
+        return {"noise_share": noise.mean(), "refresh_seconds": time.perf_counter() - begin}
 
     # -- what users call --------------------------------------------------------------------------
 

@@ -14,6 +14,7 @@ from skdeepcluster.augment import augmentation_for
 from skdeepcluster.base._initialized import InitializedClusterer
 from skdeepcluster.base._run import Run
 from skdeepcluster.engine.callbacks import tell
+from skdeepcluster.engine.notices import notice
 from skdeepcluster.engine.table import Table
 from skdeepcluster.heads import check_umap
 from skdeepcluster.models.labelings import Labeling
@@ -41,14 +42,33 @@ class SelfLabelingClusterer(InitializedClusterer):
     decoder_epochs: int
     manifold_params: dict[str, Any] | None
     n_rounds_: int
+    label_change_: float
+    agreement_: float
+    start_labels_: NDArray[np.intp]
 
     def _check_before(self, run: Run) -> None:
         """Refuse parameters of UMAP and networks of the user's before anything takes its time."""
+        self._tell_of_n_clusters()
         if self.manifold_params:
             check_umap(self.manifold_params)
         k = int(self.n_clusters) if isinstance(self.n_clusters, Integral) else 2
-        decodes = self.reconstruction_weight > 0 or self.decoder_epochs > 0
+        decodes = self._will_decode()
         self._check_model(run, lambda scaling: self._make_model(scaling, k, decodes, has_code=True))
+
+    def _tell_of_n_clusters(self) -> None:
+        if self._n_clusters_asked() != self.n_clusters:
+            notice(
+                f"n_clusters={self.n_clusters} has no effect: init={self.init!r} finds the number "
+                "of clusters. Use n_clusters='auto', or init='umap-gmm'.",
+                UserWarning,
+            )
+
+    def _will_decode(self) -> bool:
+        return self.decoder_epochs > 0 or self.reconstruction_weight > 0
+
+    def _embeds(self) -> bool:
+        """Tell whether UMAP takes part."""
+        return isinstance(self.init, str) or (self.recluster is not None and self.max_rounds > 0)
 
     def _learn(
         self,
@@ -112,6 +132,32 @@ class SelfLabelingClusterer(InitializedClusterer):
             return np.arange(n_rows)
         rng = np.random.default_rng(run.seed)
         return np.sort(rng.choice(n_rows, self.max_samples, replace=False))
+
+    def _compare(self, before: Labeling, found: Labeling) -> Labeling:
+        """Note what a round has changed."""
+        known = before.labels >= 0
+        self.label_change_ = float((before.labels != found.labels)[known].mean())
+        self.agreement_ = found.agreement
+        if self.history_:
+            self.history_[-1] |= {
+                "label_change": self.label_change_,
+                "agreement": found.agreement,
+                "classifier_agreement": found.classifier_agreement,
+                "confident": float(found.confident.mean()),
+            }
+        return found
+
+    def _keep_start(self, run: Run, start: Labeling, drawn: NDArray[np.intp]) -> None:
+        counted = run.counted
+        self.start_labels_ = np.full(len(counted), -1)
+        self.start_labels_[np.flatnonzero(counted)[drawn]] = start.labels
+        self.n_rounds_, self.label_change_, self.agreement_ = 0, np.nan, start.agreement
+
+    def _count(self, start: Labeling) -> int:
+        asked = self._n_clusters_asked()
+        if isinstance(asked, Integral):
+            return int(asked)
+        return max(1, int(start.labels.max()) + 1)
 
     def _labeling(self, run: Run, step: str, find: Callable[[], Labeling]) -> Labeling:
         return Labeling.of(run.once(step, lambda: find().tensors()))

@@ -11,21 +11,19 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Sequence
-from numbers import Integral
 from typing import Any, ClassVar
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from sklearn.base import ClusterMixin
-from sklearn.utils._param_validation import HasMethods, Interval, StrOptions
 from torch import nn
 
-from skdeepcluster.base import DeepClusterer, HeadedClusterer, Run
+from skdeepcluster.base import HeadedClusterer, Run
 from skdeepcluster.base._clusters import Clusters
 from skdeepcluster.base._headed import label_codes
 from skdeepcluster.engine.table import check_codes
-from skdeepcluster.heads import HEADS, ClusteringHead, make_head
+from skdeepcluster.heads import ClusteringHead
 from skdeepcluster.models.autoencoder import Autoencoder, reconstruction_phase
 from skdeepcluster.scaling import Mode
 
@@ -40,23 +38,33 @@ class AutoencoderClustering(HeadedClusterer):
 
     Parameters
     ----------
-    n_clusters : int or None, default=8
-        Number of clusters. None only for heads that find it (``"hdbscan"``, or a clusterer
-        without such a parameter), which ignore an integer.
+    n_clusters : int or "auto", default=8
+        Number of clusters. "auto" finds it by density, as HDBSCAN does. A head that finds it
+        itself, such as "hdbscan", does not look at an integer, and a warning says so.
+    latent_dim : int, default=10
+        Width of the code.
+    max_epochs : int, default=50
+        Passes over the data.
+    batch_size : int, default=256
+        Rows per update.
+    lr : float, default=1e-3
+        Peak of the one-cycle learning rate.
     head : str or clusterer, default="kmeans"
-        What clusters the codes: "kmeans", "spherical", "gmm", "hdbscan", "agglomerative", or any
-        scikit-learn clusterer.
+        What clusters the codes: "kmeans", "spherical", "gmm", "hdbscan", "agglomerative", or
+        any scikit-learn clusterer or mixture. It is cloned, and its number of clusters is set if it
+        has its default value.
     head_params : dict, default=None
-        Further parameters of the head's clusterer, such as ``{"min_cluster_size": 50}``.
+        Further parameters of the head's clusterer.
+    min_cluster_size : int or float, default=0.02
+        The fewest rows of a cluster of HDBSCAN's, as the head and where it counts clusters for
+        another: an integer is their number, a float a share of the rows, but at least 5 of them.
     manifold : {"umap"} or None, default=None
         What the codes go through before the head.
     manifold_params : dict, default=None
         Further parameters of UMAP, in place of 20 neighbours and ``min_dist=0``.
-    latent_dim : int, default=10
-        Width of the code.
-    hidden_layer_sizes : sequence of int, default=None
+    hidden_layer_sizes : "auto" or sequence of int, default="auto"
         Widths of the encoder's hidden layers; the decoder mirrors them. For images, the channels
-        of its convolutions. None: 500-500-2000, or 32-64-128 channels.
+        of its convolutions. "auto": 500-500-2000, or 32-64-128 channels.
     encoder, decoder : callable, default=None
         ``encoder(shape, n_outputs)`` and ``decoder(n_inputs, shape)`` return an
         ``nn.Module``, given the shape of one row, as `make_encoder` and `make_decoder` of
@@ -66,12 +74,6 @@ class AutoencoderClustering(HeadedClusterer):
     scaling : {"auto", "minmax", "standard"} or None, default="auto"
         How rows are scaled for the networks. "auto" leaves data in [0, 1] alone, divides uint8 by
         255 and sparse data by its largest magnitude, and standardises the rest.
-    max_epochs : int, default=50
-        Passes over the data.
-    batch_size : int, default=256
-        Rows per update.
-    lr : float, default=1e-3
-        Peak of the one-cycle learning rate.
     optimizer : {"adam", "adamw", "rmsprop", "sgd"} or callable, default="adam"
         A callable takes parameters and ``lr``.
     device : str or torch.device, default="auto"
@@ -106,7 +108,7 @@ class AutoencoderClustering(HeadedClusterer):
     device_ : str
         Where the networks are.
     n_iter_ : int
-        Epochs trained.
+        Epochs trained, of all stages and phases together.
     n_features_in_ : int
         Number of features of a row.
     feature_names_in_ : ndarray of shape (n_features_in_,)
@@ -136,31 +138,27 @@ class AutoencoderClustering(HeadedClusterer):
     """
 
     _parameter_constraints: ClassVar[dict[str, list[Any]]] = {
-        **DeepClusterer._parameter_constraints,
-        "n_clusters": [Interval(Integral, 1, None, closed="left"), None],
-        "head": [StrOptions(set(HEADS)), HasMethods(["fit"])],
-        "head_params": [dict, None],
-        "manifold": [StrOptions({"umap"}), None],
-        "manifold_params": [dict, None],
+        **HeadedClusterer._parameter_constraints,
     }
 
     def __init__(
         self,
-        n_clusters: int | None = 8,
+        n_clusters: int | str = 8,
         *,
+        latent_dim: int = 10,
+        max_epochs: int = 50,
+        batch_size: int = 256,
+        lr: float = 1e-3,
         head: str | ClusterMixin = "kmeans",
         head_params: dict[str, Any] | None = None,
+        min_cluster_size: int | float = 0.02,
         manifold: str | None = None,
         manifold_params: dict[str, Any] | None = None,
-        latent_dim: int = 10,
-        hidden_layer_sizes: Sequence[int] | None = None,
+        hidden_layer_sizes: str | Sequence[int] = "auto",
         encoder: Callable[[tuple[int, ...], int], nn.Module] | None = None,
         decoder: Callable[[int, tuple[int, ...]], nn.Module] | None = None,
         image_shape: tuple[int, int, int] | None = None,
         scaling: Mode | None = "auto",
-        max_epochs: int = 50,
-        batch_size: int = 256,
-        lr: float = 1e-3,
         optimizer: str | Callable[..., torch.optim.Optimizer] = "adam",
         device: str | torch.device = "auto",
         precision: str = "float32",
@@ -173,7 +171,8 @@ class AutoencoderClustering(HeadedClusterer):
         self._keep(locals())
 
     def _fit(self, run: Run) -> Autoencoder:
-        self._make_head(run)  # refused now rather than after the training
+        self._tell_of_n_clusters()
+        self._make_head(run.seed)  # refused now rather than after the training
         encoder = self._make_encoder(self.latent_dim)
         model = Autoencoder(run.scaling, encoder, self._make_decoder(self.latent_dim))
         phases = [reconstruction_phase(self.max_epochs, "reconstruction")]
@@ -185,22 +184,13 @@ class AutoencoderClustering(HeadedClusterer):
         codes = self._apply(X, self.module_.codes).cpu().numpy()
         counted = codes[run.counted]
         check_codes(torch.from_numpy(counted))
-        self.head_ = self._make_head(run).fit(counted, run.table.array("weight"))
+        self.head_ = self._make_head(run.seed).fit(counted, run.table.array("weight"))
         self._clusters = Clusters(np.arange(self._n_candidates()))
         return codes, label_codes(self.head_, codes)
 
-    def _make_head(self, run: Run) -> ClusteringHead:
-        return make_head(
-            self.head,
-            self.n_clusters,
-            manifold=self.manifold,
-            manifold_params=self.manifold_params,
-            head_params=self.head_params,
-            random_state=run.seed,
-        )
-
     def _used_after_training(self) -> set[str]:
-        return {"n_clusters", "head", "head_params", "manifold", "manifold_params"}
+        heads = {"head", "head_params", "min_cluster_size"}
+        return {"n_clusters", "manifold", "manifold_params"} | heads
 
     @property
     def _head(self) -> ClusteringHead:

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Sequence
-from numbers import Integral, Real
+from numbers import Real
 from typing import Any, ClassVar
 
 import numpy as np
@@ -19,16 +19,18 @@ import torch
 from sklearn.utils._param_validation import Interval, StrOptions
 from torch import nn
 
-from skdeepcluster.base import GenerativeClusterer, Run
+from skdeepcluster.base import AdversarialClusterer, GenerativeClusterer, Run
+from skdeepcluster.base._conditions import MattersIf
 from skdeepcluster.engine.schedule import Phase, Turn
 from skdeepcluster.models.clustergan import GAMES, ClusterGAN
+from skdeepcluster.networks import make_critic
 from skdeepcluster.priors import DiscreteContinuousPrior
 from skdeepcluster.scaling import Mode, Scaling
 
 __all__ = ["ClusterGANClustering"]
 
 
-class ClusterGANClustering(GenerativeClusterer):
+class ClusterGANClustering(AdversarialClusterer, GenerativeClusterer):
     r"""Cluster by a generative adversarial network with a discrete code.
 
     The generator learns the distribution of the data from codes that name a component; the
@@ -38,42 +40,48 @@ class ClusterGANClustering(GenerativeClusterer):
     ----------
     n_clusters : int, default=8
         Number of components.
-    adversarial_loss : {"wasserstein", "vanilla"}, default="wasserstein"
-        "wasserstein" is the original, with a gradient penalty; "vanilla" the thesis's.
-    n_critic : int, default=None
-        Critic updates per generator update, each on a fresh batch. None: 5 for "wasserstein" and
-        1 for "vanilla".
-    penalty_weight : float, default=10.0
-        Weight of the gradient penalty.
-    noise_weight, component_weight : float, default=10.0
-        Weights beta_n and beta_c of finding z_n and z_c again.
-    sigma : float, default=0.1
-        Standard deviation of z_n.
     latent_dim : int, default=10
-        Width of z_n. A code is z_n and z_c together: latent_dim + n_clusters columns.
-    hidden_layer_sizes : sequence of int, default=None
-        Widths of the hidden layers of all three networks, in the encoder's order. For images,
-        the channels of their convolutions. None: 256-256, or 64-128 channels and dense layers,
-        as in the thesis.
-    encoder, decoder, critic : callable, default=None
-        ``encoder(shape, n_outputs)`` and ``decoder(n_inputs, shape)`` return an
-        ``nn.Module``, given the shape of one row, as `make_encoder` and `make_decoder` of
-        `skdeepcluster.networks` do. The encoder returns z_n and, as logits, z_c; the
-        decoder is the generator. ``critic(shape)`` maps rows to (n,), a logit.
-    image_shape : tuple of int, default=None
-        (channels, height, width) of flattened rows. 3-d and 4-d arrays say it themselves.
-    scaling : {"auto", "minmax", "standard"} or None, default="auto"
-        How rows are scaled for the networks. "auto" leaves data in [0, 1] alone, divides uint8 by
-        255 and sparse data by its largest magnitude, and standardises the rest. The generator
-        ends in a sigmoid for scaled data in [0, 1].
+        Width of z_n. `transform` returns the code and, after it, a column for every cluster, here
+        the memberships z_c.
     max_epochs : int, default=200
         Passes over the data by the critic. The generator takes no rows, only noise.
     batch_size : int, default=64
         Rows per update, at least 2.
     lr : float, default=1e-4
         Learning rate of the generator and the encoder.
-    critic_lr : float, default=None
-        Learning rate of the critic; None is `lr`.
+    adversarial_loss : {"wasserstein", "standard"}, default="wasserstein"
+        "wasserstein" is the original, with a gradient penalty; "standard" the thesis's, which is
+        that of the first GAN.
+    noise_weight, component_weight : float, default=10.0
+        Weights beta_n and beta_c of finding z_n and z_c again.
+    sigma : float, default=0.1
+        Standard deviation of z_n.
+    n_critic : int or "auto", default="auto"
+        Updates of the critic for each of the generator, each on a fresh batch. "auto" is 5 for
+        "wasserstein" and 1 for "standard".
+    critic_lr : float or "auto", default="auto"
+        Learning rate of the critic. "auto" is `lr`.
+    penalty_weight : float, default=10.0
+        Weight of the gradient penalty. "wasserstein" only.
+    hidden_layer_sizes : "auto" or sequence of int, default="auto"
+        Widths of the hidden layers of both networks, in the encoder's order. For images,
+        the channels of their convolutions. "auto": 256-256, or 64-128 channels and dense layers,
+        as in the thesis.
+    critic_hidden_layer_sizes : "auto" or sequence of int, default="auto"
+        Widths of the critic's hidden layers, or channels. "auto" is as `hidden_layer_sizes`.
+    encoder, decoder : callable, default=None
+        ``encoder(shape, n_outputs)`` and ``decoder(n_inputs, shape)`` return an
+        ``nn.Module``, given the shape of one row, as `make_encoder` and `make_decoder` of
+        `skdeepcluster.networks` do. The encoder returns z_n and, as logits, z_c; the
+        decoder is the generator.
+    critic : callable, default=None
+        ``critic(shape)`` returns an ``nn.Module`` that maps rows of this shape to (n,), a logit.
+    image_shape : tuple of int, default=None
+        (channels, height, width) of flattened rows. 3-d and 4-d arrays say it themselves.
+    scaling : {"auto", "minmax", "standard"} or None, default="auto"
+        How rows are scaled for the networks. "auto" leaves data in [0, 1] alone, divides uint8 by
+        255 and sparse data by its largest magnitude, and standardises the rest. The generator
+        ends in a sigmoid for scaled data in [0, 1].
     optimizer : {"adam", "adamw", "rmsprop", "sgd"} or callable, default="adam"
         A callable takes parameters and ``lr``. "adam" has betas of .5 and .9.
     device : str or torch.device, default="auto"
@@ -106,7 +114,7 @@ class ClusterGANClustering(GenerativeClusterer):
     device_ : str
         Where the networks are.
     n_iter_ : int
-        Epochs trained.
+        Epochs trained, of all stages and phases together.
     n_features_in_ : int
         Number of features of a row.
     feature_names_in_ : ndarray of shape (n_features_in_,)
@@ -133,35 +141,43 @@ class ClusterGANClustering(GenerativeClusterer):
     """
 
     _parameter_constraints: ClassVar[dict[str, list[Any]]] = {
+        **AdversarialClusterer._parameter_constraints,
         **GenerativeClusterer._parameter_constraints,
         "adversarial_loss": [StrOptions(set(GAMES))],
-        "n_critic": [Interval(Integral, 1, None, closed="left"), None],
         "penalty_weight": [Interval(Real, 0, None, closed="left")],
-        "critic": [callable, None],
-        "critic_lr": [Interval(Real, 0, None, closed="neither"), None],
     }
+    _conditions: ClassVar[tuple[MattersIf, ...]] = (
+        *AdversarialClusterer._conditions,
+        MattersIf(
+            ("penalty_weight",),
+            lambda self: self.adversarial_loss == "wasserstein",
+            "there is no gradient penalty with {adversarial_loss}",
+            "Use adversarial_loss='wasserstein'",
+        ),
+    )
 
     def __init__(
         self,
         n_clusters: int = 8,
         *,
+        latent_dim: int = 10,
+        max_epochs: int = 200,
+        batch_size: int = 64,
+        lr: float = 1e-4,
         adversarial_loss: str = "wasserstein",
-        n_critic: int | None = None,
-        penalty_weight: float = 10.0,
         noise_weight: float = 10.0,
         component_weight: float = 10.0,
         sigma: float = 0.1,
-        latent_dim: int = 10,
-        hidden_layer_sizes: Sequence[int] | None = None,
+        n_critic: int | str = "auto",
+        critic_lr: float | str = "auto",
+        penalty_weight: float = 10.0,
+        hidden_layer_sizes: str | Sequence[int] = "auto",
+        critic_hidden_layer_sizes: str | Sequence[int] = "auto",
         encoder: Callable[[tuple[int, ...], int], nn.Module] | None = None,
         decoder: Callable[[int, tuple[int, ...]], nn.Module] | None = None,
         critic: Callable[[tuple[int, ...]], nn.Module] | None = None,
         image_shape: tuple[int, int, int] | None = None,
         scaling: Mode | None = "auto",
-        max_epochs: int = 200,
-        batch_size: int = 64,
-        lr: float = 1e-4,
-        critic_lr: float | None = None,
         optimizer: str | Callable[..., torch.optim.Optimizer] = "adam",
         device: str | torch.device = "auto",
         precision: str = "float32",
@@ -175,20 +191,24 @@ class ClusterGANClustering(GenerativeClusterer):
 
     def _make_model(self, scaling: Scaling) -> ClusterGAN:
         """Make the networks of the thesis's tables 6.1 to 6.7."""
-        generator = self._make_generator(scaling)
+        generator, shape = self._make_generator(scaling), self._input_shape
         return ClusterGAN(
             scaling,
             self._make_encoder(self.latent_dim + self.n_clusters, **self._leaky()),
             generator,
-            self._make_critic(**self._leaky()),
+            self._make_critic(shape, make_critic, shape, **self._critic_layers()),
             DiscreteContinuousPrior(self.n_clusters, self.latent_dim, self.sigma),
             self.adversarial_loss,
-            self.critic_lr,
+            self._critic_lr(),
         )
+
+    def _critic_layers(self) -> dict[str, Any]:
+        layers = self._leaky()
+        return {**layers, "hidden_layer_sizes": self._critic_sizes(layers["hidden_layer_sizes"])}
 
     def _fit(self, run: Run) -> ClusterGAN:
         is_wasserstein = self.adversarial_loss == "wasserstein"
-        n_critic = self.n_critic or (5 if is_wasserstein else 1)
+        n_critic = self._n_critic(5 if is_wasserstein else 1)
         game = Phase(
             "game",
             [

@@ -21,7 +21,9 @@ from numpy.typing import NDArray
 from sklearn.utils._param_validation import Interval, StrOptions
 from torch import Tensor, nn
 
-from skdeepcluster.base import DeepClusterer, Run
+from skdeepcluster.base import AdversarialClusterer, Run
+from skdeepcluster.base._adversarial import CRITIC
+from skdeepcluster.base._conditions import MattersIf
 from skdeepcluster.engine.schedule import Turn
 from skdeepcluster.models.autoencoder import reconstruction_phase
 from skdeepcluster.models.code_mixture import CodeMixture, mixture_phases
@@ -33,7 +35,7 @@ from skdeepcluster.scaling import Mode, Scaling
 __all__ = ["DCANClustering"]
 
 
-class DCANClustering(DeepClusterer):
+class DCANClustering(AdversarialClusterer):
     r"""Draw codes towards the Gaussians of a mixture that follows them (DCAN, ABC).
 
     An autoencoder is trained, and a Gaussian mixture of its codes started by k-means. Then the
@@ -45,58 +47,64 @@ class DCANClustering(DeepClusterer):
     ----------
     n_clusters : int, default=8
         Number of components.
+    latent_dim : int, default=10
+        Width of the code.
+    max_epochs : int, default=50
+        Epochs of clustering.
+    batch_size : int, default=256
+        Rows per update, at least 2.
+    lr : float, default=1e-3
+        Learning rate; during pretraining the peak of one cycle.
     clustering_loss : {"adversarial", "euclidean", "kl"}, default="adversarial"
         "adversarial" (DCAN): a discriminator tells codes from draws of their components.
         "euclidean" (ABC): half the squared distance to the component's mean. "kl": the divergence
         from the component to a Gaussian whose standard deviation the encoder learns as well.
     reconstruction_weight : float, default=100.0
         Weight of the reconstruction against the clustering loss. It is what keeps codes in the
-        cluster that the data puts them in; with 10 and less clusters contract, and rows change
-        company. With 0 the decoder goes stale: `sample` and `inverse_transform` then show the
+        cluster that the data puts them in; with 10 and less clusters contract, and rows move to
+        others. With 0 the decoder goes stale: `sample` and `inverse_transform` then show the
         codes as they were before clustering began.
+    pretrain_epochs : int, default=50
+        Epochs of reconstruction alone. With 0 here and as `reconstruction_weight`, as in the
+        paper, there is no decoder, and so neither `sample`, `inverse_transform` nor `score`.
     sample_scale : float, default=0.5
         Standard deviation of the draws that the discriminator sees, as a share of the
         component's. The paper has 1, which contracts nothing. Adversarial only.
     conditional : bool, default=True
         Whether the discriminator is told which component a code is assigned to, and sees the code
         in that component's units. The paper does not. Adversarial only.
-    standardize_codes : bool, default=None
+    standardize_codes : bool or "auto", default="auto"
         Whether codes are standardised, batch by batch in training, so that the loss cannot be
-        lowered by shrinking them all. None: for "adversarial", where that ends the game, and not
+        lowered by shrinking them all. "auto": for "adversarial", where that ends the game, and not
         for the other two, where it is harmless. The paper never does.
-    em_interval : int, default=1
-        Batches between steps of EM.
+    batches_per_em_step : int, default=1
+        Batches from one step of EM to the next.
     buffer_size : int, default=1000
         Number of recent codes that a step of EM is on; the paper has at least 600. All rows, if
         there are fewer.
-    pretrain_epochs : int, default=50
-        Epochs of reconstruction alone. With 0 here and as `reconstruction_weight`, as in the
-        paper, there is no decoder, and so neither `sample`, `inverse_transform` nor `score`.
-    max_epochs : int, default=50
-        Epochs of clustering.
-    latent_dim : int, default=10
-        Width of the code.
-    hidden_layer_sizes : sequence of int, default=None
+    n_critic : int or "auto", default="auto"
+        Updates of the discriminator for each of the encoder, on the same batch. "auto" is 1.
+    critic_lr : float or "auto", default="auto"
+        Learning rate of the discriminator. "auto" is `lr`.
+    hidden_layer_sizes : "auto" or sequence of int, default="auto"
         Widths of the encoder's hidden layers; the decoder mirrors them. For images, the channels
-        of its convolutions. None: 500-500-2000, or 32-64-128 channels. Activations are tanh.
-    critic_hidden_layer_sizes : sequence of int, default=(16,)
-        Widths of the discriminator's hidden layers.
+        of its convolutions. "auto": 500-500-2000, or 32-64-128 channels. Activations are tanh.
+    critic_hidden_layer_sizes : "auto" or sequence of int, default="auto"
+        Widths of the discriminator's hidden layers. "auto": 16.
     encoder, decoder : callable, default=None
         ``encoder(shape, n_outputs)`` and ``decoder(n_inputs, shape)`` return an
         ``nn.Module``, given the shape of one row, as `make_encoder` and `make_decoder` of
         `skdeepcluster.networks` do. Of the encoder's outputs the first latent_dim are the
         code.
+    critic : callable, default=None
+        ``critic(shape)`` returns an ``nn.Module``, the discriminator, that maps inputs of this
+        shape to (n,), a logit. Inputs are codes and, if `conditional`, a column for every
+        component, 1 for the code's own.
     image_shape : tuple of int, default=None
         (channels, height, width) of flattened rows. 3-d and 4-d arrays say it themselves.
     scaling : {"auto", "minmax", "standard"} or None, default="auto"
         How rows are scaled for the networks. "auto" leaves data in [0, 1] alone, divides uint8 by
         255 and sparse data by its largest magnitude, and standardises the rest.
-    batch_size : int, default=256
-        Rows per update, at least 2.
-    lr : float, default=1e-3
-        Learning rate; during pretraining the peak of one cycle.
-    critic_lr : float, default=None
-        Learning rate of the discriminator; None is `lr`.
     optimizer : {"adam", "adamw", "rmsprop", "sgd"} or callable, default="adam"
         A callable takes parameters and ``lr``.
     device : str or torch.device, default="auto"
@@ -131,7 +139,7 @@ class DCANClustering(DeepClusterer):
     device_ : str
         Where the networks are.
     n_iter_ : int
-        Epochs trained.
+        Epochs trained, of all stages and phases together.
     n_features_in_ : int
         Number of features of a row.
     feature_names_in_ : ndarray of shape (n_features_in_,)
@@ -166,43 +174,59 @@ class DCANClustering(DeepClusterer):
     """
 
     _parameter_constraints: ClassVar[dict[str, list[Any]]] = {
-        **DeepClusterer._parameter_constraints,
+        **AdversarialClusterer._parameter_constraints,
         "clustering_loss": [StrOptions(set(PULLS))],
         "reconstruction_weight": [Interval(Real, 0, None, closed="left")],
         "sample_scale": [Interval(Real, 0, None, closed="neither")],
         "conditional": ["boolean"],
-        "standardize_codes": ["boolean", None],
+        "standardize_codes": ["boolean", StrOptions({"auto"})],
         "batch_size": [Interval(Integral, 2, None, closed="left")],  # for batch norm
-        "em_interval": [Interval(Integral, 1, None, closed="left")],
+        "batches_per_em_step": [Interval(Integral, 1, None, closed="left")],
         "buffer_size": [Interval(Integral, 1, None, closed="left")],
         "pretrain_epochs": [Interval(Integral, 0, None, closed="left")],
-        "critic_hidden_layer_sizes": ["array-like"],
-        "critic_lr": [Interval(Real, 0, None, closed="neither"), None],
     }
+
+    _conditions: ClassVar[tuple[MattersIf, ...]] = (
+        *AdversarialClusterer._conditions,
+        MattersIf(
+            (*CRITIC, "sample_scale", "conditional"),
+            lambda self: self.clustering_loss == "adversarial",
+            "there is no discriminator with {clustering_loss}",
+            "Use clustering_loss='adversarial'",
+        ),
+        MattersIf(
+            ("decoder",),
+            lambda self: self._will_decode(),
+            "{reconstruction_weight} and {pretrain_epochs} leave nothing to decode",
+            "Raise one of them",
+        ),
+    )
 
     def __init__(
         self,
         n_clusters: int = 8,
         *,
-        clustering_loss: str = "adversarial",
-        reconstruction_weight: float = 100.0,
-        sample_scale: float = 0.5,
-        conditional: bool = True,
-        standardize_codes: bool | None = None,
-        em_interval: int = 1,
-        buffer_size: int = 1000,
-        pretrain_epochs: int = 50,
-        max_epochs: int = 50,
         latent_dim: int = 10,
-        hidden_layer_sizes: Sequence[int] | None = None,
-        critic_hidden_layer_sizes: Sequence[int] = (16,),
-        encoder: Callable[[tuple[int, ...], int], nn.Module] | None = None,
-        decoder: Callable[[int, tuple[int, ...]], nn.Module] | None = None,
-        image_shape: tuple[int, int, int] | None = None,
-        scaling: Mode | None = "auto",
+        max_epochs: int = 50,
         batch_size: int = 256,
         lr: float = 1e-3,
-        critic_lr: float | None = None,
+        clustering_loss: str = "adversarial",
+        reconstruction_weight: float = 100.0,
+        pretrain_epochs: int = 50,
+        sample_scale: float = 0.5,
+        conditional: bool = True,
+        standardize_codes: bool | str = "auto",
+        batches_per_em_step: int = 1,
+        buffer_size: int = 1000,
+        n_critic: int | str = "auto",
+        critic_lr: float | str = "auto",
+        hidden_layer_sizes: str | Sequence[int] = "auto",
+        critic_hidden_layer_sizes: str | Sequence[int] = "auto",
+        encoder: Callable[[tuple[int, ...], int], nn.Module] | None = None,
+        decoder: Callable[[int, tuple[int, ...]], nn.Module] | None = None,
+        critic: Callable[[tuple[int, ...]], nn.Module] | None = None,
+        image_shape: tuple[int, int, int] | None = None,
+        scaling: Mode | None = "auto",
         optimizer: str | Callable[..., torch.optim.Optimizer] = "adam",
         device: str | torch.device = "auto",
         precision: str = "float32",
@@ -218,6 +242,9 @@ class DCANClustering(DeepClusterer):
     def _decodes(self) -> bool:  # type: ignore[override]
         if self.__sklearn_is_fitted__():
             return self.module_.decoder is not None
+        return self._will_decode()
+
+    def _will_decode(self) -> bool:
         return self.reconstruction_weight > 0 or self.pretrain_epochs > 0
 
     def _make_model(self, scaling: Scaling, n_recent: int) -> CodeMixture:
@@ -225,38 +252,33 @@ class DCANClustering(DeepClusterer):
         return PULLS[loss](
             scaling,
             self._make_encoder(width * (1 + (loss == "kl")), activation="tanh"),
-            self._make_decoder(width, activation="tanh") if self._decodes else None,
+            self._make_decoder(width, activation="tanh") if self._will_decode() else None,
             GaussianMixturePrior(self.n_clusters, width),
             n_recent=n_recent,
-            standardize=loss == "adversarial" if standardize is None else standardize,
+            standardize=loss == "adversarial" if isinstance(standardize, str) else standardize,
             **(self._game() if loss == "adversarial" else {}),
         )
 
     def _game(self) -> dict[str, Any]:
         """Return what the adversarial loss needs beside the networks of the others."""
         width = self.latent_dim + self.conditional * self.n_clusters
-        sizes = self.critic_hidden_layer_sizes
+        shape, sizes = (width,), self._critic_sizes((16,))
         return {
-            "critic": make_critic((width,), sizes, activation="tanh"),
+            "critic": self._make_critic(shape, make_critic, shape, sizes, activation="tanh"),
             "conditional": self.conditional,
             "sample_scale": self.sample_scale,
-            "critic_lr": self.critic_lr,
+            "critic_lr": self._critic_lr(),
         }
 
     def _fit(self, run: Run) -> CodeMixture:
-        if self.decoder is not None and not self._decodes:
-            raise ValueError(
-                "decoder= would not be used: reconstruction_weight=0 and pretrain_epochs=0 leave "
-                "nothing to decode. Raise one of them, or use decoder=None."
-            )
         weight = self.reconstruction_weight
         turns = [Turn("model", "both" if weight else "clustering")]
         weights = {"reconstruction": weight} if weight else {}
         if self.clustering_loss == "adversarial":
-            turns.insert(0, Turn("critic", "judgement"))
+            turns.insert(0, Turn("critic", "judgement", self._n_critic(1)))
             weights["critic_accuracy"] = 0.0  # told, not trained for
-        phases = mixture_phases(turns, self.max_epochs, self.em_interval, weights, run.seed)
-        if self._decodes:
+        phases = mixture_phases(turns, self.max_epochs, self.batches_per_em_step, weights, run.seed)
+        if self._will_decode():
             phases.insert(0, reconstruction_phase(self.pretrain_epochs))
         model = self._make_model(run.scaling, n_recent=min(self.buffer_size, len(run.table)))
         return run.train("dcan", model, phases)

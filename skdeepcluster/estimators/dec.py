@@ -42,23 +42,27 @@ class DECClustering(DeepClusterer):
     ----------
     n_clusters : int, default=8
         Number of clusters.
+    latent_dim : int, default=10
+        Width of the code.
+    max_epochs : int, default=50
+        Epochs of clustering at most.
+    batch_size : int, default=256
+        Rows per update.
+    lr : float, default=1e-3
+        Learning rate; during pretraining the peak of one cycle.
     reconstruction_weight : float, default=10.0
         Weight of the reconstruction against the clustering loss. 0 is DEC, whose decoder goes
         stale: `sample` and `inverse_transform` then show the codes as they were before clustering
         began. 10 is IDEC.
-    update_interval : int, default=1
-        Epochs between updates of the target distribution, on the whole data.
-    tol : float, default=1e-3
-        Training stops when fewer than this share of the labels change between updates.
     pretrain_epochs : int, default=50
         Epochs of reconstruction alone.
-    max_epochs : int, default=50
-        Epochs of clustering at most.
-    latent_dim : int, default=10
-        Width of the code.
-    hidden_layer_sizes : sequence of int, default=None
+    epochs_per_update : int, default=1
+        Epochs from one update of the target distribution, on the whole data, to the next.
+    tol : float, default=1e-3
+        Training stops when fewer than this share of the labels change between updates.
+    hidden_layer_sizes : "auto" or sequence of int, default="auto"
         Widths of the encoder's hidden layers; the decoder mirrors them. For images, the channels
-        of its convolutions. None: 500-500-2000, or 32-64-128 channels.
+        of its convolutions. "auto": 500-500-2000, or 32-64-128 channels.
     encoder, decoder : callable, default=None
         ``encoder(shape, n_outputs)`` and ``decoder(n_inputs, shape)`` return an
         ``nn.Module``, given the shape of one row, as `make_encoder` and `make_decoder` of
@@ -68,10 +72,6 @@ class DECClustering(DeepClusterer):
     scaling : {"auto", "minmax", "standard"} or None, default="auto"
         How rows are scaled for the networks. "auto" leaves data in [0, 1] alone, divides uint8 by
         255 and sparse data by its largest magnitude, and standardises the rest.
-    batch_size : int, default=256
-        Rows per update.
-    lr : float, default=1e-3
-        Learning rate; during pretraining the peak of one cycle.
     optimizer : {"adam", "adamw", "rmsprop", "sgd"} or callable, default="adam"
         A callable takes parameters and ``lr``.
     device : str or torch.device, default="auto"
@@ -105,7 +105,7 @@ class DECClustering(DeepClusterer):
     device_ : str
         Where the networks are.
     n_iter_ : int
-        Epochs trained.
+        Epochs trained, of all stages and phases together.
     n_features_in_ : int
         Number of features of a row.
     feature_names_in_ : ndarray of shape (n_features_in_,)
@@ -136,7 +136,7 @@ class DECClustering(DeepClusterer):
     _parameter_constraints: ClassVar[dict[str, list[Any]]] = {
         **DeepClusterer._parameter_constraints,
         "reconstruction_weight": [Interval(Real, 0, None, closed="left")],
-        "update_interval": [Interval(Integral, 1, None, closed="left")],
+        "epochs_per_update": [Interval(Integral, 1, None, closed="left")],
         "tol": [Interval(Real, 0, 1, closed="both")],
         "pretrain_epochs": [Interval(Integral, 0, None, closed="left")],
     }
@@ -145,19 +145,19 @@ class DECClustering(DeepClusterer):
         self,
         n_clusters: int = 8,
         *,
-        reconstruction_weight: float = 10.0,
-        update_interval: int = 1,
-        tol: float = 1e-3,
-        pretrain_epochs: int = 50,
-        max_epochs: int = 50,
         latent_dim: int = 10,
-        hidden_layer_sizes: Sequence[int] | None = None,
+        max_epochs: int = 50,
+        batch_size: int = 256,
+        lr: float = 1e-3,
+        reconstruction_weight: float = 10.0,
+        pretrain_epochs: int = 50,
+        epochs_per_update: int = 1,
+        tol: float = 1e-3,
+        hidden_layer_sizes: str | Sequence[int] = "auto",
         encoder: Callable[[tuple[int, ...], int], nn.Module] | None = None,
         decoder: Callable[[int, tuple[int, ...]], nn.Module] | None = None,
         image_shape: tuple[int, int, int] | None = None,
         scaling: Mode | None = "auto",
-        batch_size: int = 256,
-        lr: float = 1e-3,
         optimizer: str | Callable[..., torch.optim.Optimizer] = "adam",
         device: str | torch.device = "auto",
         precision: str = "float32",
@@ -179,7 +179,7 @@ class DECClustering(DeepClusterer):
             [Turn("model", "both" if weight else "clustering")],
             epochs=self.max_epochs,
             start=partial(place_centers, seed=run.seed),
-            refresh=[Refresh(update_target, every=self.update_interval)],
+            refresh=[Refresh(update_target, every=self.epochs_per_update)],
             weights={"reconstruction": weight} if weight else {},
             until=partial(has_settled, tol=self.tol),
         )

@@ -48,11 +48,7 @@ NETWORKS = {
     1: (partial(make_encoder, batch_norm=True), partial(make_decoder, batch_norm=True)),
     3: (make_pooled_encoder, make_pooled_decoder),
 }
-# Hidden layers by the number of dimensions of a row: widths for vectors, channels for images.
-PRESETS: dict[str, dict[int, tuple[int, ...]]] = {
-    "tiny": {1: (128, 64), 3: (6, 8)},
-    "large": {1: (500, 500, 2000), 3: (16, 32)},
-}
+WIDTHS = {1: (128, 64), 3: (6, 8)}  # of vectors, and channels of images as in the paper
 
 
 class DiscriminativeClustering(DeepClusterer):
@@ -68,6 +64,21 @@ class DiscriminativeClustering(DeepClusterer):
     ----------
     n_clusters : int, default=8
         Number of clusters.
+    latent_dim : int, default=60
+        Width of the code. Clusters that have nothing in common need a dimension each, so at least
+        `n_clusters`. For images a multiple of four gives a code of 2 x 2 maps.
+    max_epochs : int, default=25
+        Epochs of the second stage at most.
+    batch_size : int, default=1000
+        Rows per update, at least 2. Much more than `n_clusters`: pairs are made within a batch.
+    lr : float, default=2e-3
+        Learning rate of the pre-training.
+    pretrain_epochs : int, default=50
+        Epochs before there are clusters, of reconstruction and of L_d.
+    init_epochs : int, default=25
+        Epochs of the first stage, on the first clusters, at most.
+    clustering_lr : float, default=2e-4
+        Learning rate of the two stages. With that of the pre-training, assignments keep wandering.
     anchors : {"mutual", "global"} or float, default="mutual"
         Which pairs are anchors. "mutual": rows of a batch that are among each other's nearest
         neighbours in it. "global": rows that are among each other's nearest neighbours in the
@@ -76,8 +87,9 @@ class DiscriminativeClustering(DeepClusterer):
         of the batch's graph of nearest neighbours, the shortest ones.
     n_neighbors : int, default=3
         Nearest neighbours of a row in that graph.
-    alpha : float, default=0.0
-        Doubt about the anchors, below 1: they weigh 1 - alpha.
+    anchor_weight : float, default=1.0
+        Weight of the anchors in L_d, in (0, 1], less than 1 where they are in doubt: 1 minus the
+        alpha of the paper.
     discrimination_weight : float or pair of float, default=1.0
         Weight of L_d in the first stage; it weighs 1 in the pre-training. Of a pair, the first one
         at the beginning and the second one at the end, such as ``(4.0, 1.0)``.
@@ -87,19 +99,10 @@ class DiscriminativeClustering(DeepClusterer):
         Weight of the reconstruction, always.
     tol : float, default=1e-3
         A stage ends when fewer than this share of the labels change between epochs.
-    pretrain_epochs : int, default=50
-        Epochs before there are clusters.
-    stage1_epochs : int, default=25
-        Epochs of the first stage at most.
-    max_epochs : int, default=25
-        Epochs of the second stage at most.
-    latent_dim : int, default=60
-        Width of the code. Clusters that have nothing in common need a dimension each, so at least
-        `n_clusters`. For images a multiple of four gives a code of 2 x 2 maps.
-    hidden_layer_sizes : {"tiny", "large"} or sequence of int, default="tiny"
+    hidden_layer_sizes : "auto" or sequence of int, default="auto"
         Widths of the encoder's hidden layers; the decoder mirrors them. For images, the channels
-        of its convolutions. "tiny" is 128-64, or the paper's 6-8 channels; "large" is
-        500-500-2000, or 16-32 channels. All have batch normalisation.
+        of its convolutions. "auto": 128-64, or the paper's 6-8 channels; larger networks that do
+        well are 500-500-2000, or 16-32 channels. All have batch normalisation.
     encoder, decoder : callable, default=None
         ``encoder(shape, n_outputs)`` and ``decoder(n_inputs, shape)`` return an
         ``nn.Module``, given the shape of one row, as `make_encoder` and `make_decoder` of
@@ -110,12 +113,6 @@ class DiscriminativeClustering(DeepClusterer):
     scaling : {"auto", "minmax", "standard"} or None, default="auto"
         How rows are scaled for the networks. "auto" leaves data in [0, 1] alone, divides uint8 by
         255 and sparse data by its largest magnitude, and standardises the rest.
-    batch_size : int, default=1000
-        Rows per update, at least 2. Much more than `n_clusters`: pairs are made within a batch.
-    lr : float, default=2e-3
-        Learning rate of the pre-training.
-    clustering_lr : float, default=2e-4
-        Learning rate of the two stages. With that of the pre-training, assignments keep wandering.
     optimizer : {"adam", "adamw", "rmsprop", "sgd"} or callable, default="adam"
         A callable takes parameters and ``lr``.
     device : str or torch.device, default="auto"
@@ -149,7 +146,7 @@ class DiscriminativeClustering(DeepClusterer):
     device_ : str
         Where the networks are.
     n_iter_ : int
-        Epochs trained.
+        Epochs trained, of all stages and phases together.
     n_features_in_ : int
         Number of features of a row.
     feature_names_in_ : ndarray of shape (n_features_in_,)
@@ -179,7 +176,7 @@ class DiscriminativeClustering(DeepClusterer):
         **DeepClusterer._parameter_constraints,
         "anchors": [StrOptions({"mutual", "global"}), Interval(Real, 0, 1, closed="right")],
         "n_neighbors": [Interval(Integral, 1, None, closed="left")],
-        "alpha": [Interval(Real, None, 1, closed="left")],
+        "anchor_weight": [Interval(Real, 0, 1, closed="right")],
         "discrimination_weight": [Interval(Real, 0, None, closed="left"), "array-like"],
         "between_weight": [Interval(Real, 0, None, closed="left")],
         "within_weight": [Interval(Real, 0, None, closed="left")],
@@ -187,8 +184,7 @@ class DiscriminativeClustering(DeepClusterer):
         "tol": [Interval(Real, 0, 1, closed="both")],
         "clustering_lr": [Interval(Real, 0, None, closed="neither")],
         "pretrain_epochs": [Interval(Integral, 0, None, closed="left")],
-        "stage1_epochs": [Interval(Integral, 0, None, closed="left")],
-        "hidden_layer_sizes": [StrOptions(set(PRESETS)), "array-like"],
+        "init_epochs": [Interval(Integral, 0, None, closed="left")],
         "batch_size": [Interval(Integral, 2, None, closed="left")],  # for pairs and batch norm
     }
     _has_memberships = False  # assignments are hard
@@ -197,26 +193,26 @@ class DiscriminativeClustering(DeepClusterer):
         self,
         n_clusters: int = 8,
         *,
+        latent_dim: int = 60,
+        max_epochs: int = 25,
+        batch_size: int = 1000,
+        lr: float = 2e-3,
+        pretrain_epochs: int = 50,
+        init_epochs: int = 25,
+        clustering_lr: float = 2e-4,
         anchors: str | float = "mutual",
         n_neighbors: int = 3,
-        alpha: float = 0.0,
+        anchor_weight: float = 1.0,
         discrimination_weight: float | tuple[float, float] = 1.0,
         between_weight: float = 1.0,
         within_weight: float = 0.3,
         reconstruction_weight: float = 1.0,
         tol: float = 1e-3,
-        pretrain_epochs: int = 50,
-        stage1_epochs: int = 25,
-        max_epochs: int = 25,
-        latent_dim: int = 60,
-        hidden_layer_sizes: str | Sequence[int] = "tiny",
+        hidden_layer_sizes: str | Sequence[int] = "auto",
         encoder: Callable[[tuple[int, ...], int], nn.Module] | None = None,
         decoder: Callable[[int, tuple[int, ...]], nn.Module] | None = None,
         image_shape: tuple[int, int, int] | None = None,
         scaling: Mode | None = "auto",
-        batch_size: int = 1000,
-        lr: float = 2e-3,
-        clustering_lr: float = 2e-4,
         optimizer: str | Callable[..., torch.optim.Optimizer] = "adam",
         device: str | torch.device = "auto",
         precision: str = "float32",
@@ -231,7 +227,7 @@ class DiscriminativeClustering(DeepClusterer):
     def _make_model(self, scaling: Scaling) -> DiscriminativeAutoencoder:
         sizes, n_dimensions = self.hidden_layer_sizes, len(self._input_shape)
         if isinstance(sizes, str):
-            sizes = PRESETS[sizes][n_dimensions]
+            sizes = WIDTHS[n_dimensions]
         encoder, decoder = NETWORKS[n_dimensions]
         return DiscriminativeAutoencoder(
             scaling,
@@ -239,7 +235,7 @@ class DiscriminativeClustering(DeepClusterer):
             self._make_decoder(self.latent_dim, decoder, hidden_layer_sizes=sizes),
             (self.n_clusters, self.latent_dim),
             partial(anchors_of, rule=self.anchors, n_neighbors=self.n_neighbors),
-            self.alpha,
+            self.anchor_weight,
         )
 
     def _fit(self, run: Run) -> DiscriminativeAutoencoder:
@@ -254,7 +250,7 @@ class DiscriminativeClustering(DeepClusterer):
                 start=listing if self.anchors == "global" else None,
                 weights={"reconstruction": self.reconstruction_weight},
             ),
-            self._stage("stage1", self.stage1_epochs, placing, discrimination=apart),
+            self._stage("stage1", self.init_epochs, placing, discrimination=apart),
             self._stage("stage2", self.max_epochs, between=between, within=-self.within_weight),
             # The last update moved the codes: the centroids follow.
             Phase("assignment", [], epochs=0, start=update_clusters),

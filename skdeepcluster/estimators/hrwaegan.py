@@ -8,9 +8,8 @@ r"""HRWAE-GAN: a hierarchy of latent groups, each held to its prior by a relativ
 
 from __future__ import annotations
 
+import math
 import os
-import time
-import warnings
 from collections.abc import Callable, Sequence
 from functools import partial
 from numbers import Integral, Real
@@ -18,18 +17,25 @@ from typing import Any, ClassVar
 
 import numpy as np
 import torch
-from sklearn.exceptions import ConvergenceWarning
+from sklearn.base import ClusterMixin
 from sklearn.utils._param_validation import Interval, StrOptions
 from skorch.callbacks import GradientNormClipping
 from torch import nn
 
-from skdeepcluster.base import HierarchicalClusterer, Run
-from skdeepcluster.engine.notices import notice
-from skdeepcluster.engine.schedule import Phase, Ramp, Refresh, Training, Turn, one_cycle, warm_up
-from skdeepcluster.engine.table import Table
-from skdeepcluster.heads import ClusteringHead, describe_head, make_head
+from skdeepcluster.base import AdversarialClusterer, HierarchicalClusterer, Run
+from skdeepcluster.base._adversarial import CRITIC
+from skdeepcluster.base._conditions import MattersIf
+from skdeepcluster.base._headed import MANIFOLD, needs_density
+from skdeepcluster.engine.schedule import Phase, Ramp, Refresh, Turn, one_cycle, warm_up
+from skdeepcluster.heads import ClusteringHead
 from skdeepcluster.models.hierarchy import GAMES, HierarchicalAutoencoder
-from skdeepcluster.networks import Discriminator, HierarchicalDecoder, HierarchicalEncoder, Levels
+from skdeepcluster.networks import (
+    Discriminator,
+    HierarchicalDecoder,
+    HierarchicalEncoder,
+    Levels,
+    OwnDiscriminator,
+)
 from skdeepcluster.scaling import Mode, Scaling
 
 __all__ = ["HRWAEGANClustering"]
@@ -37,7 +43,7 @@ __all__ = ["HRWAEGANClustering"]
 CLIP = 1.0  # largest norm of a player's gradient
 
 
-class HRWAEGANClustering(HierarchicalClusterer):
+class HRWAEGANClustering(AdversarialClusterer, HierarchicalClusterer):
     r"""Hierarchical and relativistic Wasserstein autoencoder GAN (HRWAE-GAN).
 
     An autoencoder with a hierarchy of latent groups: the first sums a row up, each further one adds
@@ -48,22 +54,36 @@ class HRWAEGANClustering(HierarchicalClusterer):
 
     Parameters
     ----------
-    n_clusters : int, default=None
-        Number of clusters. None: as many as HDBSCAN finds. ``head="hdbscan"`` heeds no integer.
-    n_groups : int, default=2
-        Number of latent groups L, from 1 (a WAE-GAN) to the number of cells of the encoder.
-    cluster_group : int, default=0
-        The group, from 0 to n_groups - 1, whose codes and clusters stand for a row.
-    head : {"hdbscan", "gmm", "agglomerative"}, default="hdbscan"
-        What clusters the codes of a group.
-    min_cluster_size : int, default=None
-        HDBSCAN's smallest cluster, as a head and where it counts clusters for another. None: a
-        50th of the rows, at least 5; classes smaller than that cannot be found.
+    n_clusters : int or "auto", default="auto"
+        Number of clusters. "auto" finds it by density, as HDBSCAN does. A head that finds it
+        itself, such as "hdbscan", does not look at an integer, and a warning says so.
+    latent_dim : int, default=23
+        Width of the code of every group; 23 as in the thesis.
+    max_epochs : int, default=50
+        Passes over the data, counting the batches of both players.
+    batch_size : int, default=64
+        Rows per update, at least 2.
+    lr : float, default=1e-3
+        Peak of the one-cycle learning rate of the autoencoder.
+    head : str or clusterer, default="hdbscan"
+        What clusters the codes of a group: "kmeans", "spherical", "gmm", "hdbscan",
+        "agglomerative", or any scikit-learn clusterer or mixture. It is cloned, and its number of
+        clusters is set if it has its default value.
+    head_params : dict, default=None
+        Further parameters of the head's clusterer.
+    min_cluster_size : int or float, default=0.02
+        The fewest rows of a cluster of HDBSCAN's, as the head, where it counts clusters for
+        another, and where it searches for outliers: an integer is their number, a float a share of
+        the rows, but at least 5 of them. Smaller classes cannot be found.
     manifold : {"umap"} or None, default="umap"
         What the codes go through before the head.
     manifold_params : dict, default=None
         Further parameters of UMAP, in place of ``min_dist=0`` and one neighbour for every 300 rows,
         from 5 to 100.
+    n_groups : int, default=2
+        Number of latent groups L, from 1 (a WAE-GAN) to the number of cells of the encoder.
+    cluster_group : int, default=0
+        The group, from 0 to n_groups - 1, whose codes and clusters stand for a row.
     regularizer : {"relativistic", "standard", "mmd", "kl"}, default="relativistic"
         What brings codes and priors together: discriminators that compare pairs of a real and a
         fake code, or judge them one by one (WAE-GAN); the maximum mean discrepancy (WAE-MMD); or
@@ -75,43 +95,41 @@ class HRWAEGANClustering(HierarchicalClusterer):
         Factor from the weight of one group to that of the next, in (0, 1].
     matching_weight : float, default=0.01
         Weight kappa of layer matching.
-    noise_weight : float, default=0.15
-        Weight beta by which rows that HDBSCAN calls noise count more in the reconstruction. 0
-        spares the search for them.
-    refresh_interval : int, default=10
-        Epochs from one search for noise to the next.
-    refresh_size : int, default=2000
-        Rows drawn for a search for noise; the others are judged by the nearest of these. None
-        takes all.
+    outlier_weight : float, default=0.15
+        Weight beta by which outliers, the rows that HDBSCAN calls noise, count more in the
+        reconstruction. 0 spares the search for them.
+    epochs_per_refresh : int, default=10
+        Epochs from one search for outliers to the next.
+    refresh_size : int or None, default=2000
+        Rows drawn for a search for outliers at most; the others are judged by the nearest of these.
+        None sets no limit.
     n_autoencoder : int, default=4
         Consecutive updates n of the autoencoder, each on a fresh batch.
-    n_critic : int, default=2
-        Consecutive updates m of the discriminators, each on a fresh batch.
-    latent_dim : int, default=23
-        Width of the code of every group.
-    hidden_layer_sizes : sequence of int, default=None
+    n_critic : int or "auto", default="auto"
+        Consecutive updates m of the discriminators, each on a fresh batch. "auto" is 2.
+    critic_lr : float or "auto", default="auto"
+        Peak of the one-cycle learning rate of the discriminators. "auto" is `lr`.
+    hidden_layer_sizes : "auto" or sequence of int, default="auto"
         Widths of the encoder's cells; the decoder mirrors them. For images, the channels of their
-        convolutions, each of which halves the image, padded to a power of two. None: 512-256-128,
+        convolutions, each of which halves the image, padded to a power of two. "auto": 512-256-128,
         or channels from 16 to 64 in as many cells as lead to maps of 2 x 2.
+    critic_hidden_layer_sizes : "auto" or sequence of int, default="auto"
+        Widths of the discriminators' hidden layers. "auto": 128-128.
     encoder, decoder : callable, default=None
         ``encoder(shape, n_outputs)`` and ``decoder(n_inputs, shape)`` return an
         ``nn.Module``, given the shape of one row, as `make_encoder` and `make_decoder` of
         `skdeepcluster.networks` do. The encoder is that of the first group; the decoder,
         for one group alone, returns logits where scaled rows are black-and-white images.
+    critic : callable, default=None
+        ``critic(shape)`` returns an ``nn.Module`` that maps inputs of this shape to (n,), higher
+        for real ones. It is called for every group. Inputs are codes, and after those of further
+        groups the flattened map that sums up the groups above.
     image_shape : tuple of int, default=None
         (channels, height, width) of flattened rows. 3-d and 4-d arrays say it themselves.
     scaling : {"auto", "minmax", "standard"} or None, default="auto"
         How rows are scaled for the networks. "auto" leaves data in [0, 1] alone, divides uint8 by
         255 and sparse data by its largest magnitude, and standardises the rest. The reconstruction
         error is a cross-entropy for scaled rows in [0, 1] of at most one channel, else squared.
-    max_epochs : int, default=50
-        Passes over the data, counting the batches of both players.
-    batch_size : int, default=64
-        Rows per update, at least 2.
-    lr : float, default=1e-3
-        Peak of the one-cycle learning rate of the autoencoder.
-    critic_lr : float, default=None
-        That of the discriminators; None is `lr`.
     optimizer : {"adam", "adamw", "rmsprop", "sgd"} or callable, default="adam"
         A callable takes parameters and ``lr``.
     device : str or torch.device, default="auto"
@@ -150,7 +168,7 @@ class HRWAEGANClustering(HierarchicalClusterer):
     device_ : str
         Where the networks are.
     n_iter_ : int
-        Epochs trained.
+        Epochs trained, of all stages and phases together.
     n_features_in_ : int
         Number of features of a row.
     feature_names_in_ : ndarray of shape (n_features_in_,)
@@ -191,56 +209,82 @@ class HRWAEGANClustering(HierarchicalClusterer):
     """
 
     _parameter_constraints: ClassVar[dict[str, list[Any]]] = {
+        **AdversarialClusterer._parameter_constraints,
         **HierarchicalClusterer._parameter_constraints,
-        "n_clusters": [Interval(Integral, 1, None, closed="left"), None],
         "n_groups": [Interval(Integral, 1, None, closed="left")],
         "cluster_group": [Interval(Integral, 0, None, closed="left")],
-        "head": [StrOptions({"hdbscan", "gmm", "agglomerative"})],
-        "min_cluster_size": [Interval(Integral, 2, None, closed="left"), None],
-        "manifold": [StrOptions({"umap"}), None],
-        "manifold_params": [dict, None],
         "regularizer": [StrOptions({*GAMES, "mmd", "kl"})],
         "regularization_weight": [Interval(Real, 0, None, closed="left")],
         "group_decay": [Interval(Real, 0, 1, closed="right")],
         "matching_weight": [Interval(Real, 0, None, closed="left")],
-        "noise_weight": [Interval(Real, 0, None, closed="left")],
-        "refresh_interval": [Interval(Integral, 1, None, closed="left")],
+        "outlier_weight": [Interval(Real, 0, None, closed="left")],
+        "epochs_per_refresh": [Interval(Integral, 1, None, closed="left")],
         "refresh_size": [Interval(Integral, 3, None, closed="left"), None],
         "n_autoencoder": [Interval(Integral, 1, None, closed="left")],
-        "n_critic": [Interval(Integral, 1, None, closed="left")],
         "batch_size": [Interval(Integral, 2, None, closed="left")],  # for batch norm
-        "critic_lr": [Interval(Real, 0, None, closed="neither"), None],
     }
+
+    _conditions: ClassVar[tuple[MattersIf, ...]] = (
+        *AdversarialClusterer._conditions,
+        MattersIf(
+            CRITIC,
+            lambda self: self._is_game,
+            "there are no discriminators with {regularizer}",
+            "Use regularizer='relativistic' or 'standard'",
+        ),
+        MattersIf(
+            ("group_decay", "matching_weight"),
+            lambda self: self.n_groups > 1,
+            "there is one latent group with {n_groups}",
+            "Use more groups",
+        ),
+        MattersIf(
+            ("epochs_per_refresh", "refresh_size"),
+            lambda self: self.outlier_weight > 0,
+            "nothing is searched for with {outlier_weight}",
+            "Use an outlier_weight above 0",
+        ),
+        MANIFOLD,
+        MattersIf(
+            ("min_cluster_size",),
+            lambda self: self.outlier_weight > 0 or needs_density(self),
+            "it is HDBSCAN's, which takes no part with {head}, {n_clusters} and {outlier_weight}",
+            "Use head='hdbscan', n_clusters='auto' or an outlier_weight above 0",
+        ),
+    )
 
     def __init__(
         self,
-        n_clusters: int | None = None,
+        n_clusters: int | str = "auto",
         *,
-        n_groups: int = 2,
-        cluster_group: int = 0,
-        head: str = "hdbscan",
-        min_cluster_size: int | None = None,
+        latent_dim: int = 23,
+        max_epochs: int = 50,
+        batch_size: int = 64,
+        lr: float = 1e-3,
+        head: str | ClusterMixin = "hdbscan",
+        head_params: dict[str, Any] | None = None,
+        min_cluster_size: int | float = 0.02,
         manifold: str | None = "umap",
         manifold_params: dict[str, Any] | None = None,
+        n_groups: int = 2,
+        cluster_group: int = 0,
         regularizer: str = "relativistic",
         regularization_weight: float = 0.04,
         group_decay: float = 0.5,
         matching_weight: float = 0.01,
-        noise_weight: float = 0.15,
-        refresh_interval: int = 10,
+        outlier_weight: float = 0.15,
+        epochs_per_refresh: int = 10,
         refresh_size: int | None = 2000,
         n_autoencoder: int = 4,
-        n_critic: int = 2,
-        latent_dim: int = 23,
-        hidden_layer_sizes: Sequence[int] | None = None,
+        n_critic: int | str = "auto",
+        critic_lr: float | str = "auto",
+        hidden_layer_sizes: str | Sequence[int] = "auto",
+        critic_hidden_layer_sizes: str | Sequence[int] = "auto",
         encoder: Callable[[tuple[int, ...], int], nn.Module] | None = None,
         decoder: Callable[[int, tuple[int, ...]], nn.Module] | None = None,
+        critic: Callable[[tuple[int, ...]], nn.Module] | None = None,
         image_shape: tuple[int, int, int] | None = None,
         scaling: Mode | None = "auto",
-        max_epochs: int = 50,
-        batch_size: int = 64,
-        lr: float = 1e-3,
-        critic_lr: float | None = None,
         optimizer: str | Callable[..., torch.optim.Optimizer] = "adam",
         device: str | torch.device = "auto",
         precision: str = "float32",
@@ -264,7 +308,7 @@ class HRWAEGANClustering(HierarchicalClusterer):
         if self.decoder is not None:
             decoder = self._own_network("decoder", (width, shape), (width,), shape)
         maps = [None, *(levels.of_group(group) for group in range(1, n_groups))]
-        critics = [Discriminator(width, each) for each in maps] if self._is_game else []
+        critics = [self._make_discriminator(each) for each in maps] if self._is_game else []
         return HierarchicalAutoencoder(
             scaling,
             HierarchicalEncoder(levels, 2 * width, n_groups, encoder),
@@ -274,8 +318,15 @@ class HRWAEGANClustering(HierarchicalClusterer):
             n_groups,
             width,
             self.cluster_group,
-            self.critic_lr,
+            self._critic_lr(),
         )
+
+    def _make_discriminator(self, map_shape: tuple[int, ...] | None) -> Any:
+        """Return the discriminator of a group, given the map of those above."""
+        width, sizes = self.latent_dim, self._critic_sizes((128, 128))
+        seen = (width + math.prod(map_shape or (0,)),)
+        critic = self._make_critic(seen, Discriminator, width, map_shape, sizes)
+        return critic if self.critic is None else OwnDiscriminator(critic)
 
     def _check_groups(self, levels: Levels) -> None:
         if self.n_groups > levels.n_cells:
@@ -299,82 +350,46 @@ class HRWAEGANClustering(HierarchicalClusterer):
         return self.regularizer in GAMES
 
     def _fit(self, run: Run) -> HierarchicalAutoencoder:
-        if describe_head(self.head).finds_n_clusters and self.n_clusters is not None:
-            notice(
-                f"n_clusters={self.n_clusters} is ignored: head={self.head!r} finds the number of "
-                "clusters. Choose another head, or leave n_clusters at None.",
-                UserWarning,
-            )
-        self._make_head(self.head, run.seed, len(run.table))  # refused now rather than later
+        self._tell_of_n_clusters()
+        self._make_group_head(run.seed, len(run.table))  # refused now rather than later
         model, clipping = self._make_model(run.scaling), GradientNormClipping(CLIP)
         run.train("hrwaegan", model, [self._cycle(run.seed)], callbacks=[clipping])
         model.discriminators = nn.ModuleList()  # they have judged, and inference needs none
         return model
 
     def _used_after_training(self) -> set[str]:
-        heads = {"manifold", "manifold_params", "min_cluster_size"}  # which find noise as well
-        return {"n_clusters", "head"} | (set() if self.noise_weight else heads)
+        heads = {"manifold", "manifold_params", "min_cluster_size"}  # which find outliers as well
+        return {"n_clusters", "head", "head_params"} | (set() if self.outlier_weight else heads)
 
-    def _make_head(self, head: str, seed: int, n_rows: int, share: float = 1.0) -> ClusteringHead:
-        size, finds = {}, describe_head(head).finds_n_clusters
-        if self.min_cluster_size is not None:
-            size["min_cluster_size"] = max(2, round(share * self.min_cluster_size))
+    def _make_group_head(
+        self, seed: int, n_rows: int, head: str | None = None, share: float = 1.0
+    ) -> ClusteringHead:
         n_neighbors = max(5, min(n_rows // 300, 100))  # eq. 3.8
-        return make_head(
-            head,
-            None if finds else self.n_clusters or "auto",
-            manifold=self.manifold,
-            manifold_params={"n_neighbors": n_neighbors, **(self.manifold_params or {})},
-            head_params=size if finds else None,
-            count_params=size,
-            random_state=seed,
-        )
+        return self._make_head(seed, head, {"n_neighbors": n_neighbors}, share)
 
     def _cycle(self, seed: int) -> Phase:
         """Return the training cycle of fig. 3.4."""
         shares = [self.group_decay**group for group in range(self.n_groups)]
         alpha = self.regularization_weight
-        find = partial(self._find_noise, seed=seed)
+        find = partial(self._find_outliers, seed=seed)
         turns = [Turn("autoencoder", "autoencoding", self.n_autoencoder)]
         weights: dict[str, float | Ramp] = {
             f"regularization_{i}": warm_up(alpha * share) for i, share in enumerate(shares)
         }
         if self._is_game:
-            turns.append(Turn("critic", "discrimination", self.n_critic))
+            turns.append(Turn("critic", "discrimination", self._n_critic(2)))
             weights |= {f"discrimination_{i}": share for i, share in enumerate(shares)}
         if self.n_groups > 1:
             weights["matching"] = self.matching_weight
-        if self.noise_weight:
-            weights["noise"] = self.noise_weight
+        if self.outlier_weight:
+            weights["noise"] = self.outlier_weight
         return Phase(
             "cycle",
             turns,
             epochs=self.max_epochs,
-            start=self._forget_noise,
-            refresh=[Refresh(find, self.refresh_interval)] if self.noise_weight else [],
+            start=self._forget_outliers,
+            refresh=[Refresh(find, self.epochs_per_refresh)] if self.outlier_weight else [],
             lr={turn.player: one_cycle for turn in turns},
             weights=weights,
             fresh=True,
         )
-
-    def _forget_noise(self, trainer: Training, table: Table) -> None:
-        if self.noise_weight:
-            table.columns["noise"] = torch.zeros(len(table), device=table.device)
-
-    def _find_noise(self, trainer: Training, table: Table, seed: int) -> dict[str, float] | None:
-        """Mark the rows that HDBSCAN calls noise among the codes z_0."""
-        epoch = trainer.progress().epoch
-        if epoch == 0:
-            return None  # before training all is noise
-        begin = time.perf_counter()
-        codes = trainer.apply(trainer.model.posteriors, table)[:, 0, 0].cpu().numpy()
-        seen, size = codes, self.refresh_size
-        if size is not None and size < len(codes):
-            rng = np.random.default_rng([seed, epoch])
-            seen = rng.choice(codes, size, replace=False)
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore", ConvergenceWarning)  # all may well be noise as yet
-            head = self._make_head("hdbscan", seed, len(seen), len(seen) / len(codes)).fit(seen)
-        noise = head.predict(codes) < 0
-        table.columns["noise"] = torch.from_numpy(noise).float().to(table.device)
-        return {"noise_share": noise.mean(), "refresh_seconds": time.perf_counter() - begin}

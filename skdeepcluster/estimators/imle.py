@@ -23,6 +23,7 @@ from sklearn.utils._param_validation import Interval, StrOptions
 from torch import nn
 
 from skdeepcluster.base import GenerativeClusterer, Run
+from skdeepcluster.base._conditions import MattersIf
 from skdeepcluster.engine.schedule import Phase, Progress, Refresh, Turn
 from skdeepcluster.models.matching import MatchedGenerator, watch_matches
 from skdeepcluster.priors import DiscreteContinuousPrior, SeparatedGaussiansPrior
@@ -47,32 +48,41 @@ class IMLEClustering(GenerativeClusterer):
     ----------
     n_clusters : int, default=8
         Number of components.
+    latent_dim : int, default=10
+        Width of the noise beside the components, which `transform` leaves out: it returns a column
+        for every cluster alone.
+    max_epochs : int, default=100
+        Passes over the data.
+    batch_size : int, default=64
+        Rows per update, at least 2. The memory and the time of matching in the epochs of
+        `balanced_share` grow with its square and its cube.
+    lr : float, default=1e-3
+        Learning rate. It falls to 0 in the second half of the epochs.
     prior : {"discrete_continuous", "gaussian_mixture"}, default="discrete_continuous"
         How codes are drawn: a one-hot beside Gaussian noise, or from a mixture of Gaussians whose
         means are nine standard deviations apart.
     search : {"two_stage", "global"}, default="two_stage"
         "two_stage" looks for the nearest centroid of a component first, and then among its
         samples; "global" among all samples.
-    use_encoder : bool, default=True
-        Whether there is an encoder.
-    label_source : {"encoder", "centroid"}, default=None
+    label_source : {"encoder", "centroid", "centroid_alone"}, default="encoder"
         Who says the cluster of a row: the encoder, or the nearest centroid of what the components
-        generate. None: the encoder if there is one.
-    n_samples_per_point : int, default=1
-        Samples that `search` has for every row of a batch, spread evenly over the components. One
-        in the epochs of `balanced_share`.
-    updates_per_matching : int, default=1
-        Updates on a batch before its rows are matched anew.
+        generate. With "centroid" the encoder takes part in training all the same; with
+        "centroid_alone" there is none.
     balanced_share : float, default=0.5
         Share of the epochs, from the first on, in which every row gets a sample of its own: the
         stages of `search` are then assignments of least total distance. Rows are spread over all
         components, and no sample is left behind. With 1 it stays so to the end.
-    encoded_samples : {"matched", "all"}, default="matched"
-        The samples whose codes the encoder learns to find.
+    n_samples_per_point : int, default=1
+        Samples that `search` has for every row of a batch, spread evenly over the components. It
+        is one in the epochs of `balanced_share`.
+    updates_per_matching : int, default=1
+        Updates on a batch before its rows are matched anew.
     component_weight : float, default=0.5
         Weight beta_c of finding the component again.
     noise_weight : float, default=0.0
         Weight beta_n of finding the noise again.
+    encoded_samples : {"matched", "all"}, default="matched"
+        The samples whose codes the encoder learns to find.
     feature_weight : float, default=0.0
         Weight alpha_f of the distance between rows and their samples in the encoder's last hidden
         layer. Where it is positive, an `encoder` of yours must be an ``nn.Sequential``.
@@ -80,11 +90,9 @@ class IMLEClustering(GenerativeClusterer):
         Whether that distance leaves the encoder alone and moves the generator only.
     sigma : float, default=0.1
         Standard deviation of the noise.
-    latent_dim : int, default=10
-        Width of the noise beside the components. A code has latent_dim + n_clusters columns.
-    hidden_layer_sizes : sequence of int, default=None
+    hidden_layer_sizes : "auto" or sequence of int, default="auto"
         Widths of the hidden layers of both networks, in the encoder's order. For images, the
-        channels of their convolutions. None: 256-256, or 64-128 channels (128-256 in the
+        channels of their convolutions. "auto": 256-256, or 64-128 channels (128-256 in the
         generator) and dense layers, as in the thesis.
     encoder, decoder : callable, default=None
         ``encoder(shape, n_outputs)`` and ``decoder(n_inputs, shape)`` return an
@@ -97,13 +105,6 @@ class IMLEClustering(GenerativeClusterer):
         How rows are scaled for the networks. "auto" leaves data in [0, 1] alone, divides uint8 by
         255 and sparse data by its largest magnitude, and standardises the rest. The generator
         ends in a sigmoid for scaled data in [0, 1].
-    max_epochs : int, default=100
-        Passes over the data.
-    batch_size : int, default=64
-        Rows per update, at least 2. The memory and the time of matching in the epochs of
-        `balanced_share` grow with its square and its cube.
-    lr : float, default=1e-3
-        Learning rate. It falls to 0 in the second half of the epochs.
     optimizer : {"adam", "adamw", "rmsprop", "sgd"} or callable, default="adam"
         A callable takes parameters and ``lr``. "adam" has betas of .5 and .99.
     device : str or torch.device, default="auto"
@@ -139,7 +140,7 @@ class IMLEClustering(GenerativeClusterer):
     device_ : str
         Where the networks are.
     n_iter_ : int
-        Epochs trained.
+        Epochs trained, of all stages and phases together.
     n_features_in_ : int
         Number of features of a row.
     feature_names_in_ : ndarray of shape (n_features_in_,)
@@ -171,8 +172,7 @@ class IMLEClustering(GenerativeClusterer):
         **GenerativeClusterer._parameter_constraints,
         "prior": [StrOptions(set(PRIORS))],
         "search": [StrOptions({"two_stage", "global"})],
-        "use_encoder": ["boolean"],
-        "label_source": [StrOptions({"encoder", "centroid"}), None],
+        "label_source": [StrOptions({"encoder", "centroid", "centroid_alone"})],
         "n_samples_per_point": [Interval(Integral, 1, None, closed="left")],
         "updates_per_matching": [Interval(Integral, 1, None, closed="left")],
         "balanced_share": [Interval(Real, 0, 1, closed="both")],
@@ -181,32 +181,53 @@ class IMLEClustering(GenerativeClusterer):
         "detach_features": ["boolean"],
     }
 
+    _conditions: ClassVar[tuple[MattersIf, ...]] = (
+        *GenerativeClusterer._conditions,
+        MattersIf(
+            ("encoder", "component_weight", "noise_weight", "encoded_samples", "feature_weight"),
+            lambda self: self._has_encoder,
+            "there is no encoder with {label_source}",
+            "Use label_source='encoder' or 'centroid'",
+        ),
+        MattersIf(
+            ("detach_features",),
+            lambda self: self._has_encoder and self.feature_weight > 0,
+            "nothing is done with features with {label_source} and {feature_weight}",
+            "Use a feature_weight above 0",
+        ),
+        MattersIf(
+            ("n_samples_per_point",),
+            lambda self: self.balanced_share < 1,
+            "a row has one sample in all epochs with {balanced_share}",
+            "Use a balanced_share below 1",
+        ),
+    )
+
     def __init__(
         self,
         n_clusters: int = 8,
         *,
+        latent_dim: int = 10,
+        max_epochs: int = 100,
+        batch_size: int = 64,
+        lr: float = 1e-3,
         prior: str = "discrete_continuous",
         search: str = "two_stage",
-        use_encoder: bool = True,
-        label_source: str | None = None,
+        label_source: str = "encoder",
+        balanced_share: float = 0.5,
         n_samples_per_point: int = 1,
         updates_per_matching: int = 1,
-        balanced_share: float = 0.5,
-        encoded_samples: str = "matched",
         component_weight: float = 0.5,
         noise_weight: float = 0.0,
+        encoded_samples: str = "matched",
         feature_weight: float = 0.0,
         detach_features: bool = False,
         sigma: float = 0.1,
-        latent_dim: int = 10,
-        hidden_layer_sizes: Sequence[int] | None = None,
+        hidden_layer_sizes: str | Sequence[int] = "auto",
         encoder: Callable[[tuple[int, ...], int], nn.Module] | None = None,
         decoder: Callable[[int, tuple[int, ...]], nn.Module] | None = None,
         image_shape: tuple[int, int, int] | None = None,
         scaling: Mode | None = "auto",
-        max_epochs: int = 100,
-        batch_size: int = 64,
-        lr: float = 1e-3,
         optimizer: str | Callable[..., torch.optim.Optimizer] = "adam",
         device: str | torch.device = "auto",
         precision: str = "float32",
@@ -220,9 +241,9 @@ class IMLEClustering(GenerativeClusterer):
 
     def _make_model(self, scaling: Scaling) -> MatchedGenerator:
         generator, encoder = self._make_generator(scaling), None
-        if self.use_encoder:
+        if self._has_encoder:
             encoder = self._make_encoder(self.latent_dim + self.n_clusters, **self._leaky())
-        self._check_encoder(encoder)
+            self._check_features(encoder)
         return MatchedGenerator(
             scaling,
             encoder,
@@ -233,25 +254,19 @@ class IMLEClustering(GenerativeClusterer):
             encode_all=self.encoded_samples == "all",
             has_features=self.feature_weight > 0,
             detach_features=self.detach_features,
-            labels_by_encoder=self.use_encoder and self.label_source != "centroid",
+            labels_by_encoder=self.label_source == "encoder",
         )
 
-    def _check_encoder(self, encoder: nn.Module | None) -> None:
-        if self.encoder is not None and not self.use_encoder:
-            raise ValueError(
-                "encoder= would not be used: use_encoder is False. Set it to True, or use "
-                "encoder=None."
-            )
-        if encoder is None and self.label_source == "encoder":
-            raise ValueError(
-                "label_source='encoder' needs use_encoder=True; without an encoder labels come "
-                "from label_source='centroid'."
-            )
+    @property
+    def _has_encoder(self) -> bool:
+        return self.label_source != "centroid_alone"
+
+    def _check_features(self, encoder: nn.Module) -> None:
         if self.feature_weight > 0 and not isinstance(encoder, nn.Sequential):
             raise ValueError(
                 "feature_weight > 0 needs an encoder that is an nn.Sequential, whose last hidden "
                 f"layer is all but its last module; got {type(encoder).__name__}. Give such an "
-                "encoder with use_encoder=True, or set feature_weight=0."
+                "encoder, or set feature_weight=0."
             )
 
     def _fit(self, run: Run) -> MatchedGenerator:
@@ -273,7 +288,7 @@ class IMLEClustering(GenerativeClusterer):
 
     def _weights(self) -> dict[str, float]:
         """Return the weights of the terms that there are."""
-        if not self.use_encoder:
+        if not self._has_encoder:
             return {}
         weights = {"noise": self.noise_weight, "component": self.component_weight}
         return weights | ({"features": self.feature_weight} if self.feature_weight > 0 else {})

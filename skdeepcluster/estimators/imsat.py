@@ -23,6 +23,7 @@ from torch import Tensor, nn
 
 from skdeepcluster.augment import augmentation_for
 from skdeepcluster.base import DeepClusterer, Run
+from skdeepcluster.base._conditions import MattersIf
 from skdeepcluster.engine.schedule import Phase, Turn
 from skdeepcluster.models.information import InformationMaximizer, choose_head, measure_radii
 from skdeepcluster.networks import make_feature_encoder
@@ -69,10 +70,10 @@ class IMSATClustering(DeepClusterer):
         `skdeepcluster.augment`, and a `torch.nn.Sequential` of several. "auto" is `RandomAffine`
         for images, and nothing for other rows.
     information_weight : float, default=0.1
-        Weight :math:`\lambda` of the information against the invariance.
+        Weight :math:`\lambda` of the information against the invariance; "imsat" only.
     balance_weight : float, default=4.0
         Weight :math:`\mu` of the entropy of the clusters' sizes; the larger, the more alike they
-        become.
+        become. "imsat" only.
     radius : float, default=0.25
         Length of a step, as a share of the distance from a row to its `n_neighbors`-th neighbour.
     n_neighbors : int, default=10
@@ -80,9 +81,9 @@ class IMSATClustering(DeepClusterer):
     n_heads : int, default=1
         Classifiers on one encoder. The one with the most information on the rows gives the
         clusters.
-    hidden_layer_sizes : sequence of int, default=None
+    hidden_layer_sizes : "auto" or sequence of int, default="auto"
         For images the channels of the convolutions, for other rows the widths of the hidden layers.
-        None: 32-64-64 and more for large images, or 1200-1200.
+        "auto": 32-64-64 and more for large images, or 1200-1200.
     encoder : callable, default=None
         ``encoder(shape, n_outputs)`` returns an ``nn.Module``, given the shape of one row, as
         `make_encoder` of `skdeepcluster.networks` does.
@@ -123,7 +124,7 @@ class IMSATClustering(DeepClusterer):
     device_ : str
         Where the networks are.
     n_iter_ : int
-        Epochs trained.
+        Epochs trained, of all stages and phases together.
     n_features_in_ : int
         Number of features of a row.
     feature_names_in_ : ndarray of shape (n_features_in_,)
@@ -162,6 +163,26 @@ class IMSATClustering(DeepClusterer):
         "n_heads": [Interval(Integral, 1, None, closed="left")],
         "batch_size": [Interval(Integral, 2, None, closed="left")],  # for batch norm
     }
+    _conditions: ClassVar[tuple[MattersIf, ...]] = (
+        MattersIf(
+            ("information_weight", "balance_weight"),
+            lambda self: self.objective == "imsat",
+            "the information of pairs has no weights, with {objective}",
+            "Use objective='imsat'",
+        ),
+        MattersIf(
+            ("augment",),
+            lambda self: self.perturbation in ("auto", "augment"),
+            "rows are moved by steps with {perturbation}",
+            "Use perturbation='augment'",
+        ),
+        MattersIf(
+            ("radius", "n_neighbors"),
+            lambda self: not self._will_augment(),
+            "rows are augmented with {perturbation} and {augment}",
+            "Use perturbation='adversarial' or 'random'",
+        ),
+    )
     _decodes = False
 
     def __init__(
@@ -180,7 +201,7 @@ class IMSATClustering(DeepClusterer):
         radius: float = 0.25,
         n_neighbors: int = 10,
         n_heads: int = 1,
-        hidden_layer_sizes: Sequence[int] | None = None,
+        hidden_layer_sizes: str | Sequence[int] = "auto",
         encoder: Callable[[tuple[int, ...], int], nn.Module] | None = None,
         image_shape: tuple[int, int, int] | None = None,
         scaling: Mode | None = "auto",
@@ -219,7 +240,7 @@ class IMSATClustering(DeepClusterer):
 
     def _make_features(self) -> nn.Module:
         sizes = self.hidden_layer_sizes
-        if sizes is None and len(self._input_shape) == 1:
+        if isinstance(sizes, str) and len(self._input_shape) == 1:
             sizes = VECTOR_WIDTHS
         return self._make_encoder(self.latent_dim, make_feature_encoder, hidden_layer_sizes=sizes)
 
@@ -229,6 +250,11 @@ class IMSATClustering(DeepClusterer):
             return {}
         information = self.information_weight
         return {"conditional_entropy": information, "balance": information * self.balance_weight}
+
+    def _will_augment(self) -> bool:
+        """Tell whether rows are augmented, whatever their shape."""
+        own = self.perturbation == "auto" and callable(self.augment)
+        return own or self.perturbation == "augment"
 
     def _perturbation(self) -> str | Callable[[Tensor], Tensor]:
         augmentation = augmentation_for(self.augment, self._input_shape)

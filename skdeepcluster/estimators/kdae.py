@@ -23,6 +23,9 @@ class KDAEClustering(KNetworksClusterer):
     ----------
     n_clusters : int, default=8
         Number of networks k.
+    latent_dim : int, default=10
+        Width of a network's code. `transform` returns the code and, after it, a column for every
+        cluster, here 1 for the network that wins the row.
     init : {"vade", "kmeans"}, clusterer or array-like of shape (n_samples,), default="vade"
         First clusters. "vade" trains VaDE and runs k-means on its codes, as the paper does;
         "kmeans" runs it on the scaled rows, of which it takes a dense copy. A scikit-learn
@@ -31,21 +34,22 @@ class KDAEClustering(KNetworksClusterer):
         and any `random_state` that is None. ``FrozenEstimator(clusterer)`` is one that is fitted
         already and predicts. Labels in 0..n_clusters-1, such as another clusterer's ``labels_``,
         are taken as they are, and -1 leaves a row free.
-    vade_pretrain_epochs : int, default=50
-        With ``init="vade"``, its epochs of reconstruction.
-    vade_epochs : int, default=100
-        With ``init="vade"``, its epochs on the evidence lower bound.
-    pretrain_epochs : int, default=10
-        Epochs in which each network trains on its first cluster.
     max_epochs : int, default=50
         Epochs in which each network trains on the rows it wins.
-    latent_dim : int, default=10
-        Width of a network's code. `transform` returns the winner's code, and after it a column
-        per network that is 1 for the winner.
-    hidden_layer_sizes : sequence of int, default=None
+    batch_size : int, default=100
+        Rows per update.
+    lr : float, default=2e-3
+        Learning rate; VaDE's as well.
+    pretrain_epochs : int, default=50
+        With ``init="vade"``, the epochs of VaDE's reconstruction alone.
+    vade_epochs : int, default=100
+        With ``init="vade"``, its epochs on the evidence lower bound.
+    init_epochs : int, default=10
+        Epochs in which each network trains on its first cluster.
+    hidden_layer_sizes : "auto" or sequence of int, default="auto"
         Widths of every encoder's hidden layers; the decoders mirror them. For images, the channels
-        of their convolutions. None: 500-100, or 32-64-128 channels. VaDE takes the same, and its
-        own default where this is None.
+        of their convolutions. "auto": 500-100, or 32-64-128 channels. VaDE takes the same, and its
+        own default where this is "auto".
     encoder, decoder : callable, default=None
         ``encoder(shape, n_outputs)`` and ``decoder(n_inputs, shape)`` return an
         ``nn.Module``, given the shape of one row, as `make_encoder` and `make_decoder` of
@@ -59,10 +63,6 @@ class KDAEClustering(KNetworksClusterer):
         How rows are scaled for the networks. "auto" leaves data in [0, 1] alone, divides uint8 by
         255 and sparse data by its largest magnitude, and standardises the rest. Scaled data in
         [0, 1] is modelled by Bernoulli variables, other data by Gaussians.
-    batch_size : int, default=100
-        Rows per update.
-    lr : float, default=2e-3
-        Learning rate; VaDE's as well.
     optimizer : {"adam", "adamw", "rmsprop", "sgd"} or callable, default="adam"
         A callable takes parameters and ``lr``. "adam" has an epsilon of 1e-4.
     device : str or torch.device, default="auto"
@@ -96,7 +96,7 @@ class KDAEClustering(KNetworksClusterer):
     device_ : str
         Where the networks are.
     n_iter_ : int
-        Epochs trained, those of VaDE included.
+        Epochs trained, of all stages and phases together.
     n_features_in_ : int
         Number of features of a row.
     feature_names_in_ : ndarray of shape (n_features_in_,)

@@ -18,14 +18,15 @@ from typing import Any, ClassVar
 
 import numpy as np
 import torch
-from sklearn.utils._param_validation import Interval, RealNotInt
+from sklearn.base import ClusterMixin
+from sklearn.utils._param_validation import Interval, StrOptions
 from torch import Tensor, nn
 
-from skdeepcluster.base import DeepClusterer, Run
+from skdeepcluster.base import HeadingClusterer, Run
+from skdeepcluster.base._conditions import MattersIf
 from skdeepcluster.engine.callbacks import HoldIdle
 from skdeepcluster.engine.schedule import Phase, Turn, one_cycle
 from skdeepcluster.engine.table import Batch, encoded, tiled
-from skdeepcluster.heads import ClusteringHead, make_head
 from skdeepcluster.models.experts import (
     ManagedAutoencoder,
     MixtureOfExperts,
@@ -43,43 +44,55 @@ MANAGER_WIDTH = 100  # of the manager's hidden layer
 PCA_ENTRIES = 10_000_000  # numbers that the principal components are computed from at most
 
 
-class MoEDCClustering(DeepClusterer):
+class MoEDCClustering(HeadingClusterer):
     r"""Mixture of experts for deep clustering (MoEDC).
 
     Finds the width of the code by principal components and the clusters by UMAP and HDBSCAN among
-    the codes of a variational autoencoder, which then trains on without what is noise. A manager
+    the codes of a variational autoencoder, which then trains on without the noise. A manager
     learns the clusters, and sends every row to a decoder that is an expert for its cluster.
 
     Parameters
     ----------
-    n_clusters : int or None, default=None
-        None lets HDBSCAN find the number of clusters, and noise. An integer puts a Gaussian
-        mixture of as many components in its place, which knows no noise.
-    latent_dim : int or None, default=None
-        Width of the code. None takes as many principal components of the scaled rows as it takes
-        to explain `explained_variance`. `transform` returns the code, and after it a column per
-        expert that is 1 for the row's own.
-    explained_variance : float, default=0.8
-        With ``latent_dim=None``, the share of the variance to explain, in (0, 1].
-    max_latent_dim : int, default=50
-        With ``latent_dim=None``, the largest width.
+    n_clusters : int or "auto", default="auto"
+        Number of clusters. "auto" finds it by density, as HDBSCAN does. A head that finds it
+        itself, such as "hdbscan", does not look at an integer, and a warning says so.
+    latent_dim : int or "auto", default="auto"
+        Width of the code. "auto" takes as many principal components of the scaled rows as it takes
+        to explain `explained_variance`. `transform` returns the code and, after it, a column for
+        every cluster, here 1 for the expert of the row.
+    max_epochs : int, default=20
+        Epochs of the experts.
+    batch_size : int, default=256
+        Rows per update.
+    lr : float, default=1e-3
+        Peak of the one-cycle learning rate of every phase.
+    head : str or clusterer, default="hdbscan"
+        What clusters the codes: "kmeans", "spherical", "gmm", "hdbscan", "agglomerative", or
+        any scikit-learn clusterer or mixture. It is cloned, and its number of clusters is set if it
+        has its default value.
+    head_params : dict, default=None
+        Further parameters of the head's clusterer.
+    min_cluster_size : int or float, default=0.02
+        The fewest rows of a cluster of HDBSCAN's, as the head and where it counts clusters for
+        another: an integer is their number, a float a share of the rows, but at least 5 of them.
+    manifold : {"umap"} or None, default="umap"
+        What the codes go through before the head.
     manifold_params : dict, default=None
         Further parameters of UMAP, in place of 20 neighbours and ``min_dist=0``.
-    min_cluster_size : int or float, default=0.02
-        With ``n_clusters=None``, the fewest rows of a cluster of HDBSCAN's: an integer is their
-        number, at least 2, a float below 1 a share of the rows, but at least 5 of them.
+    explained_variance : float, default=0.8
+        With ``latent_dim="auto"``, the share of the variance to explain, in (0, 1].
+    max_latent_dim : int, default=50
+        With ``latent_dim="auto"``, the largest width.
     latent_weight : float, default=0.1
         Weight of the codes' divergence from the prior against the reconstruction. 1 trains on the
         evidence lower bound, whose codes may hold too little of a row to tell clusters apart.
     pretrain_epochs : int, default=50
         Epochs of the variational autoencoder before the clusters are found.
-    manager_epochs : int, default=20
-        Epochs in which it trains on without the noise, and the manager with it.
-    max_epochs : int, default=20
-        Epochs of the experts.
-    hidden_layer_sizes : sequence of int, default=None
+    init_epochs : int, default=20
+        Epochs in which it trains on without the noise, and the manager learns the clusters.
+    hidden_layer_sizes : "auto" or sequence of int, default="auto"
         Widths of the encoder's hidden layers; the decoders mirror them. For images, the channels
-        of the convolutions. None: 500-500-2000, or 32-64-128 channels.
+        of the convolutions. "auto": 500-500-2000, or 32-64-128 channels.
     encoder, decoder : callable, default=None
         ``encoder(shape, n_outputs)`` and ``decoder(n_inputs, shape)`` return an
         ``nn.Module``, given the shape of one row, as `make_encoder` and `make_decoder` of
@@ -92,10 +105,6 @@ class MoEDCClustering(DeepClusterer):
         How rows are scaled for the networks. "auto" leaves data in [0, 1] alone, divides uint8 by
         255 and sparse data by its largest magnitude, and standardises the rest. Scaled data in
         [0, 1] is modelled by Bernoulli variables, other data by Gaussians.
-    batch_size : int, default=256
-        Rows per update.
-    lr : float, default=1e-3
-        Peak of the one-cycle learning rate of every phase.
     optimizer : {"adam", "adamw", "rmsprop", "sgd"} or callable, default="adam"
         A callable takes parameters and ``lr``.
     device : str or torch.device, default="auto"
@@ -116,7 +125,7 @@ class MoEDCClustering(DeepClusterer):
     Attributes
     ----------
     labels_ : ndarray of shape (n_samples,)
-        Cluster of every training row, by the manager, who knows no noise.
+        Cluster of every training row, by the manager, which gives noise to a cluster too.
     noise_ : ndarray of bool of shape (n_samples,)
         Training rows that HDBSCAN held to be noise, and from which the manager did not learn.
         False for rows of weight 0, which it did not see.
@@ -133,7 +142,7 @@ class MoEDCClustering(DeepClusterer):
     device_ : str
         Where the networks are.
     n_iter_ : int
-        Epochs trained, in all stages.
+        Epochs trained, of all stages and phases together.
     n_features_in_ : int
         Number of features of a row.
     feature_names_in_ : ndarray of shape (n_features_in_,)
@@ -146,8 +155,8 @@ class MoEDCClustering(DeepClusterer):
 
     See Also
     --------
-    AutoencoderClustering : With ``manifold="umap", head="hdbscan"``, the clusters alone, and labels
-        of noise.
+    AutoencoderClustering : With ``"auto", manifold="umap", head="hdbscan"``, the clusters alone,
+        and labels of noise.
     KDVAEClustering : Encoders too are experts, and rows choose theirs by the bound.
 
     References
@@ -178,41 +187,48 @@ class MoEDCClustering(DeepClusterer):
     """
 
     _parameter_constraints: ClassVar[dict[str, list[Any]]] = {
-        **DeepClusterer._parameter_constraints,
-        "n_clusters": [Interval(Integral, 1, None, closed="left"), None],
-        "latent_dim": [Interval(Integral, 1, None, closed="left"), None],
+        **HeadingClusterer._parameter_constraints,
+        "latent_dim": [Interval(Integral, 1, None, closed="left"), StrOptions({"auto"})],
         "explained_variance": [Interval(Real, 0, 1, closed="right")],
         "max_latent_dim": [Interval(Integral, 1, None, closed="left")],
-        "manifold_params": [dict, None],
-        "min_cluster_size": [
-            Interval(Integral, 2, None, closed="left"),
-            Interval(RealNotInt, 0, 1, closed="neither"),
-        ],
         "latent_weight": [Interval(Real, 0, None, closed="left")],
         "pretrain_epochs": [Interval(Integral, 0, None, closed="left")],
-        "manager_epochs": [Interval(Integral, 0, None, closed="left")],
+        "init_epochs": [Interval(Integral, 0, None, closed="left")],
     }
+
+    _conditions: ClassVar[tuple[MattersIf, ...]] = (
+        *HeadingClusterer._conditions,
+        MattersIf(
+            ("explained_variance", "max_latent_dim"),
+            lambda self: self.latent_dim == "auto",
+            "the width of the code is given by {latent_dim}",
+            "Use latent_dim='auto'",
+        ),
+    )
 
     def __init__(
         self,
-        n_clusters: int | None = None,
+        n_clusters: int | str = "auto",
         *,
-        latent_dim: int | None = None,
+        latent_dim: int | str = "auto",
+        max_epochs: int = 20,
+        batch_size: int = 256,
+        lr: float = 1e-3,
+        head: str | ClusterMixin = "hdbscan",
+        head_params: dict[str, Any] | None = None,
+        min_cluster_size: int | float = 0.02,
+        manifold: str | None = "umap",
+        manifold_params: dict[str, Any] | None = None,
         explained_variance: float = 0.8,
         max_latent_dim: int = 50,
-        manifold_params: dict[str, Any] | None = None,
-        min_cluster_size: int | float = 0.02,
         latent_weight: float = 0.1,
         pretrain_epochs: int = 50,
-        manager_epochs: int = 20,
-        max_epochs: int = 20,
-        hidden_layer_sizes: Sequence[int] | None = None,
+        init_epochs: int = 20,
+        hidden_layer_sizes: str | Sequence[int] = "auto",
         encoder: Callable[[tuple[int, ...], int], nn.Module] | None = None,
         decoder: Callable[[int, tuple[int, ...]], nn.Module] | None = None,
         image_shape: tuple[int, int, int] | None = None,
         scaling: Mode | None = "auto",
-        batch_size: int = 256,
-        lr: float = 1e-3,
         optimizer: str | Callable[..., torch.optim.Optimizer] = "adam",
         device: str | torch.device = "auto",
         precision: str = "float32",
@@ -225,9 +241,11 @@ class MoEDCClustering(DeepClusterer):
         self._keep(locals())
 
     def _fit(self, run: Run) -> MixtureOfExperts:
-        self._make_head(run)  # refused now rather than after the training
+        self._tell_of_n_clusters()
+        self._make_head(run.seed)  # refused now rather than after the training
         table = run.table
-        self.latent_dim_ = int(self.latent_dim or self._find_width(run))
+        is_given = isinstance(self.latent_dim, Integral)
+        self.latent_dim_ = int(self.latent_dim) if is_given else self._find_width(run)
         pretraining = self._phase("pretraining", self.pretrain_epochs)
         vae = run.train("vae", self._make_vae(run.scaling), [pretraining])
         found = run.once("clusters", lambda: self._find_clusters(encoded(vae.codes, table), run))
@@ -236,7 +254,7 @@ class MoEDCClustering(DeepClusterer):
         self.noise_[run.counted] = labels < 0
         clustered = table.subset(torch.from_numpy(np.flatnonzero(labels >= 0)))
         start = partial(start_manager, labels=labels[labels >= 0])
-        retraining = self._phase("without noise", self.manager_epochs, start=start)
+        retraining = self._phase("without noise", self.init_epochs, start=start)
         managed = self._make_managed(vae, int(labels.max()) + 1)
         run.train("manager", managed, [retraining], clustered)
         experts = self._phase("experts", self.max_epochs, "experts", "routed")
@@ -274,28 +292,16 @@ class MoEDCClustering(DeepClusterer):
 
     def _find_clusters(self, codes: Tensor, run: Run) -> dict[str, Tensor]:
         """Return the clusters among the codes, noise -1; if all is noise, one cluster."""
-        head = self._make_head(run).fit(codes.cpu().numpy(), run.table.array("weight"))
+        head = self._make_head(run.seed).fit(codes.cpu().numpy(), run.table.array("weight"))
         labels = numbered(head.labels_) if head.n_clusters_ else np.zeros_like(head.labels_)
         return {"labels": torch.from_numpy(labels)}
 
-    def _make_head(self, run: Run) -> ClusteringHead:
-        """Make what finds the clusters among the codes, noise -1."""
-        finds = self.n_clusters is None
-        return make_head(
-            "hdbscan" if finds else "gmm",
-            self.n_clusters,
-            manifold="umap",
-            manifold_params=self.manifold_params,
-            head_params={"min_cluster_size": self.min_cluster_size} if finds else None,
-            random_state=run.seed,
-        )
-
     def _check_enough(self, n_samples: int) -> None:
         super()._check_enough(n_samples)
-        if n_samples < 3:
+        if n_samples < 3 and self.manifold is not None:
             raise ValueError(
                 "n_samples=2 is too few to look for clusters, whatever n_clusters is: UMAP takes "
-                "at least 3 rows. Pass more rows."
+                "at least 3 rows. Pass more rows, or use manifold=None."
             )
 
     def _n_candidates(self) -> int:

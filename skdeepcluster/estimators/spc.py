@@ -28,6 +28,7 @@ from sklearn.utils._param_validation import HasMethods, Interval, StrOptions
 from torch import Tensor, nn
 
 from skdeepcluster.base import Run, SelfLabelingClusterer
+from skdeepcluster.base._conditions import MattersIf
 from skdeepcluster.engine.table import Table
 from skdeepcluster.estimators.autoencoder import AutoencoderClustering
 from skdeepcluster.models.labelings import Labeling, has_settled, warn_unsettled
@@ -53,34 +54,21 @@ class SPCClustering(SelfLabelingClusterer):
     Parameters
     ----------
     n_clusters : int or "auto", default=8
-        Number of clusters. "auto" takes what HDBSCAN counts in the embedding of the start, or the
-        clusters of `init`.
+        Number of clusters. "auto" finds it by density, in the embedding of the start, or takes the
+        clusters of `init`. ``init="umap-hdbscan"`` does not look at an integer, and a warning says
+        so.
+    latent_dim : int, default=10
+        Width of the code, between the features and the classifier of the last network.
     init : {"umap-gmm", "umap-hdbscan", "n2d"}, clusterer, or array-like, default="umap-gmm"
         The first clusters.
 
         - "umap-gmm": a Gaussian mixture on UMAP coordinates of the rows, the best of 48 runs.
-        - "umap-hdbscan": HDBSCAN on them, which finds noise.
+        - "umap-hdbscan": HDBSCAN on them, which finds noise, and the number of clusters.
         - "n2d": the same mixture on UMAP coordinates of an autoencoder's codes.
         - A clusterer, fitted to all rows.
         - Labels, one for each row; -1 is noise.
 
         Noise is not learnt from in the rounds.
-    max_rounds : int, default=3
-        Rounds of learning and clustering; 0 learns the clusters of the start alone.
-    recluster : {"umap-gmm"} or None, default="umap-gmm"
-        How clusters are found among the features of a round. None takes the classifier's own
-        labels, which heal no wrong start.
-    n_members : int, default=1
-        Networks that learn side by side. With several, rows on whose cluster they differ are in
-        doubt, and `predict_proba` is their mean.
-    augment : "auto", callable or None, default="auto"
-        Random changes of a batch that keep its meaning: from a tensor of scaled rows, shape
-        (n, \*input_shape), to one of the same shape. Such are the modules of
-        `skdeepcluster.augment`, and a `torch.nn.Sequential` of several. "auto" is `RandomAffine`
-        for images, and nothing for other rows.
-    max_samples : int or None, default=20000
-        Rows, drawn at random, that clusters are found among and learnt from. The others get the
-        label that `predict` gives them. None takes all.
     max_epochs : int or "auto", default="auto"
         Passes over the rows that are learnt from, in each round and at the end. "auto" is 10, or
         more where these are fewer than 200 updates.
@@ -88,8 +76,22 @@ class SPCClustering(SelfLabelingClusterer):
         Rows per update.
     lr : float, default=3e-3
         Peak of the one-cycle learning rate.
-    latent_dim : int, default=10
-        Width of the code, between the features and the classifier of the last network.
+    max_rounds : int, default=3
+        Rounds of learning and clustering; 0 learns the clusters of the start alone.
+    augment : "auto", callable or None, default="auto"
+        Random changes of a batch that keep its meaning: from a tensor of scaled rows, shape
+        (n, \*input_shape), to one of the same shape. Such are the modules of
+        `skdeepcluster.augment`, and a `torch.nn.Sequential` of several. "auto" is `RandomAffine`
+        for images, and nothing for other rows.
+    recluster : {"umap-gmm"} or None, default="umap-gmm"
+        How clusters are found among the features of a round. None takes the classifier's own
+        labels, which heal no wrong start.
+    n_members : int, default=1
+        Networks that learn side by side. With several, rows on whose cluster they differ are in
+        doubt, and `predict_proba` is their mean.
+    max_samples : int or None, default=20000
+        Rows, drawn at random, that clusters are found among and learnt from at most. The others
+        get the label that `predict` gives them. None sets no limit.
     unsettled : {"start", "last"}, default="start"
         Whose clusters are kept where the last round says that they have not settled: those of the
         start, or its own.
@@ -108,9 +110,9 @@ class SPCClustering(SelfLabelingClusterer):
     manifold_params : dict, default=None
         Further parameters of UMAP, in place of ``min_dist=0`` and 20 neighbours, or a seventh of a
         cluster's rows if they are fewer.
-    hidden_layer_sizes : sequence of int, default=None
+    hidden_layer_sizes : "auto" or sequence of int, default="auto"
         For images the channels of the convolutions, for other rows the widths of the hidden layers.
-        None: 32-64-64 and more for large images, or 256-256-256.
+        "auto": 32-64-64 and more for large images, or 256-256-256.
     encoder, decoder : callable, default=None
         ``encoder(shape, n_outputs)`` and ``decoder(n_inputs, shape)`` return an
         ``nn.Module``, given the shape of one row, as `make_encoder` and `make_decoder` of
@@ -165,7 +167,7 @@ class SPCClustering(SelfLabelingClusterer):
     device_ : str
         Where the networks are.
     n_iter_ : int
-        Epochs trained, in all rounds together.
+        Epochs trained, of all stages and phases together.
     n_features_in_ : int
         Number of features of a row.
     feature_names_in_ : ndarray of shape (n_features_in_,)
@@ -220,27 +222,55 @@ class SPCClustering(SelfLabelingClusterer):
         "manifold_params": [dict, None],
     }
 
+    _conditions: ClassVar[tuple[MattersIf, ...]] = (
+        *SelfLabelingClusterer._conditions,
+        MattersIf(
+            ("unsettled",),
+            lambda self: self.max_rounds > 0,
+            "there are no rounds with {max_rounds}",
+            "Use more rounds",
+        ),
+        MattersIf(
+            ("manifold_params",),
+            lambda self: self._embeds(),
+            "they are UMAP's, which neither `init` nor `recluster` asks for",
+            "Use init='umap-gmm' or recluster='umap-gmm'",
+        ),
+        MattersIf(
+            ("decoder_epochs",),
+            lambda self: self.reconstruction_weight == 0 or self.decoder_epochs == 0,
+            "the decoder learns in the rounds with {reconstruction_weight}",
+            "Use reconstruction_weight=0",
+        ),
+        MattersIf(
+            ("decoder",),
+            lambda self: self._will_decode(),
+            "{decoder_epochs} and {reconstruction_weight} leave nothing to decode",
+            "Raise one of them",
+        ),
+    )
+
     def __init__(
         self,
         n_clusters: int | str = 8,
         *,
+        latent_dim: int = 10,
         init: str | ClusterMixin | ArrayLike = "umap-gmm",
-        max_rounds: int = 3,
-        recluster: str | None = "umap-gmm",
-        n_members: int = 1,
-        augment: str | Callable[[Tensor], Tensor] | None = "auto",
-        max_samples: int | None = 20_000,
         max_epochs: int | str = "auto",
         batch_size: int = 128,
         lr: float = 3e-3,
-        latent_dim: int = 10,
+        max_rounds: int = 3,
+        augment: str | Callable[[Tensor], Tensor] | None = "auto",
+        recluster: str | None = "umap-gmm",
+        n_members: int = 1,
+        max_samples: int | None = 20_000,
         unsettled: str = "start",
         noise: str = "nearest",
         label_smoothing: float = 0.05,
         reconstruction_weight: float = 0.0,
         decoder_epochs: int = 10,
         manifold_params: dict[str, Any] | None = None,
-        hidden_layer_sizes: Sequence[int] | None = None,
+        hidden_layer_sizes: str | Sequence[int] = "auto",
         encoder: Callable[[tuple[int, ...], int], nn.Module] | None = None,
         decoder: Callable[[int, tuple[int, ...]], nn.Module] | None = None,
         image_shape: tuple[int, int, int] | None = None,
@@ -282,20 +312,6 @@ class SPCClustering(SelfLabelingClusterer):
         calibrate(model, sample, self.label_change_ if self.n_rounds_ > 1 else np.nan)
         return model
 
-    def _compare(self, before: Labeling, found: Labeling) -> Labeling:
-        """Note what a round has changed."""
-        known = before.labels >= 0
-        self.label_change_ = float((before.labels != found.labels)[known].mean())
-        self.agreement_ = found.agreement
-        if self.history_:
-            self.history_[-1] |= {
-                "label_change": self.label_change_,
-                "agreement": found.agreement,
-                "classifier_agreement": found.classifier_agreement,
-                "confident": float(found.confident.mean()),
-            }
-        return found
-
     def _final_labels(self, start: Labeling, found: Labeling, n_clusters: int) -> Labeling:
         """Return the labels that are taught last, of all rows."""
         if not self.settled_ and self.n_rounds_:
@@ -309,17 +325,6 @@ class SPCClustering(SelfLabelingClusterer):
         return Labeling(labels, labels >= 0)
 
     # -- clustering -----------------------------------------------------------------------------
-
-    def _keep_start(self, run: Run, start: Labeling, drawn: NDArray[np.intp]) -> None:
-        counted = run.counted
-        self.start_labels_ = np.full(len(counted), -1)
-        self.start_labels_[np.flatnonzero(counted)[drawn]] = start.labels
-        self.n_rounds_, self.label_change_, self.agreement_ = 0, np.nan, start.agreement
-
-    def _count(self, start: Labeling) -> int:
-        if isinstance(self.n_clusters, Integral):
-            return int(self.n_clusters)
-        return max(1, int(start.labels.max()) + 1)
 
     def _start(self, run: Run, sample: Table, drawn: NDArray[np.intp]) -> Labeling:
         """Return the first clusters."""
@@ -342,7 +347,7 @@ class SPCClustering(SelfLabelingClusterer):
             return self.init
         finds = self.n_clusters == "auto"
         return AutoencoderClustering(
-            None if finds else self.n_clusters,
+            self.n_clusters,
             manifold="umap",
             manifold_params=self.manifold_params,
             head="hdbscan" if finds else "gmm",
@@ -360,23 +365,20 @@ class SPCClustering(SelfLabelingClusterer):
 
     def _check_enough(self, n_samples: int) -> None:
         super()._check_enough(n_samples)
-        embeds = isinstance(self.init, str) or (self.recluster and self.max_rounds)
-        if n_samples < 3 and embeds:
+        if n_samples < 3 and self._embeds():
             raise ValueError(
                 f"n_samples={n_samples} is too few for UMAP, which takes at least 3 rows. Pass "
                 "more rows, or labels as init= and recluster=None."
             )
-        if self._is_init("umap-hdbscan") and self.n_clusters != "auto":
-            raise ValueError(
-                f"init='umap-hdbscan' finds the number of clusters, and n_clusters is "
-                f"{self.n_clusters}. Use n_clusters='auto', or init='umap-gmm'."
-            )
+
+    def _n_clusters_asked(self) -> Any:
+        return "auto" if self._is_init("umap-hdbscan") else self.n_clusters
 
     @property
     def _decodes(self) -> bool:  # type: ignore[override]
         if self.__sklearn_is_fitted__():
             return self.module_.decoder is not None
-        return self.decoder_epochs > 0 or self.reconstruction_weight > 0
+        return self._will_decode()
 
     @property
     def _has_memberships(self) -> bool:  # type: ignore[override]

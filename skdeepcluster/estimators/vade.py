@@ -43,6 +43,8 @@ class VaDEClustering(InitializedClusterer):
     ----------
     n_clusters : int, default=8
         Number of components.
+    latent_dim : int, default=10
+        Width of the code.
     init : {"gmm"}, clusterer or array-like of shape (n_samples,), default="gmm"
         First components. "gmm" fits a Gaussian mixture to the pretrained codes, as the paper does.
         Otherwise each component starts as the Gaussian of the codes that have its label. A
@@ -51,15 +53,18 @@ class VaDEClustering(InitializedClusterer):
         value, and any `random_state` that is None. ``FrozenEstimator(clusterer)`` is one that is
         fitted already and predicts. Labels in 0..n_clusters-1, such as another clusterer's
         ``labels_``, are taken as they are, and -1 leaves a row out.
-    pretrain_epochs : int, default=50
-        Epochs of reconstruction alone, before the components are placed.
     max_epochs : int, default=100
         Epochs on the evidence lower bound.
-    latent_dim : int, default=10
-        Width of the code.
-    hidden_layer_sizes : sequence of int, default=None
+    batch_size : int, default=100
+        Rows per update.
+    lr : float, default=2e-3
+        Learning rate; during pretraining the peak of one cycle, afterwards a tenth less every ten
+        epochs, down to a tenth.
+    pretrain_epochs : int, default=50
+        Epochs of reconstruction alone, before the components are placed.
+    hidden_layer_sizes : "auto" or sequence of int, default="auto"
         Widths of the encoder's hidden layers; the decoder mirrors them. For images, the channels
-        of its convolutions. None: 500-500-2000, or 32-64-128 channels.
+        of its convolutions. "auto": 500-500-2000, or 32-64-128 channels.
     encoder, decoder : callable, default=None
         ``encoder(shape, n_outputs)`` and ``decoder(n_inputs, shape)`` return an
         ``nn.Module``, given the shape of one row, as `make_encoder` and `make_decoder` of
@@ -71,11 +76,6 @@ class VaDEClustering(InitializedClusterer):
         How rows are scaled for the networks. "auto" leaves data in [0, 1] alone, divides uint8 by
         255 and sparse data by its largest magnitude, and standardises the rest. Scaled data in
         [0, 1] is modelled by Bernoulli variables, other data by Gaussians.
-    batch_size : int, default=100
-        Rows per update.
-    lr : float, default=2e-3
-        Learning rate; during pretraining the peak of one cycle, afterwards a tenth less every ten
-        epochs, down to a tenth.
     optimizer : {"adam", "adamw", "rmsprop", "sgd"} or callable, default="adam"
         A callable takes parameters and ``lr``. "adam" has an epsilon of 1e-4.
     device : str or torch.device, default="auto"
@@ -108,7 +108,7 @@ class VaDEClustering(InitializedClusterer):
     device_ : str
         Where the networks are.
     n_iter_ : int
-        Epochs trained.
+        Epochs trained, of all stages and phases together.
     n_features_in_ : int
         Number of features of a row.
     feature_names_in_ : ndarray of shape (n_features_in_,)
@@ -153,17 +153,17 @@ class VaDEClustering(InitializedClusterer):
         self,
         n_clusters: int = 8,
         *,
-        init: str | ClusterMixin | ArrayLike = "gmm",
-        pretrain_epochs: int = 50,
-        max_epochs: int = 100,
         latent_dim: int = 10,
-        hidden_layer_sizes: Sequence[int] | None = None,
+        init: str | ClusterMixin | ArrayLike = "gmm",
+        max_epochs: int = 100,
+        batch_size: int = 100,
+        lr: float = 2e-3,
+        pretrain_epochs: int = 50,
+        hidden_layer_sizes: str | Sequence[int] = "auto",
         encoder: Callable[[tuple[int, ...], int], nn.Module] | None = None,
         decoder: Callable[[int, tuple[int, ...]], nn.Module] | None = None,
         image_shape: tuple[int, int, int] | None = None,
         scaling: Mode | None = "auto",
-        batch_size: int = 100,
-        lr: float = 2e-3,
         optimizer: str | Callable[..., torch.optim.Optimizer] = "adam",
         device: str | torch.device = "auto",
         precision: str = "float32",

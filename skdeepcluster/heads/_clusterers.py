@@ -82,9 +82,10 @@ def describe_head(head: str | ClusterMixin) -> HeadKind:
     Returns
     -------
     kind : HeadKind
-        How to make it, whether it has memberships (`has_proba`), finds the number of clusters
-        (`finds_n_clusters`), tells how far out a row is (`scores_outliers`), and how many rows it
-        sees at most (`max_rows`). Of a name that does not exist nothing is known.
+        How to make it, whether it has memberships (`has_proba`), finds the number of clusters or
+        has one of its own (`finds_n_clusters`), tells how far out a row is (`scores_outliers`),
+        and how many rows it sees at most (`max_rows`). Of a name that does not exist nothing is
+        known.
 
     Examples
     --------
@@ -93,11 +94,10 @@ def describe_head(head: str | ClusterMixin) -> HeadKind:
     """
     if isinstance(head, str):
         return HEADS.get(head, HeadKind(_agglomerative))
-    params = _last_step(head)[1].get_params(deep=False)
     return HeadKind(
         lambda rows, n_clusters, seed: filled_in(head, n_clusters, seed),
         has_proba=hasattr(head, "predict_proba"),
-        finds_n_clusters=not {"n_clusters", "n_components"} & set(params),
+        finds_n_clusters=_open_size(_last_step(head)[1]) is None,
     )
 
 
@@ -233,11 +233,21 @@ def filled_in(instance: ClusterMixin, n_clusters: int | None, seed: int) -> Clus
         if name.rpartition("__")[2] == "random_state" and value is None
     }
     prefix, last = _last_step(clusterer)
-    params, defaults = last.get_params(deep=False), inspect.signature(type(last)).parameters
-    size = "n_clusters" if "n_clusters" in params else "n_components"
-    if n_clusters is not None and size in params and params[size] == defaults[size].default:
+    size = _open_size(last)
+    if n_clusters is not None and size is not None:
         left[prefix + size] = n_clusters
     return clusterer.set_params(**left)
+
+
+def _open_size(clusterer: Any) -> str | None:
+    """Return the name of a clusterer's number of clusters, if its owner left it open."""
+    params, defaults = (
+        clusterer.get_params(deep=False),
+        inspect.signature(type(clusterer)).parameters,
+    )
+    size = "n_clusters" if "n_clusters" in params else "n_components"
+    is_open = size in params and params[size] == defaults[size].default
+    return size if is_open else None
 
 
 def _last_step(clusterer: Any) -> tuple[str, Any]:

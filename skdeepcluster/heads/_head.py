@@ -28,7 +28,7 @@ from ._spherical import Array, Labels
 
 def make_head(
     head: str | ClusterMixin,
-    n_clusters: int | Literal["auto"] | None = None,
+    n_clusters: int | Literal["auto"] = "auto",
     *,
     manifold: str | None = None,
     manifold_params: Mapping[str, Any] | None = None,
@@ -53,12 +53,13 @@ def make_head(
         - A scikit-learn clusterer or mixture, or a pipeline that ends in one, is cloned. The
           clone's `n_clusters` (or `n_components`) is set if it has its default value, and any
           `random_state` that is None.
-    n_clusters : int or "auto", default=None
-        Number of clusters. "auto" is the number that HDBSCAN finds among the same rows, at least
-        one. None only for "hdbscan", which ignores it, and for instances, which then keep their
-        own.
+    n_clusters : int or "auto", default="auto"
+        Number of clusters. "auto" finds it by density: it is the number that HDBSCAN finds among
+        the same rows, at least one. Heads that find it themselves, or instances that have a number
+        of their own, do not look at it.
     manifold : {"umap"}, default=None
-        "umap" clusters UMAP coordinates of the codes, in `n_clusters` (or 10) dimensions.
+        "umap" clusters UMAP coordinates of the codes, in as many dimensions as the clusters that
+        the head is to look for; in 10 where it finds their number.
     manifold_params : mapping, default=None
         UMAP's parameters that override ``n_neighbors=20, min_dist=0``, the dimension and the seed.
     head_params : mapping, default=None
@@ -78,8 +79,7 @@ def make_head(
     Raises
     ------
     ValueError
-        If `head`, `manifold` or one of their parameters is unknown, or the head needs
-        `n_clusters`.
+        If `head`, `manifold` or one of their parameters is unknown, or `n_clusters` is no number.
 
     Examples
     --------
@@ -97,9 +97,9 @@ def make_head(
         raise ValueError(
             f"head={head!r} is unknown; choose one of {list(HEADS)} or pass a clusterer."
         )
-    if isinstance(head, str) and n_clusters is None and not describe_head(head).finds_n_clusters:
-        finding = [name for name, kind in HEADS.items() if kind.finds_n_clusters]
-        raise ValueError(f"head={head!r} needs n_clusters; {finding} find it by themselves.")
+    asked: Any = n_clusters
+    if asked != "auto" and not (isinstance(asked, Integral) and int(asked) > 0):
+        raise ValueError(f'n_clusters={n_clusters!r} must be a positive integer, or "auto".')
     if manifold not in (None, "umap"):
         raise ValueError(f"manifold={manifold!r} is unknown; choose 'umap' or None.")
     umap_params = None if manifold is None else dict(manifold_params or {})
@@ -132,7 +132,7 @@ class ClusteringHead:
     ----------
     head : str or clusterer
         A key of `HEADS`, or a clusterer that will be cloned.
-    n_clusters : int, "auto" or None
+    n_clusters : int or "auto"
         Number of clusters.
     umap_params : dict or None
         Parameters of UMAP; None clusters the codes themselves.
@@ -158,7 +158,7 @@ class ClusteringHead:
     def __init__(
         self,
         head: str | ClusterMixin,
-        n_clusters: int | Literal["auto"] | None,
+        n_clusters: int | Literal["auto"],
         umap_params: dict[str, Any] | None,
         head_params: dict[str, Any],
         count_params: dict[str, Any],
@@ -205,8 +205,7 @@ class ClusteringHead:
         seed = check_random_state(self.random_state).randint(np.iinfo(np.int32).max)
         self._placement = None
         if self.umap_params is not None:
-            width = self.n_clusters if isinstance(self.n_clusters, Integral) else 10
-            self._placement = fit_umap(codes, int(width), seed, self.umap_params)
+            self._placement = fit_umap(codes, self._width(), seed, self.umap_params)
         rows = self._place(codes)
         seen = self._subsample(len(rows), seed)
         clusterer = fit_clusterer(self._make_clusterer(rows[seen], seed), rows[seen], weights[seen])
@@ -265,13 +264,21 @@ class ClusteringHead:
         """
         return self._rule.outlier_scores(self._place(_as_codes(codes)))
 
+    def _width(self) -> int:
+        """Return the dimensions of the embedding."""
+        known = isinstance(self.n_clusters, Integral)
+        return int(self.n_clusters) if known and not self._finds_n_clusters() else 10
+
+    def _finds_n_clusters(self) -> bool:
+        return describe_head(self.head).finds_n_clusters
+
     def _place(self, codes: Array) -> Array:
         """Return the coordinates in which the clusterer works."""
         return codes if self._placement is None else self._placement.predict(codes)
 
     def _make_clusterer(self, rows: Array, seed: int) -> Any:
         """Return the clusterer, not yet fitted."""
-        n_clusters = self.n_clusters
+        n_clusters: Any = None if self._finds_n_clusters() else self.n_clusters
         if n_clusters == "auto":
             n_clusters = count_clusters(rows, self.count_params)
         clusterer = describe_head(self.head).build(rows, n_clusters, seed)

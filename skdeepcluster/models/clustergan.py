@@ -13,7 +13,7 @@ from skdeepcluster.engine.table import Batch
 from skdeepcluster.models.generator import CodeGenerator
 from skdeepcluster.objectives import (
     gradient_penalty,
-    vanilla_adversarial_loss,
+    standard_adversarial_loss,
     wasserstein_adversarial_loss,
 )
 from skdeepcluster.priors import DiscreteContinuousPrior
@@ -22,7 +22,7 @@ from skdeepcluster.scaling import Scaling
 __all__ = ["GAMES", "ClusterGAN"]
 
 BETAS = (0.5, 0.9)  # of Adam: a rival that moves on makes a long memory misleading
-GAMES = {"vanilla": vanilla_adversarial_loss, "wasserstein": wasserstein_adversarial_loss}
+GAMES = {"standard": standard_adversarial_loss, "wasserstein": wasserstein_adversarial_loss}
 
 
 class ClusterGAN(CodeGenerator):

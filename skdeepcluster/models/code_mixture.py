@@ -138,7 +138,7 @@ class CodeMixture(Autoencoder):
 def mixture_phases(
     turns: Sequence[Turn],
     epochs: int,
-    em_interval: int,
+    batches_per_em_step: int,
     weights: Mapping[str, float],
     seed: int,
 ) -> list[Phase]:
@@ -148,7 +148,7 @@ def mixture_phases(
         turns,
         epochs=epochs,
         start=partial(_place_mixture, seed=seed),
-        refresh=[Refresh(_reseed_dead), Refresh(_follow_codes, em_interval, "step")],
+        refresh=[Refresh(_reseed_dead), Refresh(_follow_codes, batches_per_em_step, "step")],
         weights=weights,
     )
     return [clustering, Phase("settling", [], epochs=0, start=_settle_mixture)]

@@ -54,8 +54,8 @@ class DiscriminativeAutoencoder(Autoencoder):
     anchors : callable
         Returns the pairs that should be alike, a mask of shape (n, n), of scaled rows and the batch
         that they are of.
-    alpha : float
-        Doubt about them.
+    anchor_weight : float
+        What they weigh, in (0, 1].
     """
 
     centers: Tensor
@@ -67,12 +67,12 @@ class DiscriminativeAutoencoder(Autoencoder):
         decoder: nn.Module,
         shape: tuple[int, int],
         anchors: Callable[[Tensor, Batch], Tensor],
-        alpha: float,
+        anchor_weight: float,
     ):
         super().__init__(scaling, encoder, decoder)
         self.register_buffer("centers", torch.zeros(shape))
         self.anchors = anchors
-        self.alpha = alpha
+        self.anchor_weight = anchor_weight
 
     def observe(self, batch: Batch, live: Tensor) -> tuple[Tensor, Tensor]:
         """Return codes, and the cosine of each to every centroid, shape (n, n_clusters)."""
@@ -115,7 +115,10 @@ class DiscriminativeAutoencoder(Autoencoder):
         weight = batch.get("weight")
         return {
             "discrimination": pairwise_discrimination(
-                codes, self.anchors(x, batch), alpha=self.alpha, sample_weight=weight
+                codes,
+                self.anchors(x, batch),
+                alpha=1 - self.anchor_weight,
+                sample_weight=weight,
             ),
             "reconstruction": squared_error(self.decode(codes), x),
         }

@@ -30,7 +30,7 @@ from skdeepcluster.objectives import (
     maximum_mean_discrepancy,
     relativistic_adversarial_loss,
     squared_error,
-    vanilla_adversarial_loss,
+    standard_adversarial_loss,
 )
 from skdeepcluster.scaling import Scaling
 
@@ -85,12 +85,12 @@ def _relativistic_generator(real: Tensor, fake: Tensor) -> Tensor:
 
 
 def _standard_generator(real: Tensor, fake: Tensor) -> Tensor:
-    return vanilla_adversarial_loss(fake, as_real=True)
+    return standard_adversarial_loss(fake, as_real=True)
 
 
 def _standard_discriminator(real: Tensor, fake: Tensor) -> Tensor:
-    as_real = vanilla_adversarial_loss(real, as_real=True)
-    return as_real + vanilla_adversarial_loss(fake, as_real=False)  # eq. 3.2
+    as_real = standard_adversarial_loss(real, as_real=True)
+    return as_real + standard_adversarial_loss(fake, as_real=False)  # eq. 3.2
 
 
 GAMES = {

@@ -17,7 +17,7 @@ from skdeepcluster.models.code_mixture import CodeMixture
 from skdeepcluster.objectives import (
     gaussian_kl_divergence,
     squared_error,
-    vanilla_adversarial_loss,
+    standard_adversarial_loss,
 )
 
 __all__ = ["PULLS", "AdversarialPull", "DivergencePull", "EuclideanPull"]
@@ -90,14 +90,14 @@ class AdversarialPull(CodeMixture):
             drawn = torch.lerp(self.prior.means[components], drawn, self.sample_scale)
         real, fake = self.score(drawn, components), self.score(codes, components)
         return {
-            "real": vanilla_adversarial_loss(real, as_real=True),
-            "fake": vanilla_adversarial_loss(fake, as_real=False),
+            "real": standard_adversarial_loss(real, as_real=True),
+            "fake": standard_adversarial_loss(fake, as_real=False),
             "critic_accuracy": ((real > 0).float() + (fake < 0).float()).mean() / 2,
         }
 
     def pull(self, codes: Tensor, components: Tensor, rest: Tensor) -> Tensor:
         """Return -ln D(G(x)): eq. 18 in the form that does not saturate."""
-        return vanilla_adversarial_loss(self.score(codes, components), as_real=True)
+        return standard_adversarial_loss(self.score(codes, components), as_real=True)
 
 
 PULLS: dict[str, type[CodeMixture]] = {

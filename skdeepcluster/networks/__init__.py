@@ -2,7 +2,14 @@
 
 from ._features import make_feature_encoder
 from ._grouped import make_grouped, slots
-from ._ladder import Choice, Discriminator, HierarchicalDecoder, HierarchicalEncoder, Levels
+from ._ladder import (
+    Choice,
+    Discriminator,
+    HierarchicalDecoder,
+    HierarchicalEncoder,
+    Levels,
+    OwnDiscriminator,
+)
 from ._networks import make_critic, make_decoder, make_encoder, make_mlp
 from ._pooled import make_pooled_decoder, make_pooled_encoder
 
@@ -12,6 +19,7 @@ __all__ = [
     "HierarchicalDecoder",
     "HierarchicalEncoder",
     "Levels",
+    "OwnDiscriminator",
     "make_critic",
     "make_decoder",
     "make_encoder",

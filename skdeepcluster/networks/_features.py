@@ -14,7 +14,7 @@ from itertools import pairwise
 import torch
 from torch import nn
 
-from ._networks import check_positive, initialised, make_mlp
+from ._networks import check_positive, initialised, is_auto, make_mlp
 
 __all__ = ["make_feature_encoder"]
 
@@ -24,7 +24,7 @@ _LAST_SIDE = 4  # pixels of the smallest map
 
 
 def make_feature_encoder(
-    input_shape: Sequence[int], out_features: int, hidden_layer_sizes: Sequence[int] | None = None
+    input_shape: Sequence[int], out_features: int, hidden_layer_sizes: str | Sequence[int] = "auto"
 ) -> nn.Sequential:
     r"""Network from rows to codes whose last hidden layer tells classes apart.
 
@@ -37,9 +37,9 @@ def make_feature_encoder(
         Shape of one row.
     out_features : int
         Width of the code.
-    hidden_layer_sizes : sequence of int, default=None
-        For vectors the widths of the hidden layers, by default 256, 256, 256. For images the
-        channels of the convolutions, by default 32, 64, 64, and 64 more for each halving that
+    hidden_layer_sizes : "auto" or sequence of int, default="auto"
+        For vectors the widths of the hidden layers; "auto" is 256, 256, 256. For images the
+        channels of the convolutions; "auto" is 32, 64, 64, and 64 more for each halving that
         images of more than 32 pixels need. The last ones halve the map, down to 4 x 4 pixels.
 
     Returns
@@ -65,15 +65,19 @@ def make_feature_encoder(
     (torch.Size([3, 1024]), torch.Size([3, 10]))
     """
     shape = check_positive("The shape of a row", input_shape)
-    hidden = None if hidden_layer_sizes is None else tuple(hidden_layer_sizes)
+    own = (
+        None
+        if is_auto(hidden_layer_sizes)
+        else check_positive("hidden_layer_sizes", hidden_layer_sizes)
+    )
     if len(shape) == 1:
-        sizes = (*shape, *(hidden or _VECTOR_WIDTHS), out_features)
+        sizes = (*shape, *(own or _VECTOR_WIDTHS), out_features)
         return make_mlp(sizes, batch_norm=True)
     if len(shape) != 3:
         raise ValueError(
             f"The shape of a row must be (features,) or (channels, height, width), got {shape}."
         )
-    return _convolutional(shape, out_features, hidden)
+    return _convolutional(shape, out_features, own)
 
 
 def _convolutional(
@@ -81,7 +85,6 @@ def _convolutional(
 ) -> nn.Sequential:
     n_halvings = max(0, math.ceil(math.log2(min(shape[1:]) / _LAST_SIDE)))
     channels = hidden or (_FIRST_CHANNELS, *[_CHANNELS] * max(2, n_halvings - 1))
-    channels = check_positive("hidden_layer_sizes", channels)
     height, width = shape[1:]
     layers: list[nn.Module] = []
     for block, (before, after) in enumerate(pairwise((shape[0], *channels))):

@@ -16,12 +16,20 @@ from itertools import pairwise
 from math import ceil, log2, prod
 from typing import Any
 
+import torch
 from torch import Tensor, nn
 from torch.nn.utils.parametrizations import spectral_norm
 
-from ._networks import _hidden_sizes, initialised, make_mlp
+from ._networks import _hidden_sizes, check_positive, initialised, is_auto, make_mlp
 
-__all__ = ["Choice", "Discriminator", "HierarchicalDecoder", "HierarchicalEncoder", "Levels"]
+__all__ = [
+    "Choice",
+    "Discriminator",
+    "HierarchicalDecoder",
+    "HierarchicalEncoder",
+    "Levels",
+    "OwnDiscriminator",
+]
 
 _VECTOR_WIDTHS = (512, 256, 128)
 _MOST_CHANNELS = 64
@@ -37,9 +45,10 @@ class Levels:
     ----------
     row_shape : (d,) or (channels, height, width)
         Shape of one row.
-    hidden_layer_sizes : sequence of int, default=None
-        Widths of the cells, or channels. None: 512, 256 and 128; for images as many cells as leave
-        maps of 2 x 2 (equation 3.7 of [1]_), with 16 channels, then twice as many each, at most 64.
+    hidden_layer_sizes : "auto" or sequence of int, default="auto"
+        Widths of the cells, or channels. "auto": 512, 256 and 128; for images as many cells as
+        leave maps of 2 x 2 (equation 3.7 of [1]_), with 16 channels, then twice as many each, at
+        most 64.
 
     Attributes
     ----------
@@ -61,25 +70,21 @@ class Levels:
     [(784,), (512,), (256,), (128,)]
     """
 
-    def __init__(self, row_shape: Sequence[int], hidden_layer_sizes: Sequence[int] | None = None):
-        checked = _hidden_sizes(row_shape, hidden_layer_sizes)  # or other networks' defaults
-        if hidden_layer_sizes is not None:
-            hidden_layer_sizes = checked
+    def __init__(self, row_shape: Sequence[int], hidden_layer_sizes: str | Sequence[int] = "auto"):
+        checked = _hidden_sizes(row_shape, hidden_layer_sizes)
+        own = None if is_auto(hidden_layer_sizes) else checked  # which has others' defaults
         if len(row_shape) == 1:
-            sizes = _VECTOR_WIDTHS if hidden_layer_sizes is None else hidden_layer_sizes
+            sizes = _VECTOR_WIDTHS if own is None else own
             self.padding: tuple[int, ...] = ()
             self.shapes = [tuple(row_shape), *((size,) for size in sizes)]
         else:
             channels, height, width = row_shape
-            exponent = max(ceil(log2(max(height, width))), len(hidden_layer_sizes or ()), 2)
-            if hidden_layer_sizes is None:
-                hidden_layer_sizes = [min(16 << n, _MOST_CHANNELS) for n in range(exponent - 1)]
+            exponent = max(ceil(log2(max(height, width))), len(own or ()), 2)
+            if own is None:
+                own = tuple(min(16 << n, _MOST_CHANNELS) for n in range(exponent - 1))
             side = 1 << exponent
             self.padding = (*_halves(side - width), *_halves(side - height))
-            self.shapes = [
-                (size, side >> n, side >> n)
-                for n, size in enumerate((channels, *hidden_layer_sizes))
-            ]
+            self.shapes = [(size, side >> n, side >> n) for n, size in enumerate((channels, *own))]
 
     @property
     def n_cells(self) -> int:
@@ -213,15 +218,26 @@ class Discriminator(nn.Module):
         Width of a code.
     map_shape : tuple of int, default=None
         Shape of the map; None for the first group.
-    width : int, default=128
-        Width of the hidden layers.
+    hidden_layer_sizes : sequence of int, default=(128, 128)
+        Widths of the hidden layers, at least one.
     """
 
-    def __init__(self, latent_dim: int, map_shape: Sequence[int] | None = None, width: int = 128):
+    def __init__(
+        self,
+        latent_dim: int,
+        map_shape: Sequence[int] | None = None,
+        hidden_layer_sizes: Sequence[int] = (128, 128),
+    ):
         super().__init__()
+        sizes = check_positive("critic_hidden_layer_sizes", hidden_layer_sizes)
+        if not sizes:
+            raise ValueError(
+                "critic_hidden_layer_sizes must hold at least one width, got (). Use (128,), say."
+            )
+        width = sizes[0]
         self.of_code = nn.Linear(latent_dim, width)
         self.of_map = None if map_shape is None else nn.Linear(prod(map_shape), width, bias=False)
-        self.score = make_mlp((width, width, 1), activation="leaky_relu")
+        self.score = make_mlp((*sizes, 1), activation="leaky_relu")
         for layer in list(self.modules()):
             if isinstance(layer, nn.Linear):
                 spectral_norm(layer)
@@ -232,6 +248,27 @@ class Discriminator(nn.Module):
         if self.of_map is not None and features is not None:
             x = x + self.of_map(features.flatten(1))
         return self.score(nn.functional.leaky_relu(x, 0.2)).squeeze(1)
+
+
+class OwnDiscriminator(nn.Module):
+    """A user's discriminator, which sees codes and the map of the earlier groups side by side.
+
+    Parameters
+    ----------
+    critic : nn.Module
+        Maps (n, latent_dim + size of the map) to (n,).
+    """
+
+    def __init__(self, critic: nn.Module):
+        super().__init__()
+        self.critic = critic
+
+    def forward(self, z: Tensor, features: Tensor | None = None) -> Tensor:
+        """Return the scores of codes (n, latent_dim), shape (n,), higher for real ones."""
+        scores: Tensor = self.critic(
+            z if features is None else torch.cat([z, features.flatten(1)], 1)
+        )
+        return scores
 
 
 def _halves(pixels: int) -> tuple[int, int]:

@@ -98,7 +98,7 @@ def make_mlp(
 def make_encoder(
     input_shape: Sequence[int],
     out_features: int,
-    hidden_layer_sizes: Sequence[int] | None = None,
+    hidden_layer_sizes: str | Sequence[int] = "auto",
     *,
     activation: str = "relu",
     batch_norm: bool = False,
@@ -112,11 +112,11 @@ def make_encoder(
         Shape of one row.
     out_features : int
         Width of the code.
-    hidden_layer_sizes : sequence of int, default=None
-        For vectors the widths of the hidden layers, by default 500, 500, 2000 as in DEC [1]_.
-        For images the channels of the convolutions, each of which halves the map (a side of one
-        pixel stays); by default as many of 32, 64, 128 as leave sides of at least two pixels, and
-        at least the first.
+    hidden_layer_sizes : "auto" or sequence of int, default="auto"
+        For vectors the widths of the hidden layers; "auto" is 500, 500, 2000 as in DEC [1]_. For
+        images the channels of the convolutions, each of which halves the map (a side of one pixel
+        stays); "auto" is as many of 32, 64, 128 as leave sides of at least two pixels, and at
+        least the first.
     activation : {"relu", "leaky_relu", "tanh"}, default="relu"
         Activation of the hidden layers. The leaky ReLU has a slope of 0.2.
     batch_norm : bool, default=False
@@ -169,7 +169,7 @@ def make_encoder(
 def make_decoder(
     in_features: int,
     output_shape: Sequence[int],
-    hidden_layer_sizes: Sequence[int] | None = None,
+    hidden_layer_sizes: str | Sequence[int] = "auto",
     *,
     activation: str = "relu",
     batch_norm: bool = False,
@@ -191,8 +191,8 @@ def make_decoder(
         Width of the code.
     output_shape : (d,) or (channels, height, width)
         Shape of one row. Images of any size come out exactly.
-    hidden_layer_sizes : sequence of int, default=None
-        Those of the encoder, in the encoder's order, mirrored here; the same defaults.
+    hidden_layer_sizes : "auto" or sequence of int, default="auto"
+        Those of the encoder, in the encoder's order, mirrored here; "auto" is the same.
     activation : {"relu", "leaky_relu", "tanh"}, default="relu"
         Activation of the hidden layers. The leaky ReLU has a slope of 0.2.
     batch_norm : bool, default=False
@@ -251,7 +251,7 @@ def make_decoder(
 
 def make_critic(
     input_shape: Sequence[int],
-    hidden_layer_sizes: Sequence[int] | None = None,
+    hidden_layer_sizes: str | Sequence[int] = "auto",
     *,
     activation: str = "leaky_relu",
     batch_norm: bool = False,
@@ -263,7 +263,7 @@ def make_critic(
     ----------
     input_shape : (d,) or (channels, height, width)
         Shape of one row.
-    hidden_layer_sizes : sequence of int, default=None
+    hidden_layer_sizes : "auto" or sequence of int, default="auto"
         As in `make_encoder`.
     activation : {"relu", "leaky_relu", "tanh"}, default="leaky_relu"
         Activation of the hidden layers. The leaky ReLU has a slope of 0.2.
@@ -301,7 +301,7 @@ def make_critic(
     return scores.append(nn.Flatten(0))
 
 
-def _hidden_sizes(shape: Sequence[int], sizes: Sequence[int] | None) -> tuple[int, ...]:
+def _hidden_sizes(shape: Sequence[int], sizes: str | Sequence[int]) -> tuple[int, ...]:
     """Hidden layer sizes for rows of this shape, checked, or the defaults."""
     if len(shape) not in (1, 3):
         raise ValueError(
@@ -309,7 +309,7 @@ def _hidden_sizes(shape: Sequence[int], sizes: Sequence[int] | None) -> tuple[in
             f"got {tuple(shape)}."
         )
     check_positive("The shape of a row", shape)
-    if sizes is not None:
+    if not is_auto(sizes):
         return check_positive("hidden_layer_sizes", sizes)
     if len(shape) == 1:
         return _VECTOR_WIDTHS
@@ -317,10 +317,15 @@ def _hidden_sizes(shape: Sequence[int], sizes: Sequence[int] | None) -> tuple[in
     return _IMAGE_CHANNELS[: max(halvings_to_two_pixels, 1)]
 
 
-def check_positive(name: str, sizes: Sequence[int]) -> tuple[int, ...]:
+def is_auto(sizes: str | Sequence[int]) -> bool:
+    """Tell whether sizes are left to be chosen."""
+    return isinstance(sizes, str) and sizes == "auto"
+
+
+def check_positive(name: str, sizes: str | Sequence[int]) -> tuple[int, ...]:
     """Return sizes as plain integers, which some layers insist on."""
     try:
-        found = tuple(index(size) for size in sizes)
+        found = tuple(index(size) for size in sizes)  # type: ignore[arg-type]
     except TypeError:  # no integer of any library
         found = (0,)
     if any(size < 1 for size in found):

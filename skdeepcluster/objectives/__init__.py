@@ -9,7 +9,7 @@ from ._adversarial import (
     gradient_penalty,
     maximum_mean_discrepancy,
     relativistic_adversarial_loss,
-    vanilla_adversarial_loss,
+    standard_adversarial_loss,
     wasserstein_adversarial_loss,
 )
 from ._information import entropy, marginal_entropy, mutual_information
@@ -38,9 +38,9 @@ __all__ = [
     "pairwise_discrimination",
     "relativistic_adversarial_loss",
     "squared_error",
+    "standard_adversarial_loss",
     "student_t_log_proba",
     "target_distribution",
-    "vanilla_adversarial_loss",
     "wasserstein_adversarial_loss",
     "within_similarity",
 ]

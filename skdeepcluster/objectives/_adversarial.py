@@ -12,12 +12,12 @@ __all__ = [
     "gradient_penalty",
     "maximum_mean_discrepancy",
     "relativistic_adversarial_loss",
-    "vanilla_adversarial_loss",
+    "standard_adversarial_loss",
     "wasserstein_adversarial_loss",
 ]
 
 
-def vanilla_adversarial_loss(logits: Tensor, *, as_real: bool) -> Tensor:
+def standard_adversarial_loss(logits: Tensor, *, as_real: bool) -> Tensor:
     r"""Cost of judging rows as real or as fake, in the original adversarial game.
 
     With :math:`D = \operatorname{sigmoid}(\text{logit})` it is :math:`-\log D` as real and
@@ -45,7 +45,7 @@ def vanilla_adversarial_loss(logits: Tensor, *, as_real: bool) -> Tensor:
     Examples
     --------
     >>> import torch
-    >>> vanilla_adversarial_loss(torch.tensor([0.0, -2.0]), as_real=True)
+    >>> standard_adversarial_loss(torch.tensor([0.0, -2.0]), as_real=True)
     tensor([0.6931, 2.1269])
     """
     return F.softplus(-logits if as_real else logits)
@@ -55,7 +55,7 @@ def wasserstein_adversarial_loss(scores: Tensor, *, as_real: bool) -> Tensor:
     r"""Cost of judging rows as real or as fake, in the Wasserstein game.
 
     It is :math:`-D` as real and :math:`D` as fake: :math:`-q` of equation 3.5 for :math:`q(x) = x`,
-    without its constant. Who pays which is as in `vanilla_adversarial_loss`. The critic must be
+    without its constant. Who pays which is as in `standard_adversarial_loss`. The critic must be
     kept Lipschitz, see `gradient_penalty`.
 
     Parameters

@@ -27,17 +27,19 @@ SMALL = {
     "hidden_layer_sizes": (16,),
     "batch_size": 32,
     "lr": 1e-2,
-    "pretrain_epochs": 30,
     "max_epochs": 5,
     "device": "cpu",
     "random_state": 0,
 }
 
 
+FIRST = {VaDEClustering: "pretrain_epochs", KDVAEClustering: "init_epochs"}  # the first stage
+
+
 @pytest.fixture(params=[VaDEClustering, KDVAEClustering], ids=lambda kind: kind.__name__)
 def start(request):
     """Make the estimator with a start."""
-    return lambda init: request.param(**SMALL, init=init)
+    return lambda init: request.param(**SMALL, **{FIRST[request.param]: 30}, init=init)
 
 
 def test_labels_are_taken_as_a_start(blobs, start):
@@ -115,7 +117,7 @@ def test_a_pipeline_is_seeded_and_sized_as_its_last_step(blobs, start):
     def found(random_state):
         kmeans = KMeans(n_init=1, init="random", max_iter=1)
         model = start(make_pipeline(StandardScaler(), PCA(2), kmeans))
-        model.set_params(pretrain_epochs=0, max_epochs=0, random_state=random_state)
+        model.set_params(**{FIRST[type(model)]: 0}, max_epochs=0, random_state=random_state)
         noise = np.random.RandomState(0).uniform(size=(300, 6)).astype(np.float32)
         return model.fit(noise).labels_
 
@@ -135,9 +137,10 @@ def test_images_are_images_to_a_clusterer_of_the_package(start):
             return super().fit(X, y, sample_weight)
 
     images = np.random.RandomState(0).uniform(size=(30, 8, 8)).astype(np.float32)
-    none = {"pretrain_epochs": 0, "max_epochs": 0, "hidden_layer_sizes": (4,)}
+    none = {"max_epochs": 0, "hidden_layer_sizes": (4,)}
     for init in (Seeing(max_epochs=0), make_pipeline(Seeing(max_epochs=0))):
-        start(init).set_params(**none).fit(images)
+        model = start(init)
+        model.set_params(**{FIRST[type(model)]: 0}, **none).fit(images)
     assert seen == [(30, 8, 8), (30, 64)]
 
 

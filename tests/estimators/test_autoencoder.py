@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from interruption import NoTraining
 from sklearn.base import BaseEstimator, ClusterMixin, clone
-from sklearn.cluster import MeanShift
+from sklearn.cluster import KMeans, MeanShift
 from sklearn.metrics import adjusted_rand_score
 from torch import nn
 
@@ -38,8 +38,8 @@ def test_heads(blobs, head):
 
 def test_hdbscan_finds_the_number_of_clusters(blobs):
     X = np.vstack([blobs[0], [[99.0] * 6]]).astype(np.float32)
-    params = {"head_params": {"min_cluster_size": 20}}
-    model = AutoencoderClustering(None, head="hdbscan", **params, **SMALL).fit(X)
+    params = {"min_cluster_size": 20}
+    model = AutoencoderClustering("auto", head="hdbscan", **params, **SMALL).fit(X)
     assert model.n_clusters_ == 3
     assert model.labels_.min() == -1
     assert model.cluster_centers_.shape == (3, 2)
@@ -49,18 +49,45 @@ def test_hdbscan_finds_the_number_of_clusters(blobs):
 
 def test_all_noise_is_a_usable_result():
     X = np.random.RandomState(0).uniform(size=(30, 3))
-    params = {"head_params": {"min_cluster_size": 29}}
+    params = {"min_cluster_size": 29}
     with pytest.warns(UserWarning, match="all rows are noise"):
-        model = AutoencoderClustering(None, head="hdbscan", **params, **SMALL).fit(X)
+        model = AutoencoderClustering("auto", head="hdbscan", **params, **SMALL).fit(X)
     assert model.n_clusters_ == 0
     assert (model.predict(X) == -1).all()
     with pytest.raises(ValueError, match="nothing to sample"):
         model.sample(3)
 
 
-def test_a_number_of_clusters_is_asked_for(blobs):
-    with pytest.raises(ValueError, match="needs n_clusters"):
-        AutoencoderClustering(None, **SMALL).fit(blobs[0])
+@pytest.mark.parametrize("head", ["kmeans", "gmm", KMeans()], ids=str)
+def test_auto_finds_the_number_of_clusters_for_any_head(blobs, head):
+    model = AutoencoderClustering("auto", head=head, min_cluster_size=0.2, **SMALL).fit(blobs[0])
+    assert model.n_clusters_ == 3
+
+
+@pytest.mark.parametrize("head", ["hdbscan", KMeans(3)], ids=str)
+def test_a_number_that_the_head_does_not_look_at_is_told(blobs, head):
+    settings = {**SMALL, "head": head, "min_cluster_size": 0.2} if head == "hdbscan" else {**SMALL}
+    free = AutoencoderClustering("auto", **settings | {"head": head}).fit(blobs[0])
+    with pytest.warns(UserWarning, match="n_clusters=7 has no effect.*Use n_clusters='auto'"):
+        told = AutoencoderClustering(7, **settings | {"head": head}).fit(blobs[0])
+    np.testing.assert_array_equal(free.labels_, told.labels_)
+
+
+def test_fewer_rows_than_a_number_that_nobody_looks_at(blobs):
+    with pytest.warns(UserWarning, match="n_clusters=100 has no effect"):
+        AutoencoderClustering(100, head="hdbscan", **SMALL).fit(blobs[0][:90])
+
+
+def test_the_width_of_umap_does_not_hang_on_a_number_that_nobody_looks_at(blobs):
+    for n_clusters, head, width in ((7, "hdbscan", 10), (7, "gmm", 7), ("auto", "gmm", 10)):
+        head = AutoencoderClustering(n_clusters, head=head, manifold="umap")._make_head(0)
+        assert head._width() == width
+
+
+def test_the_smallest_cluster_has_one_parameter(blobs):
+    params = {"head": "hdbscan", "head_params": {"min_cluster_size": 20}}
+    with pytest.raises(ValueError, match=r"head_params cannot set 'min_cluster_size' \(got 20\)"):
+        AutoencoderClustering("auto", **params, callbacks=[NoTraining()], **SMALL).fit(blobs[0])
 
 
 def test_umap_keeps_the_laws(blobs):
@@ -148,15 +175,10 @@ class Fails(ClusterMixin, BaseEstimator):
 
 def test_trained_networks_outlive_a_head_that_fails(blobs, tmp_path):
     """The head comes after the training: another one, of other parameters, takes the networks."""
-    model = AutoencoderClustering(None, head=Fails(), checkpoint=tmp_path / "fit.pt", **SMALL)
+    model = AutoencoderClustering("auto", head=Fails(), checkpoint=tmp_path / "fit.pt", **SMALL)
     with pytest.raises(RuntimeError, match="it cannot"):
         model.fit(blobs[0])
     other = {"head": "gmm", "n_clusters": 3, "head_params": {"tol": 1e-4}}
     continued = clone(model).set_params(**other, callbacks=[NoTraining()]).fit(blobs[0])
     whole = clone(model).set_params(**other, checkpoint=None).fit(blobs[0])
     np.testing.assert_array_equal(continued.predict_proba(blobs[0]), whole.predict_proba(blobs[0]))
-
-
-def test_a_head_that_needs_a_number_is_told_before_training(blobs):
-    with pytest.raises(ValueError, match="needs n_clusters"):
-        AutoencoderClustering(None, head="gmm", callbacks=[NoTraining()], **SMALL).fit(blobs[0])

@@ -23,7 +23,7 @@ SMALL = {
 }
 
 
-@pytest.mark.parametrize(("game", "n_critic"), [("wasserstein", 5), ("vanilla", 1)])
+@pytest.mark.parametrize(("game", "n_critic"), [("wasserstein", 5), ("standard", 1)])
 def test_the_generator_uses_up_no_rows(blobs, game, n_critic):
     """Algorithm 3.2: rows for every update of the critic, and noise alone for the generator's.
 
@@ -108,10 +108,20 @@ def test_a_critic_of_ones_own(blobs):
         ClusterGANClustering(3, critic=lambda s: nn.Linear(s[0], 2), **SMALL).fit(blobs[0])
 
 
-@pytest.mark.parametrize("game", ["wasserstein", "vanilla"])
+@pytest.mark.parametrize("game", ["wasserstein", "standard"])
 def test_digits(game):
     """Far from the best method on small data, but well above chance, which is below .2."""
     X, y = load_digits(return_X_y=True)
     settings = {**SMALL, "latent_dim": 10, "lr": 1e-3, "hidden_layer_sizes": (256, 256)}
     model = ClusterGANClustering(10, adversarial_loss=game, **settings, max_epochs=30).fit(X)
     assert clustering_accuracy(y, model.labels_) > 0.25
+
+
+def test_the_critic_may_have_widths_of_its_own(blobs):
+    def widths(**params):
+        model = ClusterGANClustering(3, **{**SMALL, "max_epochs": 1}, **params).fit(blobs[0])
+        critic = model.module_.critic
+        return [layer.out_features for layer in critic if isinstance(layer, nn.Linear)]
+
+    assert widths() == [*SMALL["hidden_layer_sizes"], 1]
+    assert widths(critic_hidden_layer_sizes=(7,)) == [7, 1]

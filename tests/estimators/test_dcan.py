@@ -48,7 +48,7 @@ def test_the_mixture_moves_at_its_interval(blobs, loss, monkeypatch):
         "skdeepcluster.models.code_mixture.CodeMixture.em_step",
         lambda model: steps.append(1) or em_step(model),
     )
-    DCANClustering(3, clustering_loss=loss, em_interval=2, **SMALL).fit(blobs[0])
+    DCANClustering(3, clustering_loss=loss, batches_per_em_step=2, **SMALL).fit(blobs[0])
     assert len(steps) == 13 + SETTLING_STEPS  # every other one of 5 epochs of 5 batches
 
 
@@ -86,7 +86,7 @@ def test_the_game_alone_standardises_codes_unless_asked_to(blobs):
 
 def test_only_the_game_has_a_discriminator(blobs):
     for loss in ("euclidean", "kl"):
-        model = DCANClustering(3, clustering_loss=loss, critic_lr=0.1, **SMALL).fit(blobs[0])
+        model = DCANClustering(3, clustering_loss=loss, **SMALL).fit(blobs[0])
         assert not hasattr(model.module_, "critic")
         assert not any("critic_loss" in record for record in model.history_)
 
@@ -99,6 +99,25 @@ def test_the_discriminator_learns_at_its_own_rate(blobs):
     assert not torch.equal(critic_after(), critic_after(critic_lr=1e-4))
 
 
+def test_a_critic_of_ones_own_sees_codes_and_components(blobs):
+    def critic(shape):
+        shapes.append(shape)
+        return nn.Sequential(nn.Linear(*shape, 5), nn.Tanh(), nn.Linear(5, 1), nn.Flatten(0))
+
+    shapes = []
+    model = DCANClustering(3, critic=critic, **SMALL).fit(blobs[0])
+    assert shapes == [(2 + 3,)]
+    assert _widths(model.module_.critic) == [5, 1]
+
+
+def test_the_discriminator_may_have_more_updates(blobs):
+    def losses(**params):
+        settings = {**SMALL, "max_epochs": 1, **params}
+        return DCANClustering(3, **settings).fit(blobs[0]).history_[-1]["critic_loss"]
+
+    assert losses() == losses(n_critic=1) != losses(n_critic=3)
+
+
 def test_networks_have_the_sizes_asked_for(blobs):
     settings = {**SMALL, "critic_hidden_layer_sizes": (7, 5)}
     model = DCANClustering(3, conditional=False, **settings).fit(blobs[0]).module_
@@ -107,7 +126,7 @@ def test_networks_have_the_sizes_asked_for(blobs):
     assert model.critic[0].in_features == 2
     conditional = DCANClustering(3, **settings).fit(blobs[0]).module_
     assert conditional.critic[0].in_features == 2 + 3
-    kl = DCANClustering(3, clustering_loss="kl", **settings).fit(blobs[0]).module_
+    kl = DCANClustering(3, clustering_loss="kl", **SMALL).fit(blobs[0]).module_
     assert _widths(kl.encoder) == [32, 4]
 
 
@@ -223,5 +242,5 @@ def test_a_fit_outlives_its_parameters(blobs):
     ).fit(blobs[0])
     assert not hasattr(model, "sample")
     assert not hasattr(model.set_params(reconstruction_weight=1.0), "sample")
-    with pytest.raises(ValueError, match="decoder= would not be used"):
+    with pytest.raises(ValueError, match=r"decoder=.* would have no effect"):
         model.set_params(reconstruction_weight=0.0, decoder=nn.Identity).fit(blobs[0])

@@ -33,7 +33,7 @@ def test_training_stops_when_labels_do(blobs):
 
 
 def test_the_target_moves_at_its_interval(blobs):
-    model = DECClustering(3, update_interval=2, **{**SMALL, "tol": 0}).fit(blobs[0])
+    model = DECClustering(3, epochs_per_update=2, **{**SMALL, "tol": 0}).fit(blobs[0])
     clustering = [r for r in model.history_ if r["phase"] == "clustering"]
     assert ["label_change" in r for r in clustering] == [False, False, True, False, True]
 

@@ -20,7 +20,7 @@ SMALL = {
     "lr": 1e-2,
     "clustering_lr": 1e-3,
     "pretrain_epochs": 10,
-    "stage1_epochs": 3,
+    "init_epochs": 3,
     "max_epochs": 3,
     "device": "cpu",
     "random_state": 0,
@@ -37,11 +37,11 @@ def phase(model, name):
 def test_the_tiny_network_has_the_papers_number_of_parameters():
     """About 3.2 thousand, section 4.2; the centroids are no parameters."""
     images = np.random.RandomState(0).uniform(size=(20, 28, 28)).astype(np.float32)
-    none = {"pretrain_epochs": 0, "stage1_epochs": 0, "max_epochs": 0}
+    none = {"pretrain_epochs": 0, "init_epochs": 0, "max_epochs": 0}
     counts = {}
-    for size in ("tiny", "large"):
+    for name, size in {"tiny": "auto", "large": (16, 32)}.items():
         fit = DiscriminativeClustering(2, hidden_layer_sizes=size, random_state=0, **none)
-        counts[size] = sum(p.numel() for p in fit.fit(images).module_.parameters())
+        counts[name] = sum(p.numel() for p in fit.fit(images).module_.parameters())
     assert counts["tiny"] == 3262
     assert 10_000 < counts["large"] < 30_000
 
@@ -57,7 +57,7 @@ def test_codes_are_signed():
 
 def test_phases_pull_the_terms_the_right_way(blobs):
     """What is maximised rises and what is minimised falls."""
-    fit = DiscriminativeClustering(3, **{**SMALL, "stage1_epochs": 10, "max_epochs": 10, "tol": 0})
+    fit = DiscriminativeClustering(3, **{**SMALL, "init_epochs": 10, "max_epochs": 10, "tol": 0})
     fit.fit(blobs[0])
     pretraining = phase(fit, "pretraining")
     assert pretraining[-1]["discrimination"] < pretraining[0]["discrimination"] - 0.03
@@ -71,7 +71,7 @@ def test_phases_pull_the_terms_the_right_way(blobs):
 
 def test_a_pair_of_weights_is_a_way_from_one_to_the_other(blobs):
     """With one update per epoch, the weight of each is told by the loss."""
-    settings = {**SMALL, "stage1_epochs": 3, "max_epochs": 0, "tol": 0, "batch_size": 150}
+    settings = {**SMALL, "init_epochs": 3, "max_epochs": 0, "tol": 0, "batch_size": 150}
     fit = DiscriminativeClustering(3, **settings, discrimination_weight=(4.0, 1.0)).fit(blobs[0])
     found = [
         (r["train_loss"] + r["alignment"] - r["reconstruction"]) / r["discrimination"]
@@ -87,7 +87,7 @@ def test_other_weights_are_refused(blobs, weight):
 
 
 def test_stages_end_when_labels_do(blobs):
-    settings = {**SMALL, "stage1_epochs": 50, "max_epochs": 50}
+    settings = {**SMALL, "init_epochs": 50, "max_epochs": 50}
     fit = DiscriminativeClustering(3, **settings).fit(blobs[0])
     for name in ("stage1", "stage2"):
         records = phase(fit, name)
@@ -138,7 +138,7 @@ def test_unknown_anchors_are_refused(blobs, anchors):
 def test_digits():
     """Above k-means, which is at .79, in far fewer updates than the defaults make."""
     X, y = load_digits(return_X_y=True)
-    brief = {"batch_size": 250, "pretrain_epochs": 30, "stage1_epochs": 5, "max_epochs": 5}
+    brief = {"batch_size": 250, "pretrain_epochs": 30, "init_epochs": 5, "max_epochs": 5}
     fits = [DiscriminativeClustering(10, **brief, random_state=seed).fit(X / 16) for seed in (0, 1)]
     assert np.mean([clustering_accuracy(y, fit.labels_) for fit in fits]) > 0.8
 
@@ -158,8 +158,8 @@ def test_the_loss_is_the_weighted_sum_of_the_terms(blobs):
 
 
 def test_centroids_follow_the_last_update(blobs):
-    model = DiscriminativeClustering(3, **SMALL, alpha=0.25).fit(blobs[0])
-    assert model.module_.alpha == 0.25
+    model = DiscriminativeClustering(3, **SMALL, anchor_weight=0.75).fit(blobs[0])
+    assert model.module_.anchor_weight == 0.75
     units = normalize(model.transform(blobs[0]))
     means = [normalize(units[model.labels_ == i].sum(0)[None])[0] for i in range(3)]
     np.testing.assert_allclose(model.cluster_centers_, means, atol=1e-5)
@@ -169,7 +169,7 @@ def test_the_number_of_neighbors_is_heeded(blobs):
     batch = {"X": torch.from_numpy(blobs[0][:40])}
     found = []
     for n_neighbors in (1, 5):
-        none = {"pretrain_epochs": 0, "stage1_epochs": 0, "max_epochs": 0}
+        none = {"pretrain_epochs": 0, "init_epochs": 0, "max_epochs": 0}
         model = DiscriminativeClustering(3, **{**SMALL, **none}, n_neighbors=n_neighbors)
         found.append(int(model.fit(blobs[0]).module_.anchors(batch["X"], batch).sum()))
     assert found[0] < found[1]

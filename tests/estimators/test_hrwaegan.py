@@ -7,7 +7,8 @@ import warnings
 import numpy as np
 import pytest
 import torch
-from hierarchies import BRIEF, REGULARIZERS, SMALL, THREE, batch_of, unfitted
+from hierarchies import BRIEF, QUIET, REGULARIZERS, SMALL, THREE, batch_of, unfitted
+from sklearn.cluster import KMeans
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.metrics import adjusted_rand_score
 from skorch.callbacks import Callback
@@ -33,7 +34,7 @@ def hierarchy(blobs):
 def by_umap(blobs):
     """One group, clustered by UMAP and HDBSCAN; tests must not change it."""
     settings = {**SMALL, "manifold": "umap", "manifold_params": {"n_neighbors": 15}}
-    return HRWAEGANClustering(**settings, n_groups=1, noise_weight=0.0).fit(blobs[0])
+    return HRWAEGANClustering(**settings, n_groups=1, outlier_weight=0.0).fit(blobs[0])
 
 
 # -- the groups -------------------------------------------------------------------------------
@@ -151,7 +152,7 @@ def test_players_take_n_and_m_turns_on_batches_of_their_own(blobs):
 @pytest.mark.parametrize("regularizer", ["mmd", "kl"])
 def test_without_a_game_there_is_one_player(blobs, regularizer):
     seen = []
-    params = {"regularizer": regularizer, "callbacks": [Turns(seen)], "critic_lr": 1.0}
+    params = {"regularizer": regularizer, "callbacks": [Turns(seen)]}
     model = HRWAEGANClustering(**BRIEF, **params).fit(blobs[0])
     assert {player for player, _ in seen} == {"encoder"}
     assert not any("critic_loss" in record for record in model.history_)
@@ -172,7 +173,7 @@ def test_weights_warm_up_step_by_step_and_decrease_from_group_to_group():
 @pytest.mark.parametrize("refresh_size", [None, 60])
 def test_noise_is_detected_every_few_epochs(blobs, refresh_size):
     """A cluster of 149 of 150 rows does not exist, so that all of them are noise."""
-    settings = {**SMALL, "min_cluster_size": 149, "max_epochs": 5, "refresh_interval": 2}
+    settings = {**SMALL, "min_cluster_size": 149, "max_epochs": 5, "epochs_per_refresh": 2}
     history = HRWAEGANClustering(**settings, refresh_size=refresh_size).fit(blobs[0]).history_
     shares = {r["phase_epoch"]: r["noise_share"] for r in history if "noise_share" in r}
     assert shares == {3: 1.0, 5: 1.0}  # before these epochs, and not before the first
@@ -203,7 +204,7 @@ def test_noise_is_looked_for_among_the_codes_of_the_first_group(blobs, monkeypat
     monkeypatch.setattr(estimator, "_make_head", lambda *told: FirstRowsAreNoise(seen))
     trainer = Trainer(estimator._make_model(Scaling((6,))).eval()).initialize()
     trainer.place_, trainer.n_batches_ = Place(epoch=1), 1
-    estimator._find_noise(trainer, table, seed=0)
+    estimator._find_outliers(trainer, table, seed=0)
     first = trainer.apply(trainer.model.posteriors, table)[:, 0, 0].numpy()
     (codes,) = seen
     assert len(codes) == (refresh_size or 150)
@@ -213,7 +214,7 @@ def test_noise_is_looked_for_among_the_codes_of_the_first_group(blobs, monkeypat
 
 
 def test_rows_of_a_cluster_are_no_noise(blobs):
-    settings = {**SMALL, "n_groups": 1, "refresh_interval": 30}
+    settings = {**SMALL, "n_groups": 1, "epochs_per_refresh": 30}
     (share,) = [
         r["noise_share"]
         for r in HRWAEGANClustering(**settings).fit(blobs[0]).history_
@@ -228,8 +229,8 @@ def test_rows_of_a_cluster_are_no_noise(blobs):
 @pytest.mark.parametrize("n_groups", [1, 3])
 @pytest.mark.parametrize("regularizer", REGULARIZERS)
 def test_all_regularizers_train_all_depths(blobs, regularizer, n_groups):
-    settings = {**SMALL, **THREE, "n_clusters": 3, "head": "gmm", "max_epochs": 15}
-    settings |= {"regularizer": regularizer, "n_groups": n_groups, "noise_weight": 0.0}
+    settings = {**QUIET, **THREE, "max_epochs": 15}
+    settings |= {"regularizer": regularizer, "n_groups": n_groups}
     with warnings.catch_warnings():
         warnings.simplefilter("error", ConvergenceWarning)
         model = HRWAEGANClustering(**settings).fit(blobs[0])
@@ -251,9 +252,9 @@ def test_posteriors_do_not_collapse_to_points(blobs):
 def of_digits():
     """Three groups of codes of digits, and the rows; tests must not change the model."""
     X, _ = load_digits(return_X_y=True)
-    settings = {**SMALL, **THREE, "latent_dim": 4, "n_clusters": 10, "head": "gmm"}
+    settings = {**QUIET, **THREE, "latent_dim": 4, "n_clusters": 10}
     # Few updates: the regularizer that needs no game, which ends elsewhere on every processor.
-    settings |= {"noise_weight": 0.0, "regularizer": "mmd", "regularization_weight": 1.0}
+    settings |= {"regularizer": "mmd", "regularization_weight": 1.0}
     model = HRWAEGANClustering(**settings).fit(X[:600]).module_
     return model, torch.from_numpy(X[:600])
 
@@ -307,7 +308,7 @@ def test_what_regularizes_brings_codes_to_their_prior(blobs, regularizer):
         variance = mean.var(0) + log_variance.exp().mean(0)  # of the aggregate posterior
         return (mean.mean(0).square() + variance.log().square()).sum()
 
-    settings = {**SMALL, "n_clusters": 3, "head": "gmm", "n_groups": 1, "noise_weight": 0.0}
+    settings = {**QUIET, "n_groups": 1}
     free = distance(regularization_weight=0.0)
     assert distance(regularizer=regularizer, regularization_weight=0.2) < free / 2
 
@@ -362,28 +363,28 @@ def test_labels_by_umap_and_hdbscan_are_predictions_row_by_row(by_umap, blobs):
 def test_neighbours_of_umap_follow_the_number_of_rows():
     """Equation 3.8, with 5 as a floor, and equation 4.3 for the clusters."""
     for n_rows, expected in ((300, 5), (3000, 10), (10_000, 33), (70_000, 100)):
-        head = unfitted(manifold="umap")._make_head("hdbscan", 0, n_rows)
+        head = unfitted(manifold="umap")._make_group_head(0, n_rows, "hdbscan")
         assert head.umap_params["n_neighbors"] == expected
-    head = unfitted(min_cluster_size=60)._make_head("hdbscan", 0, 500, share=0.1)
+    head = unfitted(min_cluster_size=60)._make_group_head(0, 500, "hdbscan", share=0.1)
     assert head.head_params == {"min_cluster_size": 6}  # of a sample of the rows
-    own = unfitted(manifold="umap", manifold_params={"n_neighbors": 7})._make_head("gmm", 0, 900)
+    own = unfitted(manifold="umap", manifold_params={"n_neighbors": 7})._make_group_head(0, 900)
     assert own.umap_params["n_neighbors"] == 7
 
 
-@pytest.mark.parametrize("head", ["gmm", "agglomerative"])
-@pytest.mark.parametrize("n_clusters", [None, 2])
+@pytest.mark.parametrize("head", ["gmm", "agglomerative", "kmeans", KMeans()], ids=str)
+@pytest.mark.parametrize("n_clusters", ["auto", 2])
 def test_other_heads_take_the_number_or_find_it(blobs, head, n_clusters):
     settings = {**SMALL, "head": head, "n_clusters": n_clusters}
     model = HRWAEGANClustering(**settings, n_groups=1).fit(blobs[0])
-    assert model.n_clusters_ == (n_clusters or 3)
+    assert model.n_clusters_ == (3 if n_clusters == "auto" else 2)
     assert hasattr(model, "predict_proba") == (head == "gmm")
     assert not hasattr(model, "outlier_scores_")
 
 
-def test_hdbscan_heeds_no_number(blobs):
+def test_hdbscan_does_not_look_at_a_number(blobs):
     settings = {**SMALL, "max_epochs": 2, "n_groups": 1}
     free = HRWAEGANClustering(**settings).fit(blobs[0])
-    with pytest.warns(UserWarning, match="n_clusters=2 is ignored"):
+    with pytest.warns(UserWarning, match="n_clusters=2 has no effect"):
         told = HRWAEGANClustering(2, **settings).fit(blobs[0])
     np.testing.assert_array_equal(free.labels_, told.labels_)
 
@@ -440,6 +441,37 @@ def test_a_fit_outlives_its_parameters(blobs):
 def test_digits():
     """Well above chance, which is below .2."""
     X, y = load_digits(return_X_y=True)
-    settings = {**SMALL, "latent_dim": 10, "hidden_layer_sizes": (128, 64), "lr": 2e-3}
-    model = HRWAEGANClustering(10, **settings, n_groups=1, head="gmm", noise_weight=0.0).fit(X)
+    settings = {**QUIET, "latent_dim": 10, "hidden_layer_sizes": (128, 64), "lr": 2e-3}
+    model = HRWAEGANClustering(**settings | {"n_clusters": 10, "n_groups": 1}).fit(X)
     assert clustering_accuracy(y, model.labels_) > 0.5
+
+
+# -- discriminators and heads of one's own ------------------------------------------------------
+
+
+def test_a_critic_of_ones_own_sees_codes_and_the_map_of_the_groups_above(blobs):
+    def critic(shape):
+        shapes.append(shape)
+        return nn.Sequential(nn.Linear(*shape, 1), nn.Flatten(0))
+
+    shapes = []
+    model = HRWAEGANClustering(**BRIEF, n_groups=2, critic=critic).fit(blobs[0])
+    assert shapes == [(2,), (2 + 32,)]
+    assert np.isfinite([record["critic_loss"] for record in model.history_]).all()
+
+
+def test_discriminators_have_the_widths_asked_for():
+    for sizes, expected in (("auto", [128, 128, 1]), ((7, 5), [7, 5, 1]), ((7,), [7, 1])):
+        critic = unfitted(critic_hidden_layer_sizes=sizes)._make_discriminator(None)
+        linear = [layer for layer in critic.modules() if isinstance(layer, nn.Linear)]
+        assert [layer.out_features for layer in linear] == expected
+    with pytest.raises(ValueError, match="at least one width"):
+        unfitted(critic_hidden_layer_sizes=())._make_discriminator(None)
+
+
+def test_parameters_of_a_head_reach_it(blobs):
+    head = unfitted(head_params={"covariance_type": "diag"})._make_group_head(0, 150)
+    assert head.head_params == {"covariance_type": "diag"}
+    assert unfitted(min_cluster_size=0.1)._make_group_head(0, 150, "hdbscan").head_params == {
+        "min_cluster_size": 0.1
+    }

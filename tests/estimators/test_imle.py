@@ -28,7 +28,7 @@ SMALL = {
     "device": "cpu",
     "random_state": 0,
 }
-WITHOUT_ENCODER = {"prior": "gaussian_mixture", "use_encoder": False}
+WITHOUT_ENCODER = {"prior": "gaussian_mixture", "label_source": "centroid_alone"}
 VARIANTS = {
     "simple": {**WITHOUT_ENCODER, "search": "global"},
     "2s": WITHOUT_ENCODER,
@@ -114,7 +114,7 @@ def test_labels_by_centroid_are_the_nearest(blobs):
 
 
 def test_without_an_encoder_codes_tell_the_distances(blobs):
-    model = IMLEClustering(3, **SMALL, use_encoder=False).fit(blobs[0])
+    model = IMLEClustering(3, **SMALL, label_source="centroid_alone").fit(blobs[0])
     codes, proba = model.transform(blobs[0]), model.predict_proba(blobs[0])
     assert (codes <= 0).all()
     np.testing.assert_array_equal(codes.argmax(1), model.labels_)
@@ -122,11 +122,7 @@ def test_without_an_encoder_codes_tell_the_distances(blobs):
     assert model.module_.encoder is None
 
 
-def test_who_has_no_encoder_cannot_ask_it(blobs):
-    with pytest.raises(ValueError, match="needs use_encoder=True"):
-        IMLEClustering(3, use_encoder=False, label_source="encoder").fit(blobs[0])
-    with pytest.raises(ValueError, match=r"an nn\.Sequential, .* got NoneType"):
-        IMLEClustering(3, use_encoder=False, feature_weight=1.0).fit(blobs[0])
+def test_features_are_those_of_a_sequence_of_layers(blobs):
     with pytest.raises(ValueError, match="got Linear"):
         IMLEClustering(
             3, latent_dim=2, feature_weight=1.0, encoder=lambda shape, n: nn.Linear(*shape, n)
@@ -211,11 +207,6 @@ def test_training_follows_its_schedule(blobs):
     assert phases_of(model, blobs[0])["matching"].lr == {"model": _late_fall}
     assert set(betas) == {(0.5, 0.99)}
     np.testing.assert_array_equal(model.labels_, model.transform(blobs[0]).argmax(1))
-
-
-def test_an_encoder_that_would_not_be_used_is_refused(blobs):
-    with pytest.raises(ValueError, match="encoder= would not be used"):
-        IMLEClustering(3, use_encoder=False, encoder=lambda shape, n: nn.Identity()).fit(blobs[0])
 
 
 @pytest.mark.parametrize("estimator", [IMLEClustering, ClusterGANClustering])

@@ -24,7 +24,7 @@ SMALL = {
     "hidden_layer_sizes": (16,),
     "batch_size": 32,
     "lr": 1e-2,
-    "pretrain_epochs": 5,
+    "init_epochs": 5,
     "max_epochs": 5,
     "init": "kmeans",
     "device": "cpu",
@@ -54,7 +54,7 @@ def test_dead_networks_are_started_anew(blobs):
 def test_networks_without_members_win_no_new_rows():
     """Of 20 untrained networks few explain any of 40 rows best, and others some of 500 more."""
     X, _ = make_blobs(540, n_features=6, centers=3, random_state=0)
-    settings = {**SMALL, "init": "kmeans", "pretrain_epochs": 0, "max_epochs": 0}
+    settings = {**SMALL, "init": "kmeans", "init_epochs": 0, "max_epochs": 0}
     with pytest.warns(ConvergenceWarning, match="of 20 clusters have members"):
         model = KDVAEClustering(20, **settings).fit(X[:40])
     winner = model.transform(X[40:])[:, -20:].argmax(1)
@@ -76,7 +76,7 @@ def test_the_first_k_means_heeds_weights():
     """The two heavy rows are the two clusters, however many light ones lie elsewhere."""
     rows = np.repeat([[0.0, 0.0], [0.0, 1.0], [9.0, 0.0]], [1, 1, 30], axis=0)
     weight = np.repeat([1e6, 1e6, 1.0], [1, 1, 30])
-    settings = {**SMALL, "pretrain_epochs": 0, "max_epochs": 0, "scaling": None}
+    settings = {**SMALL, "init_epochs": 0, "max_epochs": 0, "scaling": None}
     held = []
     model = KDVAEClustering(2, **settings)
     first = model._first_labels
@@ -88,7 +88,7 @@ def test_the_first_k_means_heeds_weights():
 def test_clusters_without_members_are_never_drawn():
     """What is the second cluster after one died is another network."""
     X, _ = make_blobs(540, n_features=6, centers=3, random_state=0)
-    settings = {**SMALL, "init": "kmeans", "pretrain_epochs": 0, "max_epochs": 0}
+    settings = {**SMALL, "init": "kmeans", "init_epochs": 0, "max_epochs": 0}
     with pytest.warns(ConvergenceWarning, match="clusters have members"):
         model = KDVAEClustering(20, **settings).fit(X[:40])
     last = model.n_clusters_ - 1
@@ -100,13 +100,13 @@ def test_clusters_without_members_are_never_drawn():
 
 def test_networks_are_small_unless_they_are_told_otherwise():
     X, _ = make_blobs(30, n_features=6, centers=3, random_state=0)
-    none = {"pretrain_epochs": 0, "max_epochs": 0, "init": "kmeans"}
+    none = {"init_epochs": 0, "max_epochs": 0, "init": "kmeans"}
     shapes = [p.shape for p in KDVAEClustering(3, **none).fit(X).module_.encoder.parameters()]
     assert shapes[::2] == [(3, 500, 6), (3, 100, 500), (3, 20, 100)]
 
 
 def test_phases_have_their_lengths(blobs):
-    epochs = {"vade_pretrain_epochs": 1, "vade_epochs": 2, "pretrain_epochs": 3, "max_epochs": 4}
+    epochs = {"pretrain_epochs": 1, "vade_epochs": 2, "init_epochs": 3, "max_epochs": 4}
     model = KDVAEClustering(3, **{**SMALL, **epochs, "init": "vade"}).fit(blobs[0])
     found = [(r["stage"], r["phase"]) for r in model.history_]
     assert found == (
@@ -173,7 +173,7 @@ def test_digits():
     """From one start, the networks raise the bound and keep more than chance, which is .2."""
     X, y = load_digits(return_X_y=True)
     settings = {**SMALL, "latent_dim": 10, "hidden_layer_sizes": (64, 32), "lr": 2e-3}
-    settings |= {"batch_size": 100, "pretrain_epochs": 10, "max_epochs": 10}
+    settings |= {"batch_size": 100, "init_epochs": 10, "max_epochs": 10}
     model = KDVAEClustering(10, **settings).fit(X)
     assert clustering_accuracy(y, model.labels_) > 0.7
     held = [r["train_loss"] for r in model.history_ if r["phase"] == "first clusters"]

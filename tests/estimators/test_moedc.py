@@ -31,7 +31,7 @@ SMALL = {
     "min_cluster_size": 0.2,
     "manifold_params": {"n_epochs": 50},
     "pretrain_epochs": 20,
-    "manager_epochs": 10,
+    "init_epochs": 10,
     "max_epochs": 10,
     "device": "cpu",
     "random_state": 0,
@@ -59,7 +59,7 @@ def told(blobs, monkeypatch):
 
 def test_the_width_is_that_of_the_scaled_rows(blobs, told):
     """One column in other units would otherwise be all the variance there is."""
-    none = {**SMALL, "latent_dim": None, "pretrain_epochs": 0, "manager_epochs": 0, "max_epochs": 0}
+    none = {**SMALL, "latent_dim": "auto", "pretrain_epochs": 0, "init_epochs": 0, "max_epochs": 0}
     X = blobs[0] * np.array([1e4, 1, 1, 1, 1, 1])
     model = MoEDCClustering(**none, explained_variance=0.99).fit(X)
     scaled = (X - X.mean(0)) / X.std(0)
@@ -72,7 +72,7 @@ def test_principal_components_take_no_more_memory_than_allowed(blobs, told, monk
     seen = []
     monkeypatch.setattr(moedc, "PCA_ENTRIES", 600)
     monkeypatch.setattr(moedc, "principal_width", lambda rows, *args: seen.append(rows) or 2)
-    none = {**SMALL, "latent_dim": None, "pretrain_epochs": 0, "manager_epochs": 0, "max_epochs": 0}
+    none = {**SMALL, "latent_dim": "auto", "pretrain_epochs": 0, "init_epochs": 0, "max_epochs": 0}
     for X in (blobs[0], sparse.csr_array(blobs[0])):
         MoEDCClustering(**none, scaling=None).fit(X)
     dense, from_sparse = seen
@@ -86,7 +86,7 @@ def test_principal_components_take_no_more_memory_than_allowed(blobs, told, monk
 
 
 def test_stages_have_their_lengths(blobs, told):
-    lengths = {"pretrain_epochs": 1, "manager_epochs": 2, "max_epochs": 3}
+    lengths = {"pretrain_epochs": 1, "init_epochs": 2, "max_epochs": 3}
     model = MoEDCClustering(**{**SMALL, **lengths}).fit(blobs[0])
     found = [(r["stage"], r["phase"]) for r in model.history_]
     expected = [("vae", "pretraining"), *[("manager", "without noise")] * 2]
@@ -114,7 +114,7 @@ def test_noise_teaches_the_manager_nothing(blobs, told, monkeypatch):
     np.testing.assert_array_equal(model.noise_, np.arange(150) < 20)
     assert adjusted_rand_score(blobs[1], model.labels_) > 0.9  # noise is labelled as well
     rows = torch.cat(seen).numpy()
-    assert len(rows) == SMALL["manager_epochs"] * 130
+    assert len(rows) == SMALL["init_epochs"] * 130
     met = (blobs[0][:, None] == rows).all(2).any(1)
     np.testing.assert_array_equal(met, ~model.noise_)
 
@@ -142,7 +142,9 @@ def test_all_noise_is_one_cluster(blobs):
 
 @pytest.mark.parametrize("n_clusters", [1, 3, 5])
 def test_a_number_of_clusters_is_honoured(blobs, n_clusters):
-    model = MoEDCClustering(n_clusters, **SMALL).fit(blobs[0])
+    model = MoEDCClustering(n_clusters, **{**SMALL, "head": "gmm", "min_cluster_size": 0.02}).fit(
+        blobs[0]
+    )
     assert model.module_.n_experts == n_clusters
     assert not model.noise_.any()
     if n_clusters == 3:
@@ -151,7 +153,7 @@ def test_a_number_of_clusters_is_honoured(blobs, n_clusters):
 
 def test_an_untrained_manager_knows_the_clusters(blobs, told):
     """So that Ctrl-C before its training leaves labels of use."""
-    model = MoEDCClustering(**{**SMALL, "manager_epochs": 0, "max_epochs": 0}).fit(blobs[0])
+    model = MoEDCClustering(**{**SMALL, "init_epochs": 0, "max_epochs": 0}).fit(blobs[0])
     assert adjusted_rand_score(blobs[1], model.labels_) > 0.9
 
 
@@ -206,7 +208,7 @@ def test_digits():
         batch_size=100,
         lr=2e-3,
         pretrain_epochs=25,
-        manager_epochs=10,
+        init_epochs=10,
         max_epochs=5,
         device="cpu",
         random_state=0,
@@ -237,3 +239,12 @@ def test_experts_without_rows_are_held(blobs, told):
 
     MoEDCClustering(**{**SMALL, "callbacks": [Seeing()]}).fit(blobs[0])
     assert HoldIdle in seen
+
+
+def test_any_head_may_find_the_clusters(blobs):
+    settings = {**SMALL, "head": "kmeans", "min_cluster_size": 0.02, "manifold": None}
+    del settings["manifold_params"]
+    model = MoEDCClustering(4, **settings, head_params={"n_init": 2}).fit(blobs[0])
+    assert model.n_clusters_ == 4
+    with pytest.warns(UserWarning, match="n_clusters=4 has no effect"):
+        MoEDCClustering(4, **{**SMALL, "pretrain_epochs": 1}).fit(blobs[0])

@@ -103,8 +103,13 @@ def test_a_clusterer_or_labels_may_start_it(digits):
 def test_their_number_may_be_left_to_the_start(digits):
     model = fit_quietly(SPCClustering("auto", init=digits[1], max_rounds=1, **FAST), digits[0])
     assert model.n_clusters_ == 3
-    with pytest.raises(ValueError, match="n_clusters='auto'"):
-        SPCClustering(3, init="umap-hdbscan", **FAST).fit(digits[0])
+
+
+def test_a_number_that_the_start_does_not_look_at_is_told(digits):
+    settings = {**FAST, "init": "umap-hdbscan", "max_rounds": 0, "max_epochs": 1}
+    with pytest.warns(UserWarning, match="n_clusters=20 has no effect.*Use n_clusters='auto'"):
+        model = SPCClustering(20, **settings).fit(digits[0])
+    assert 1 < model.n_clusters_ < 10
 
 
 def test_noise_is_given_to_clusters_or_kept(digits):
@@ -161,7 +166,7 @@ def test_augmentation_is_for_images_or_ones_own(digits):
     SPCClustering(3, augment=nn.Sequential(RandomFlip()), **settings).fit(digits[0])
     automatic = SPCClustering(3, **settings).fit(digits[0])
     assert automatic.module_.augment is not None
-    flat = SPCClustering(3, **{**settings, "hidden_layer_sizes": None})
+    flat = SPCClustering(3, **{**settings, "hidden_layer_sizes": "auto"})
     assert flat.fit(digits[0].reshape(-1, 64)).module_.augment is None
 
 
@@ -205,7 +210,7 @@ def test_ones_own_encoder_makes_the_features(digits):
     model = SPCClustering(
         3,
         encoder=lambda shape, n_outputs: nn.Sequential(nn.Flatten(), nn.Linear(64, n_outputs)),
-        **{**FAST, "hidden_layer_sizes": None, "init": digits[1], "max_rounds": 0},
+        **{**FAST, "hidden_layer_sizes": "auto", "init": digits[1], "max_rounds": 0},
     ).fit(digits[0])
     batch = {"X": torch.from_numpy(digits[0][:4])}
     torch.testing.assert_close(model.module_.features(batch)[:, 0], model.module_.codes(batch))

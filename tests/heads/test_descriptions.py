@@ -5,7 +5,7 @@ import pickle
 import numpy as np
 import pytest
 from head_laws import fitted
-from sklearn.cluster import DBSCAN, KMeans, MeanShift
+from sklearn.cluster import DBSCAN, AgglomerativeClustering, KMeans, MeanShift
 from sklearn.mixture import GaussianMixture
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
@@ -20,12 +20,10 @@ PLAIN = (np.ndarray, int, float, str, bool, type(None))
 def test_a_description_is_true(head, blobs):
     kind = describe_head(head)
     codes = blobs[0]
-    found = make_head(head, None if kind.finds_n_clusters else 3, random_state=0).fit(codes)
+    found = make_head(head, 3, random_state=0).fit(codes)
     assert hasattr(found, "predict_proba") == kind.has_proba
     assert hasattr(found, "outlier_scores") == kind.scores_outliers
-    if not kind.finds_n_clusters:
-        with pytest.raises(ValueError, match="needs n_clusters"):
-            make_head(head)
+    assert found.n_clusters_ == (4 if kind.finds_n_clusters else 3)  # of four blobs
 
 
 @pytest.mark.parametrize(
@@ -35,6 +33,8 @@ def test_a_description_is_true(head, blobs):
         (GaussianMixture(), True, False),
         (DBSCAN(), False, True),
         (MeanShift(), False, True),
+        (KMeans(3), False, True),  # has its own
+        (AgglomerativeClustering(None, distance_threshold=1.0), False, True),
         (make_pipeline(StandardScaler(), GaussianMixture()), True, False),
     ],
     ids=str,

@@ -30,7 +30,7 @@ def test_umap_comes_before_the_count(fake_umap, blobs):
 
 def test_outliers_are_told_from_members(blobs):
     codes = np.vstack([blobs[0], [[60.0, 60, 60]], [[-60.0, 60, -60]]])
-    head = fitted("hdbscan", codes, None)
+    head = fitted("hdbscan", codes, "auto")
     scores = head.outlier_scores(codes)
     assert scores.shape == (len(codes),)
     assert scores.min() >= 0 and scores.max() <= 1
@@ -41,7 +41,7 @@ def test_outliers_are_told_from_members(blobs):
 
 def test_copies_of_one_row_are_no_outliers():
     codes = np.repeat([[0.0, 0], [9, 9]], 30, axis=0)
-    scores = fitted("hdbscan", codes, None).outlier_scores(codes)
+    scores = fitted("hdbscan", codes, "auto").outlier_scores(codes)
     assert np.isfinite(scores).all()
 
 

@@ -24,13 +24,13 @@ def test_an_instance_is_cloned_and_its_defaults_filled_in(blobs):
 
 def test_what_an_instance_sets_is_kept(blobs):
     assert fitted(KMeans(3), blobs[0], 6).n_clusters_ == 3
-    assert fitted(KMeans(), blobs[0], None).n_clusters_ == 8
+    assert fitted(KMeans(), blobs[0], "auto").n_clusters_ == N_CLUSTERS
     by_distance = AgglomerativeClustering(n_clusters=None, distance_threshold=60.0)
     assert fitted(by_distance, blobs[0], 9).n_clusters_ == N_CLUSTERS
 
 
 def test_head_params_override(blobs):
-    head = fitted("hdbscan", blobs[0], None, head_params={"min_cluster_size": 30})
+    head = fitted("hdbscan", blobs[0], "auto", head_params={"min_cluster_size": 30})
     assert head.n_clusters_ == N_CLUSTERS
     with pytest.raises(ValueError, match="Invalid parameter"):
         fitted("kmeans", blobs[0], head_params={"n_inits": 3})
@@ -40,10 +40,10 @@ def test_the_smallest_cluster_may_be_a_share_of_the_rows(blobs):
     for size, expected in ((0.1, N_CLUSTERS), (0.6, 0)):
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", ConvergenceWarning)
-            head = fitted("hdbscan", blobs[0], None, head_params={"min_cluster_size": size})
+            head = fitted("hdbscan", blobs[0], "auto", head_params={"min_cluster_size": size})
         assert head.n_clusters_ == expected
-    same = fitted("hdbscan", blobs[0], None, head_params={"min_cluster_size": len(blobs[0]) // 5})
-    share = fitted("hdbscan", blobs[0], None, head_params={"min_cluster_size": 0.2})
+    same = fitted("hdbscan", blobs[0], "auto", head_params={"min_cluster_size": len(blobs[0]) // 5})
+    share = fitted("hdbscan", blobs[0], "auto", head_params={"min_cluster_size": 0.2})
     np.testing.assert_array_equal(share.labels_, same.labels_)
 
 
@@ -72,10 +72,10 @@ def test_unknown_names():
         make_head("kmeans", 3, manifold="tsne")
 
 
-@pytest.mark.parametrize("head", [name for name in HEADS if name != "hdbscan"])
-def test_number_of_clusters_needed(head):
-    with pytest.raises(ValueError, match="needs n_clusters"):
-        make_head(head)
+@pytest.mark.parametrize("n_clusters", [None, 0, "3"])
+def test_a_number_of_clusters_is_a_number_or_auto(n_clusters):
+    with pytest.raises(ValueError, match=f'n_clusters={n_clusters!r}.*"auto"'):
+        make_head("kmeans", n_clusters)
 
 
 def test_not_a_clusterer(blobs):

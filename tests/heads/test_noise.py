@@ -45,7 +45,7 @@ class SoftCells(Cells):
 
 @pytest.mark.parametrize("clusterer", [Cells(), SoftCells()], ids=name_of)
 def test_a_cluster_without_training_rows_is_never_predicted(clusterer):
-    head = fitted(clusterer, [[2.1], [2.3], [8.5], [8.7]], None)
+    head = fitted(clusterer, [[2.1], [2.3], [8.5], [8.7]], "auto")
     np.testing.assert_array_equal(head.labels_, [0, 0, 1, 1])
     np.testing.assert_array_equal(head.predict([[2.9], [4.0], [7.0], [8.0]]), [0, 0, 1, 1])
     np.testing.assert_allclose(head.cluster_centers_, [[2.2], [8.6]])
@@ -61,7 +61,7 @@ def test_probabilities_follow_the_clusters_kept(blobs, new_codes):
 
 def test_noise(blobs):
     codes = np.vstack([blobs[0], [[60.0, 60, 60]], [[-60.0, 60, -60]]])
-    head = fitted("hdbscan", codes, None)
+    head = fitted("hdbscan", codes, "auto")
     assert head.n_clusters_ == N_CLUSTERS
     np.testing.assert_array_equal(head.labels_[-2:], -1)
     np.testing.assert_array_equal(head.predict(codes[-2:] + 1e-3), -1)
@@ -79,7 +79,7 @@ def test_noise_that_predict_does_not_know_is_kept():
 
 def test_nothing_but_noise(new_codes):
     with pytest.warns(ConvergenceWarning, match="no cluster.*min_cluster_size"):
-        head = fitted("hdbscan", new_codes, None, head_params={"min_cluster_size": 200})
+        head = fitted("hdbscan", new_codes, "auto", head_params={"min_cluster_size": 200})
     assert head.n_clusters_ == 0
     assert head.cluster_centers_.shape == (0, 3)
     np.testing.assert_array_equal(head.predict(new_codes[:5]), -1)
@@ -87,7 +87,7 @@ def test_nothing_but_noise(new_codes):
 
 def test_one_cluster_found(blobs):
     with pytest.warns(ConvergenceWarning, match="one cluster"):
-        head = fitted(DBSCAN(eps=100), blobs[0], None)
+        head = fitted(DBSCAN(eps=100), blobs[0], "auto")
     np.testing.assert_array_equal(head.labels_, 0)
 
 
@@ -97,7 +97,7 @@ def test_coinciding_codes_share_a_label():
             self.labels_ = np.array([0, 1, 2, 2, -1])
             return self
 
-    head = fitted(Stubborn(), [[0.0], [0.0], [5.0], [6.0], [6.0]], None)
+    head = fitted(Stubborn(), [[0.0], [0.0], [5.0], [6.0], [6.0]], "auto")
     np.testing.assert_array_equal(head.labels_, [0, 0, 1, 1, 1])
     assert head.n_clusters_ == 2
 

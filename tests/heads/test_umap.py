@@ -23,7 +23,7 @@ def on_umap(blobs):
         warnings.simplefilter("error")  # nothing to complain of in an ordinary fit
         return {
             name: make_head(name, k, manifold="umap", random_state=0).fit(blobs[0])
-            for name, k in [("gmm", N_CLUSTERS), ("hdbscan", None)]
+            for name, k in [("gmm", N_CLUSTERS), ("hdbscan", "auto")]
         }
 
 
@@ -100,7 +100,7 @@ def test_umap_settings(fake_umap, blobs):
     settings = dict(fake_umap.settings)
     assert isinstance(settings.pop("random_state"), int)
     assert settings == {"n_components": 4, "n_neighbors": 20, "min_dist": 0.0, "n_jobs": 1}
-    fitted("hdbscan", blobs[0], None, manifold="umap", manifold_params={"min_dist": 0.5})
+    fitted("hdbscan", blobs[0], "auto", manifold="umap", manifold_params={"min_dist": 0.5})
     assert fake_umap.settings["n_components"] == 10
     assert fake_umap.settings["min_dist"] == 0.5
     fitted("kmeans", blobs[0][:5], manifold="umap")

@@ -12,7 +12,7 @@ from skdeepcluster.priors import DiscreteContinuousPrior
 from skdeepcluster.scaling import Scaling
 
 
-@pytest.mark.parametrize("game", ["wasserstein", "vanilla"])
+@pytest.mark.parametrize("game", ["wasserstein", "standard"])
 def test_the_terms_are_those_of_the_thesis(game):
     """Equations 3.5 to 3.7, from networks whose outputs are known."""
     prior = DiscreteContinuousPrior(2, 1)

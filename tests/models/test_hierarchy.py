@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import torch
-from hierarchies import BRIEF, REGULARIZERS, THREE, batch_of, gradients, model_of, rows_of
+from hierarchies import BRIEF, QUIET, REGULARIZERS, THREE, batch_of, gradients, model_of, rows_of
 from skorch.callbacks import Callback
 from torch import nn
 from torch.distributions import Normal, kl_divergence
@@ -31,11 +31,11 @@ def seed():
 def test_every_term_is_named_and_off_at_zero_weight(blobs):
     names = {"reconstruction", "noise", "matching", "prior", "noise_share", "refresh_seconds"}
     names |= {f"{term}_{i}" for term in ("regularization", "discrimination") for i in range(2)}
-    settings = {**BRIEF, "max_epochs": 4, "refresh_interval": 2}
+    settings = {**BRIEF, "max_epochs": 4, "epochs_per_refresh": 2}
     recorded = set().union(*HRWAEGANClustering(**settings).fit(blobs[0]).history_)
     assert names <= recorded
-    off = {"regularization_weight": 0.0, "matching_weight": 0.0, "noise_weight": 0.0}
-    history = HRWAEGANClustering(**settings, **off).fit(blobs[0]).history_
+    off = {"regularization_weight": 0.0, "matching_weight": 0.0, "max_epochs": 4}
+    history = HRWAEGANClustering(**QUIET | off).fit(blobs[0]).history_
     for record in history:
         expected = record["reconstruction"] + record["prior"]  # the prior cells stand apart
         assert record["autoencoder_loss"] == pytest.approx(expected, rel=1e-4)
@@ -47,7 +47,7 @@ def test_noise_weighs_more_in_the_reconstruction_alone():
     noise = torch.tensor([0.0, 1.0, 1.0, 0.0])
     terms = model_of()(batch_of(rows_of(4), noise=noise), "autoencoding")
     torch.testing.assert_close(terms["noise"], noise * terms["reconstruction"])
-    weights = HRWAEGANClustering(noise_weight=0.15)._cycle(0).weights
+    weights = HRWAEGANClustering(outlier_weight=0.15)._cycle(0).weights
     assert weights["noise"] == 0.15 and "reconstruction" not in weights
 
 

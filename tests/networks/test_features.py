@@ -45,7 +45,7 @@ def test_widths_are_the_users():
 
 @pytest.mark.parametrize(
     ("shape", "widths", "message"),
-    [((2, 3), None, "features"), ((1, 0, 4), None, "positive"), ((1, 8, 8), (0,), "positive")],
+    [((2, 3), "auto", "features"), ((1, 0, 4), "auto", "positive"), ((1, 8, 8), (0,), "positive")],
 )
 def test_what_cannot_be_built_is_refused(shape, widths, message):
     with pytest.raises(ValueError, match=message):

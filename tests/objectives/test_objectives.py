@@ -16,13 +16,13 @@ from skdeepcluster.objectives import (
     gradient_penalty,
     kl_divergence,
     squared_error,
+    standard_adversarial_loss,
     student_t_log_proba,
     target_distribution,
-    vanilla_adversarial_loss,
     wasserstein_adversarial_loss,
 )
 
-GAMES = [vanilla_adversarial_loss, wasserstein_adversarial_loss]
+GAMES = [standard_adversarial_loss, wasserstein_adversarial_loss]
 
 
 @pytest.fixture(autouse=True)
@@ -54,8 +54,8 @@ DERIVATIVES = {
     "bernoulli": (lambda x, p: bernoulli_log_likelihood(x, p.sigmoid()), [(5, 3), (5, 3)]),
     "gaussian": (gaussian_log_likelihood, [(5, 3), (5, 3), (3,)]),
     "gaussian kl": (gaussian_kl_divergence, [(5, 1, 3), (5, 1, 3), (4, 3), (4, 3)]),
-    "vanilla, real": (partial(vanilla_adversarial_loss, as_real=True), [(5,)]),
-    "vanilla, fake": (partial(vanilla_adversarial_loss, as_real=False), [(5,)]),
+    "standard, real": (partial(standard_adversarial_loss, as_real=True), [(5,)]),
+    "standard, fake": (partial(standard_adversarial_loss, as_real=False), [(5,)]),
     "wasserstein, real": (partial(wasserstein_adversarial_loss, as_real=True), [(5,)]),
     "wasserstein, fake": (partial(wasserstein_adversarial_loss, as_real=False), [(5,)]),
 }
@@ -231,17 +231,17 @@ def test_kl_is_zero_only_between_equals():
 # -- the adversarial game -----------------------------------------------------------------------
 
 
-def test_vanilla_loss_by_hand():
+def test_standard_loss_by_hand():
     logits = torch.tensor([0.0, log(3.0)], dtype=torch.double)  # D = 1/2, 3/4
-    real, fake = (vanilla_adversarial_loss(logits, as_real=verdict) for verdict in (True, False))
+    real, fake = (standard_adversarial_loss(logits, as_real=verdict) for verdict in (True, False))
     torch.testing.assert_close(real, torch.tensor([log(2), log(4 / 3)], dtype=torch.double))
     torch.testing.assert_close(fake, torch.tensor([log(2), log(4)], dtype=torch.double))
 
 
-def test_vanilla_loss_at_the_extremes():
+def test_standard_loss_at_the_extremes():
     """A lost game costs the logit itself and leaves the generator its full gradient."""
     logits = torch.tensor([-1e4, 1e4], requires_grad=True)
-    loss = vanilla_adversarial_loss(logits, as_real=True)
+    loss = standard_adversarial_loss(logits, as_real=True)
     assert loss.tolist() == [1e4, 0.0]
     loss.sum().backward()
     assert logits.grad.tolist() == [-1.0, 0.0]

@@ -1,0 +1,63 @@
+"""Where estimators differ in a parameter of one name, and why they do.
+
+`test_surface.py` holds that they differ in nothing else.
+"""
+
+from __future__ import annotations
+
+DEFAULTS = {
+    "n_clusters": (
+        "8, as scikit-learn's KMeans has it; HRWAE-GAN and MoEDC are methods that find the number, "
+        "and their default is to do so."
+    ),
+    "latent_dim": (
+        "10. The discriminative method needs a dimension for every cluster and takes the 60 of its "
+        "paper, HRWAE-GAN the 23 of its thesis; MoEDC finds the width."
+    ),
+    "init": "Each method starts as its paper does: from VaDE, from a mixture, from UMAP.",
+    "max_epochs": (
+        "What the training of a method takes: longer for a game or for matching than for an "
+        "autoencoder, and shorter where it refines what earlier stages have made."
+    ),
+    "batch_size": (
+        "256, where no paper says otherwise: 64 for games and matching, 100 for VaDE and what "
+        "starts from it, 250 for IMSAT, 1000 where pairs are made within a batch, 128 for SPC."
+    ),
+    "lr": (
+        "1e-3, where no paper says otherwise: 1e-4 for the game of ClusterGAN, 2e-3 for VaDE, what "
+        "starts from it, IMSAT and the discriminative method, 3e-3 at the peak of SPC's trainings."
+    ),
+    "head": (
+        "k-means is the plain choice beside a known number of clusters; HRWAE-GAN and MoEDC find "
+        "the number, by HDBSCAN."
+    ),
+    "manifold": (
+        "Off, where codes are clustered as they are; HRWAE-GAN and MoEDC are defined with UMAP, "
+        "without which HDBSCAN finds little in many dimensions."
+    ),
+    "reconstruction_weight": (
+        "It weighs against another loss in each method, of another size: measured for DCAN, the "
+        "paper's for DEC and the discriminative method; SPC learns its decoder afterwards."
+    ),
+    "n_neighbors": "3 for anchors and 10 for the length of a step, as in the papers of each.",
+    "noise_weight": "10 as in ClusterGAN's paper; IMLE's thesis has 0, and more gained nothing.",
+    "component_weight": "10 as in ClusterGAN's paper, and .5 as in IMLE's thesis.",
+    "init_epochs": (
+        "What it takes to learn the first clusters: 10 epochs for networks that each learn one, 20 "
+        "for a manager of all, 25 for a stage that moves codes apart."
+    ),
+}
+
+TYPES = {
+    "n_clusters": '"auto" where the method can find the number of clusters.',
+    "latent_dim": '"auto" where the method can find the width.',
+    "max_epochs": '"auto" for SPC, which counts updates: its rounds learn from few rows or many.',
+    "batch_size": "At least two rows where batches are normalised or pairs are made.",
+    "init": "Each method has starts of its own; a clusterer or labels will do for all.",
+}
+
+# Parameters that may be off as well as left to be chosen.
+OFF_BESIDE_AUTO = {
+    "scaling",  # rows stay as they are
+    "augment",  # rows are not changed
+}
