@@ -25,6 +25,7 @@ from skdeepcluster import (
     DiscriminativeClustering,
     HRWAEGANClustering,
     IMLEClustering,
+    IMSATClustering,
     KDAEClustering,
     KDVAEClustering,
     MoEDCClustering,
@@ -153,6 +154,11 @@ METHODS: dict[str, Method] = {
     "spc-members": deep(SPCClustering, images=True, n_members=3),
     "spc-plain": deep(SPCClustering, images=True, augment=None),
     "spc-classifier": deep(SPCClustering, images=True, recluster=None),
+    # Classifiers that learn without labels.
+    "imsat": deep(IMSATClustering, images=True),
+    "imsat-vat": deep(IMSATClustering, perturbation="adversarial"),
+    "imsat-rpt": deep(IMSATClustering, perturbation="random"),
+    "iic": deep(IMSATClustering, images=True, objective="iic", n_heads=5),
     # Methods that train for the clusters.
     "dec": deep(DECClustering, reconstruction_weight=0.0),
     "idec": deep(DECClustering, reconstruction_weight=10.0),

@@ -54,6 +54,13 @@ _VARDAKAS_NMI = {
 # By method and data set.
 PUBLISHED: dict[str, dict[str, Published]] = {
     "ae-gmm": {"mnist": Published(0.822, _KDVAE)},
+    "spc": {
+        "mnist": Published(0.990, "Mahon & Lukasiewicz 2021"),
+        "fashion-mnist": Published(0.679, "Mahon & Lukasiewicz 2021"),
+    },
+    "imsat-vat": {"mnist": Published(0.984, "Hu et al. 2017")},
+    "imsat-rpt": {"mnist": Published(0.896, "Hu et al. 2017")},
+    "iic": {"mnist": Published(0.987, "Ji et al. 2019")},
     "n2d": {
         "mnist": Published(0.979, "McConville et al. 2021"),
         "fashion-mnist": Published(0.672, "McConville et al. 2021"),

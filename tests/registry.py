@@ -15,6 +15,7 @@ from skdeepcluster import (
     DiscriminativeClustering,
     HRWAEGANClustering,
     IMLEClustering,
+    IMSATClustering,
     KDAEClustering,
     KDVAEClustering,
     MoEDCClustering,
@@ -28,6 +29,7 @@ AUTOENCODER = {**SMALL, "hidden_layer_sizes": (32,), "batch_size": 32, "lr": 1e-
 
 NETWORKS = {**AUTOENCODER, "pretrain_epochs": 10, "max_epochs": 10}
 IMLE = {**SMALL, "hidden_layer_sizes": (64, 64), "batch_size": 32, "lr": 5e-3, "max_epochs": 20}
+INFORMATION = {**SMALL, "hidden_layer_sizes": (32,), "batch_size": 50, "max_epochs": 20}
 HIERARCHY = {
     **SMALL,
     "hidden_layer_sizes": (32, 16),
@@ -71,6 +73,8 @@ ESTIMATORS: dict[str, DeepClusterer] = {
     "imle-centroid": IMLEClustering(
         3, **IMLE, prior="gaussian_mixture", label_source="centroid", updates_per_matching=2
     ),
+    "imsat": IMSATClustering(3, **INFORMATION),
+    "iic": IMSATClustering(3, **INFORMATION, objective="iic", n_heads=2),
     "hrwaegan": HRWAEGANClustering(3, **HIERARCHY, n_groups=1),
     "hrwaegan-2": HRWAEGANClustering(3, **HIERARCHY, n_groups=2),
     "kdae": KDAEClustering(3, **NETWORKS, init="kmeans"),

@@ -23,7 +23,7 @@ ALLOWED = {
     "engine": {"tiles"},
     "models": PARTS,
     "base": PARTS | {"augment", "models", "tiles", "validation"},
-    "estimators": PARTS | {"base", "models", "validation"},
+    "estimators": PARTS | {"augment", "base", "models", "validation"},
     "__init__": {"estimators"},
 }
 SLOW = {"hdbscan", "matplotlib", "numba", "pandas", "polars", "umap"}

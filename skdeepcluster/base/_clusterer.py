@@ -191,7 +191,8 @@ class DeepClusterer(FittedClusterer):
 
     def _is_ours(self) -> bool:
         """Tell whether no code of the user's takes part in training."""
-        own = (self.encoder, self.decoder, getattr(self, "critic", None), self.callbacks)
+        parts = ("encoder", "decoder", "critic", "callbacks")
+        own = (getattr(self, part, None) for part in parts)
         return all(part is None for part in own) and isinstance(self.optimizer, str)
 
     def _trainer_params(self) -> dict[str, Any]:

@@ -8,9 +8,9 @@ from typing import Any, cast
 
 import numpy as np
 from numpy.typing import NDArray
-from torch import Tensor, nn
+from torch import nn
 
-from skdeepcluster.augment import RandomAffine
+from skdeepcluster.augment import augmentation_for
 from skdeepcluster.base._initialized import InitializedClusterer
 from skdeepcluster.base._run import Run
 from skdeepcluster.engine.callbacks import tell
@@ -85,7 +85,7 @@ class SelfLabelingClusterer(InitializedClusterer):
             code_layers,
             n_clusters,
             widths[0],
-            augment=self._augmentation(),
+            augment=augmentation_for(self.augment, self._input_shape),
             decoder=self._make_decoder(self.latent_dim) if decodes else None,
             label_smoothing=self.label_smoothing,
             joint=self.reconstruction_weight > 0,
@@ -104,11 +104,6 @@ class SelfLabelingClusterer(InitializedClusterer):
         if has_code:
             return trunk, code_layer, self.latent_dim
         return trunk, nn.Identity(), cast(nn.Linear, code_layer).in_features
-
-    def _augmentation(self) -> Callable[[Tensor], Tensor] | None:
-        if isinstance(self.augment, str):
-            return RandomAffine() if len(self._input_shape) == 3 else None
-        return self.augment
 
     def _drawn_rows(self, run: Run) -> NDArray[np.intp]:
         """Return the rows that clusters are found among, in order."""

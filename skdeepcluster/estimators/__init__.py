@@ -7,6 +7,7 @@ from skdeepcluster.estimators.dec import DECClustering
 from skdeepcluster.estimators.discriminative import DiscriminativeClustering
 from skdeepcluster.estimators.hrwaegan import HRWAEGANClustering
 from skdeepcluster.estimators.imle import IMLEClustering
+from skdeepcluster.estimators.imsat import IMSATClustering
 from skdeepcluster.estimators.kdae import KDAEClustering
 from skdeepcluster.estimators.kdvae import KDVAEClustering
 from skdeepcluster.estimators.moedc import MoEDCClustering
@@ -21,6 +22,7 @@ __all__ = [
     "DiscriminativeClustering",
     "HRWAEGANClustering",
     "IMLEClustering",
+    "IMSATClustering",
     "KDAEClustering",
     "KDVAEClustering",
     "MoEDCClustering",

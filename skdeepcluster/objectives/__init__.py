@@ -12,6 +12,7 @@ from ._adversarial import (
     vanilla_adversarial_loss,
     wasserstein_adversarial_loss,
 )
+from ._information import entropy, marginal_entropy, mutual_information
 from ._likelihoods import (
     bernoulli_log_likelihood,
     cosine_dissimilarity,
@@ -26,11 +27,14 @@ __all__ = [
     "bernoulli_log_likelihood",
     "between_similarity",
     "cosine_dissimilarity",
+    "entropy",
     "gaussian_kl_divergence",
     "gaussian_log_likelihood",
     "gradient_penalty",
     "kl_divergence",
+    "marginal_entropy",
     "maximum_mean_discrepancy",
+    "mutual_information",
     "pairwise_discrimination",
     "relativistic_adversarial_loss",
     "squared_error",

@@ -1,0 +1,245 @@
+r"""Clusters that say much of a row and stay where it moves: IMSAT, and invariant information.
+
+.. math:: \min_\theta \; R(\theta; T) - \lambda \, [\mu H(Y) - H(Y \mid X)]
+
+for a softmax encoder :math:`p_\theta(y \mid x)`, where :math:`R = \mathrm{KL}(p(\cdot \mid x) \|
+p(\cdot \mid T(x)))` holds rows where they were while T moves them (Hu et al. 2017, eq. 4, 5, 13).
+With ``objective="iic"`` it is instead :math:`\min_\theta -I(p_\theta(x), p_\theta(T(x)))`, the
+information that a row and its changed copy share (Ji et al. 2019, eq. 3).
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Sequence
+from functools import partial
+from numbers import Integral, Real
+from typing import Any, ClassVar
+
+import numpy as np
+import torch
+from sklearn.utils._param_validation import Interval, StrOptions
+from torch import Tensor, nn
+
+from skdeepcluster.augment import augmentation_for
+from skdeepcluster.base import DeepClusterer, Run
+from skdeepcluster.engine.schedule import Phase, Turn
+from skdeepcluster.models.information import InformationMaximizer, choose_head, measure_radii
+from skdeepcluster.networks import make_feature_encoder
+from skdeepcluster.scaling import Mode
+
+__all__ = ["IMSATClustering"]
+
+VECTOR_WIDTHS = (1200, 1200)  # of the paper's networks
+OVER = 5  # clusters of a further head for each of the clusters, with "iic"
+
+
+class IMSATClustering(DeepClusterer):
+    r"""Learn clusters that tell most of a row, and do not change when it is moved (IMSAT, IIC).
+
+    One network gives the probabilities of the clusters. It is trained to be sure of every row, to
+    use all clusters alike, and to say the same of a row that is moved a little. There is no
+    decoder, so neither `sample` nor `score`.
+
+    For images, where `augment` knows how a row may change. On tables and texts the rows are moved
+    in the direction that changes most, which assumes that clusters are far apart and of like size.
+
+    Parameters
+    ----------
+    n_clusters : int, default=8
+        Number of clusters.
+    latent_dim : int, default=10
+        Width of the code, between the features and the classifier.
+    max_epochs : int, default=50
+        Epochs of training.
+    batch_size : int, default=250
+        Rows per update; the sizes of clusters are compared within a batch.
+    lr : float, default=2e-3
+        Learning rate.
+    objective : {"imsat", "iic"}, default="imsat"
+        "imsat" weighs invariance against information. "iic" asks for the information that a row
+        and its changed copy share, also of further heads with five times the clusters.
+    perturbation : {"auto", "augment", "adversarial", "random"}, default="auto"
+        How rows are moved: by `augment`; by a step in the direction that changes their clusters
+        most (virtual adversarial training); or by one in a random direction. "auto" augments if
+        there is an augmentation, and is adversarial otherwise.
+    augment : "auto", callable or None, default="auto"
+        Random changes of a batch that keep its meaning: from a tensor of scaled rows, shape
+        (n, \*input_shape), to one of the same shape. Such are the modules of
+        `skdeepcluster.augment`, and a `torch.nn.Sequential` of several. "auto" is `RandomAffine`
+        for images, and nothing for other rows.
+    information_weight : float, default=0.1
+        Weight :math:`\lambda` of the information against the invariance.
+    balance_weight : float, default=4.0
+        Weight :math:`\mu` of the entropy of the clusters' sizes; the larger, the more alike they
+        become.
+    radius : float, default=0.25
+        Length of a step, as a share of the distance from a row to its `n_neighbors`-th neighbour.
+    n_neighbors : int, default=10
+        The neighbour that a step is measured by.
+    n_heads : int, default=1
+        Classifiers on one encoder. The one with the most information on the rows gives the
+        clusters.
+    hidden_layer_sizes : sequence of int, default=None
+        For images the channels of the convolutions, for other rows the widths of the hidden layers.
+        None: 32-64-64 and more for large images, or 1200-1200.
+    encoder : callable, default=None
+        ``encoder(shape, n_outputs)`` returns an ``nn.Module``, given the shape of one row, as
+        `make_encoder` of `skdeepcluster.networks` does.
+    image_shape : tuple of int, default=None
+        (channels, height, width) of flattened rows. 3-d and 4-d arrays say it themselves.
+    scaling : {"auto", "minmax", "standard"} or None, default="auto"
+        How rows are scaled for the networks. "auto" leaves data in [0, 1] alone, divides uint8 by
+        255 and sparse data by its largest magnitude, and standardises the rest.
+    optimizer : {"adam", "adamw", "rmsprop", "sgd"} or callable, default="adam"
+        A callable takes parameters and ``lr``.
+    device : str or torch.device, default="auto"
+        "auto" is "cuda", else "mps", else "cpu".
+    precision : {"float32", "bfloat16"}, default="float32"
+        bfloat16 speeds up training where the hardware has it.
+    checkpoint : str or path, default=None
+        A file in which the fit saves its progress and from which it continues after a crash.
+    callbacks : sequence of skorch callbacks, default=None
+        Copied, and called during training.
+    trainer_params : dict, default=None
+        Further parameters of skorch's net, such as ``{"optimizer__weight_decay": 1e-5}``.
+    random_state : int, RandomState or None, default=None
+        An integer gives the same result every time on one device.
+    verbose : int, default=0
+        1 shows a progress bar, 2 a line per epoch.
+
+    Attributes
+    ----------
+    labels_ : ndarray of shape (n_samples,)
+        Cluster of every training row.
+    n_clusters_ : int
+        Number of clusters that have members.
+    cluster_centers_ : ndarray of shape (n_clusters_, latent_dim)
+        Mean code of every cluster.
+    module_ : nn.Module
+        The trained networks.
+    history_ : list of dict
+        Stage, phase, epoch, loss terms and seconds of every epoch.
+    device_ : str
+        Where the networks are.
+    n_iter_ : int
+        Epochs trained.
+    n_features_in_ : int
+        Number of features of a row.
+    feature_names_in_ : ndarray of shape (n_features_in_,)
+        Names of the columns, if the data had any.
+
+    See Also
+    --------
+    SPCClustering : Learns clusters that were found, under the same random changes.
+
+    References
+    ----------
+    Hu, Miyato, Tokui, Matsumoto & Sugiyama, *Learning discrete representations via information
+    maximizing self-augmented training*, ICML 2017.
+    Ji, Henriques & Vedaldi, *Invariant information clustering for unsupervised image classification
+    and segmentation*, ICCV 2019.
+
+    Examples
+    --------
+    >>> from sklearn.datasets import make_blobs
+    >>> from skdeepcluster import IMSATClustering
+    >>> X, _ = make_blobs(200, n_features=6, centers=3, random_state=0)
+    >>> model = IMSATClustering(3, max_epochs=20, hidden_layer_sizes=(32,), random_state=0).fit(X)
+    >>> model.predict_proba(X[:2]).shape
+    (2, 3)
+    """
+
+    _parameter_constraints: ClassVar[dict[str, list[Any]]] = {
+        **{k: v for k, v in DeepClusterer._parameter_constraints.items() if k != "decoder"},
+        "objective": [StrOptions({"imsat", "iic"})],
+        "perturbation": [StrOptions({"auto", "augment", "adversarial", "random"})],
+        "augment": [StrOptions({"auto"}), callable, None],
+        "information_weight": [Interval(Real, 0, None, closed="left")],
+        "balance_weight": [Interval(Real, 0, None, closed="left")],
+        "radius": [Interval(Real, 0, None, closed="neither")],
+        "n_neighbors": [Interval(Integral, 1, None, closed="left")],
+        "n_heads": [Interval(Integral, 1, None, closed="left")],
+        "batch_size": [Interval(Integral, 2, None, closed="left")],  # for batch norm
+    }
+    _decodes = False
+
+    def __init__(
+        self,
+        n_clusters: int = 8,
+        *,
+        latent_dim: int = 10,
+        max_epochs: int = 50,
+        batch_size: int = 250,
+        lr: float = 2e-3,
+        objective: str = "imsat",
+        perturbation: str = "auto",
+        augment: str | Callable[[Tensor], Tensor] | None = "auto",
+        information_weight: float = 0.1,
+        balance_weight: float = 4.0,
+        radius: float = 0.25,
+        n_neighbors: int = 10,
+        n_heads: int = 1,
+        hidden_layer_sizes: Sequence[int] | None = None,
+        encoder: Callable[[tuple[int, ...], int], nn.Module] | None = None,
+        image_shape: tuple[int, int, int] | None = None,
+        scaling: Mode | None = "auto",
+        optimizer: str | Callable[..., torch.optim.Optimizer] = "adam",
+        device: str | torch.device = "auto",
+        precision: str = "float32",
+        checkpoint: str | os.PathLike[str] | None = None,
+        callbacks: Sequence[Any] | None = None,
+        trainer_params: dict[str, Any] | None = None,
+        random_state: int | np.random.RandomState | None = None,
+        verbose: int = 0,
+    ):
+        self._keep(locals())
+
+    def _fit(self, run: Run) -> InformationMaximizer:
+        perturbation = self._perturbation()
+        model = InformationMaximizer(
+            run.scaling,
+            self._make_features(),
+            self.latent_dim,
+            self.n_clusters,
+            self.n_heads,
+            OVER * self.n_clusters if self.objective == "iic" else 0,
+            perturbation,
+        )
+        measure = partial(measure_radii, share=self.radius, n_neighbors=self.n_neighbors)
+        training = Phase(
+            "information",
+            [Turn("model", "pairing" if self.objective == "iic" else "informing")],
+            epochs=self.max_epochs,
+            start=measure if isinstance(perturbation, str) else None,
+            weights=self._weights(),
+        )
+        choosing = Phase("choice", [], epochs=0, start=choose_head)
+        return run.train("imsat", model, [training, choosing])
+
+    def _make_features(self) -> nn.Module:
+        sizes = self.hidden_layer_sizes
+        if sizes is None and len(self._input_shape) == 1:
+            sizes = VECTOR_WIDTHS
+        return self._make_encoder(self.latent_dim, make_feature_encoder, hidden_layer_sizes=sizes)
+
+    def _weights(self) -> dict[str, float]:
+        """Return the weights of eq. 13; IIC has none."""
+        if self.objective == "iic":
+            return {}
+        information = self.information_weight
+        return {"conditional_entropy": information, "balance": information * self.balance_weight}
+
+    def _perturbation(self) -> str | Callable[[Tensor], Tensor]:
+        augmentation = augmentation_for(self.augment, self._input_shape)
+        chosen = self.perturbation
+        if chosen == "auto":
+            chosen = "adversarial" if augmentation is None else "augment"
+        if chosen != "augment":
+            return chosen
+        if augmentation is None:
+            raise ValueError(
+                f"perturbation='augment' has nothing to augment with: augment={self.augment!r} "
+                "gives none for these rows. Pass a callable, or perturbation='adversarial'."
+            )
+        return augmentation
