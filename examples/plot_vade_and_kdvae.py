@@ -54,10 +54,10 @@ networks = kdvae.module_
 with torch.no_grad():
     codes, _ = networks.posterior(image.expand(networks.n_networks, -1, -1))
     reconstructions = networks.observation.mean(networks.decoder(codes))
-    scores = networks({"X": image}, "scores")[0]
+    _, scores = networks.observe({"X": image}, torch.arange(networks.n_networks))
 
 figure, axes = plt.subplots(1, 11, figsize=(10, 1.6), layout="constrained")
-panels = [("image", image), *zip(scores.log_softmax(0).tolist(), reconstructions, strict=True)]
+panels = [("image", image), *zip(scores[0].log_softmax(0).tolist(), reconstructions, strict=True)]
 for ax, (title, pixels) in zip(axes, panels, strict=True):
     ax.imshow(pixels.reshape(8, 8), cmap="gray", vmin=0, vmax=1)
     ax.set_axis_off()

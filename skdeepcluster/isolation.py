@@ -5,10 +5,13 @@ from __future__ import annotations
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import partial
+from inspect import signature
 
+import scipy.sparse.linalg
 from threadpoolctl import threadpool_limits
 
-__all__ = ["restored_threads"]
+__all__ = ["restored_threads", "seeded_eigenvectors"]
 
 
 @contextmanager
@@ -36,3 +39,32 @@ def restored_threads() -> Iterator[None]:
         finally:
             if threads:
                 sys.modules["numba"].set_num_threads(threads)
+
+
+@contextmanager
+def seeded_eigenvectors(seed: int) -> Iterator[None]:
+    """Let scipy's `eigsh` draw from a seed inside the block, as UMAP does not.
+
+    Where the vectors that it searches among are exhausted, as in a graph of equal rows, it goes on
+    from a random one, which since scipy 1.17 comes from the entropy of the system.
+
+    Parameters
+    ----------
+    seed : int
+        At least 0.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from scipy.sparse import linalg
+    >>> with seeded_eigenvectors(0):
+    ...     linalg.eigsh(np.diag([2.0, 1.0, 0.0]), 1, return_eigenvectors=False).round(6)
+    array([2.])
+    """
+    eigsh = scipy.sparse.linalg.eigsh
+    if "rng" in signature(eigsh).parameters:
+        scipy.sparse.linalg.eigsh = partial(eigsh, rng=seed)
+    try:
+        yield
+    finally:
+        scipy.sparse.linalg.eigsh = eigsh

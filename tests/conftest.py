@@ -2,8 +2,13 @@
 
 from __future__ import annotations
 
+import os
 import signal
 from typing import Any
+
+# Small matrices gain nothing from threads, and lose a lot where cores are shared. Libraries read
+# this when they are loaded, and so do the processes that tests start.
+os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 import numpy as np
 import pytest

@@ -79,8 +79,8 @@ ESTIMATORS: dict[str, DeepClusterer] = {
     "hrwaegan": HRWAEGANClustering(3, **HIERARCHY, n_groups=1),
     "hrwaegan-2": HRWAEGANClustering(3, **HIERARCHY, n_groups=2),
     "kdae": KDAEClustering(3, **K_NETWORKS, init="kmeans"),
-    "kdvae": KDVAEClustering(3, **K_NETWORKS, **VADE),
     "kdvae-kmeans": KDVAEClustering(3, **K_NETWORKS, init="kmeans"),
+    "kdvae": KDVAEClustering(3, **K_NETWORKS, **VADE),
     # A blob has a third of the rows, and is not split into clusters of at least a fifth.
     "moedc": MoEDCClustering(
         **{**AUTOENCODER, "latent_dim": "auto"},
@@ -91,12 +91,16 @@ ESTIMATORS: dict[str, DeepClusterer] = {
         init_epochs=10,
         max_epochs=10,
     ),
-    "spc": SPCClustering(3, **SPC, init="umap-gmm", max_rounds=1, manifold_params={"n_epochs": 50}),
     "spc-members": SPCClustering(
         3, **SPC, init=KMeans(), recluster=None, n_members=2, max_rounds=2
     ),
+    "spc": SPCClustering(3, **SPC, init="umap-gmm", max_rounds=1, manifold_params={"n_epochs": 50}),
     "vade": VaDEClustering(3, **AUTOENCODER, pretrain_epochs=20, max_epochs=10),
 }
+
+# One setting of every class, the first above, which is a quick one: for laws that the settings of a
+# class do not bear on.
+ONE_OF_EACH = sorted({type(e): name for name, e in reversed(ESTIMATORS.items())}.values())
 
 
 def matters(estimator: DeepClusterer, name: str) -> bool:

@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 from sklearn.neighbors import KNeighborsRegressor
 
-from skdeepcluster.isolation import restored_threads
+from skdeepcluster.isolation import restored_threads, seeded_eigenvectors
 
 Array = NDArray[np.float64]
 
@@ -103,7 +103,8 @@ def umap_coordinates(
     settings["n_neighbors"] = min(settings["n_neighbors"], n_rows - 1)
     if n_rows <= settings["n_components"] + 1:
         settings["init"] = "random"  # the spectral start needs more rows than eigenvectors
-    return _embed(rows, settings)
+    with seeded_eigenvectors(seed):
+        return _embed(rows, settings)
 
 
 def check_umap(params: Mapping[str, Any]) -> None:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from sklearn.decomposition import PCA
 
-from skdeepcluster.isolation import restored_threads
+from skdeepcluster.isolation import restored_threads, seeded_eigenvectors
 
 from ._style import N_STYLES, Cluster, clusters_of, color, figure_and_axes, marker, require
 
@@ -242,7 +242,7 @@ def _embedded(codes: NDArray[Any]) -> NDArray[Any]:
     """Return UMAP's coordinates, of as few as three rows."""
     n_neighbors = min(15, len(codes) - 1)
     few = {"init": "random"} if len(codes) <= 3 else {}  # too few for a spectrum
-    with restored_threads(), warnings.catch_warnings():
+    with restored_threads(), seeded_eigenvectors(0), warnings.catch_warnings():
         warnings.filterwarnings("ignore", "Tensorflow not installed", ImportWarning)
         from umap import UMAP
 

@@ -7,13 +7,15 @@ import warnings
 import numba
 import numpy as np
 import pytest
+import scipy.sparse.linalg
 import umap
 from head_laws import N_CLUSTERS, assert_laws, fitted, globals_untouched
+from scipy.sparse.linalg import eigsh
 from sklearn.cluster import KMeans
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.metrics import adjusted_rand_score
 
-from skdeepcluster.heads import make_head
+from skdeepcluster.heads import make_head, umap_coordinates
 
 
 @pytest.fixture(scope="module")
@@ -58,6 +60,15 @@ def test_umap_is_seeded_and_leaves_no_trace(on_umap, new_codes):
             fitted("kmeans", new_codes, manifold="umap", manifold_params=params) for _ in range(2)
         )
     np.testing.assert_array_equal(first.labels_, second.labels_)
+
+
+def test_equal_rows_leave_nothing_to_chance():
+    """Their graph has few different eigenvalues, and scipy's search for more starts at random."""
+    codes = np.repeat(np.random.RandomState(0).normal(size=(3, 10)), 45, axis=0)
+    params = {"n_neighbors": 7, "n_epochs": 5}
+    one, other = (umap_coordinates(codes, 10, 0, params) for _ in range(2))
+    np.testing.assert_array_equal(one, other)
+    assert scipy.sparse.linalg.eigsh is eigsh
 
 
 @pytest.mark.parametrize("n_rows", [3, 5, 6, 7])
