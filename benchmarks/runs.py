@@ -139,7 +139,7 @@ class Run:
         if not noise.any() or not getattr(self.model, "n_clusters_", 0):
             return {}
         codes = self.model.transform(self.data.X[noise])
-        nearest = pairwise_distances_argmin(codes, self.model.cluster_centers_)
+        nearest = pairwise_distances_argmin(codes, self.model.code_centers_)
         assigned = labels.copy()
         assigned[noise] = nearest
         return {"nearest_acc": clustering_accuracy(self.data.y, assigned)}

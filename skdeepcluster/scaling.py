@@ -13,7 +13,7 @@ from sklearn.preprocessing import StandardScaler
 from sklearn.utils import gen_batches
 from torch import Tensor, nn
 
-__all__ = ["Scaling", "fit_scaling"]
+__all__ = ["Scaling", "chunks", "fit_scaling"]
 
 CHUNK = 2**23  # bytes, as float64, of the rows looked at together: whatever their width, few
 LARGEST, SMALLEST = 1e37, 1e-37  # within which differences and their inverses fit in float32
@@ -211,7 +211,7 @@ def _moments(
 ) -> tuple[NDArray[Any], NDArray[Any]]:
     """Return mean and standard deviation, per column, or per channel of images."""
     scaler = StandardScaler(with_mean=not sparse.issparse(X))  # or it would refuse sparse rows
-    for chunk, weight in _chunks(X, sample_weight):
+    for chunk, weight in chunks(X, sample_weight):
         scaler.partial_fit(chunk.astype(np.float64), sample_weight=weight)
     mean, variance = scaler.mean_.reshape(shape[0], -1), scaler.var_.reshape(shape[0], -1)
     return mean.mean(1), np.sqrt(variance.mean(1) + mean.var(1))
@@ -222,7 +222,7 @@ def _extremes(
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     """Return the smallest and the largest value of every column."""
     low, high = np.full((2, X.shape[1]), [[np.inf], [-np.inf]])
-    for chunk, _ in _chunks(X, sample_weight):
+    for chunk, _ in chunks(X, sample_weight):
         least, most = chunk.min(axis=0), chunk.max(axis=0)
         if sparse.issparse(X):
             least, most = least.toarray().ravel(), most.toarray().ravel()
@@ -231,8 +231,23 @@ def _extremes(
     return low, high
 
 
-def _chunks(X: Any, sample_weight: NDArray[Any] | None) -> Iterator[tuple[Any, Any]]:
-    """Yield the rows that have a weight, some at a time, and their weights."""
+def chunks(X: Any, sample_weight: NDArray[Any] | None) -> Iterator[tuple[Any, Any]]:
+    """Yield the rows that have a weight, some at a time, and their weights.
+
+    Parameters
+    ----------
+    X : {ndarray, CSR matrix} of shape (n, n_features)
+        Rows; a memory map is read a chunk at a time.
+    sample_weight : ndarray of shape (n,) or None
+        Their weights; None yields all rows.
+
+    Yields
+    ------
+    rows : {ndarray, CSR matrix}
+        As many as take `CHUNK` bytes in float64.
+    weight : ndarray or None
+        Their weights.
+    """
     per_row = 12 * X.nnz / X.shape[0] if sparse.issparse(X) else 8 * X.shape[1]
     for rows in gen_batches(X.shape[0], max(1, int(CHUNK / max(per_row, 1)))):
         if sample_weight is None:

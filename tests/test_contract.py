@@ -36,7 +36,7 @@ from sklearn.utils.estimator_checks import parametrize_with_checks
 from skorch.callbacks import Callback
 
 import skdeepcluster
-from skdeepcluster.base import DeepClusterer, _fitted
+from skdeepcluster.base import DeepClusterer, HeadedClusterer, _fitted
 from skdeepcluster.engine.table import Table
 from skdeepcluster.networks import make_decoder, make_encoder
 
@@ -481,7 +481,7 @@ def test_clusters_that_live_are_numbered_one_after_another(name):
     kinds = [re.sub(r"\d+", "#", str(warning.message)) for warning in caught]
     assert len(set(kinds)) == len(kinds)  # and each says how often it was
     assert set(model.labels_) - {-1} == set(range(model.n_clusters_))
-    assert len(model.cluster_centers_) == model.n_clusters_
+    assert len(model.code_centers_) == len(model.cluster_centers_) == model.n_clusters_
     if hasattr(model, "predict_proba"):
         assert model.predict_proba(rows).shape == (45, model.n_clusters_)
     drawn = model.sample(30, random_state=0)[1] if model._decodes else []
@@ -623,8 +623,21 @@ def test_clusters_are_described_by_weighted_rows(estimator, blobs):
     if model._decodes:
         _, drawn = model.sample(5000, random_state=0)
         np.testing.assert_allclose(np.bincount(drawn) / 5000, share, atol=0.03)
-    if model._learned_centers() is None:
-        means = (own * weight) @ model.transform(blobs[0]) / (own @ weight)[:, None]
+    mean = (own * weight) / (own @ weight)[:, None]
+    np.testing.assert_allclose(model.cluster_centers_, mean @ blobs[0], rtol=1e-4)
+    if model._learned_centers() is None and not isinstance(model, HeadedClusterer):
+        codes = mean @ model.transform(blobs[0])
+        np.testing.assert_allclose(model.code_centers_, codes, rtol=1e-4, atol=1e-5)
+
+
+def test_centres_are_rows_whatever_holds_them(estimator, blobs):
+    """So that tools that know k-means can take them for rows."""
+    X = np.where(np.abs(blobs[0]) > 3, blobs[0], 0)
+    dense, sparse_rows = (brief(estimator).fit(rows) for rows in (X, sparse.csr_array(X)))
+    assert dense.cluster_centers_.shape == (dense.n_clusters_, X.shape[1])
+    assert dense.cluster_centers_.dtype == X.dtype
+    for model in (dense, sparse_rows):
+        means = [X[model.labels_ == label].mean(0) for label in range(model.n_clusters_)]
         np.testing.assert_allclose(model.cluster_centers_, means, rtol=1e-4, atol=1e-5)
 
 
@@ -851,7 +864,7 @@ def test_history_tells_the_training(fitted):
     for record in fitted.history_:
         assert {"stage", "phase", "phase_epoch", "train_loss", "seconds"} <= set(record)
     assert fitted.device_ == "cpu"
-    assert fitted.cluster_centers_.shape == (
+    assert fitted.code_centers_.shape == (
         fitted.n_clusters_,
         fitted.transform(np.zeros((1, 6), dtype=np.float32)).shape[1],
     )

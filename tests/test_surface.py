@@ -30,6 +30,7 @@ SHARED = {
     "trainer_params",
     "random_state",
     "verbose",
+    "cluster_centers_",
     "device_",
     "n_iter_",
     "n_features_in_",

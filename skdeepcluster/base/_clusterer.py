@@ -16,7 +16,7 @@ from sklearn.utils import check_random_state
 from sklearn.utils._param_validation import Interval, StrOptions
 from torch import Tensor, nn
 
-from skdeepcluster.base._clusters import Clusters
+from skdeepcluster.base._clusters import Clusters, mean_rows
 from skdeepcluster.base._conditions import MattersIf, check_conditions
 from skdeepcluster.base._fitted import FittedClusterer
 from skdeepcluster.base._run import Run
@@ -231,7 +231,9 @@ class DeepClusterer(FittedClusterer):
         self._n_features_out = codes.shape[1]
         self.n_clusters_ = int(labels.max(initial=-1)) + 1
         self._clusters = self._clusters.describe(codes, labels, weight)
-        self.cluster_centers_ = self._centers()
+        means = mean_rows(X, labels, self.n_clusters_, weight)
+        self.cluster_centers_ = means.astype(self._row_dtype, copy=False)
+        self.code_centers_ = self._code_centers()
         self.labels_ = labels
 
     def _settle(
@@ -264,7 +266,7 @@ class DeepClusterer(FittedClusterer):
         codes, labels = self._apply(X, both)
         return codes.cpu().numpy(), labels.cpu().numpy().astype(np.intp)
 
-    def _centers(self) -> NDArray[Any]:
+    def _code_centers(self) -> NDArray[Any]:
         """Return the learned centres of the clusters, or their mean codes."""
         learned = self._learned_centers()
         if learned is None:

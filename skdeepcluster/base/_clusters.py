@@ -7,8 +7,11 @@ from typing import Any, Self
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy import sparse
 
-__all__ = ["Clusters"]
+from skdeepcluster.scaling import chunks
+
+__all__ = ["Clusters", "mean_rows"]
 
 
 @dataclass(frozen=True)
@@ -56,6 +59,40 @@ class Clusters:
         """Draw a code for each label."""
         noise = rng.standard_normal((len(labels), self.means.shape[1]))
         return self.means[labels] + np.einsum("nij,nj->ni", self.roots[labels], noise)
+
+
+def mean_rows(
+    X: Any, labels: NDArray[np.intp], n_clusters: int, weight: NDArray[np.float64]
+) -> NDArray[np.float64]:
+    """Return the mean row of every cluster, from one pass over weighted rows; -1 is none.
+
+    Parameters
+    ----------
+    X : {ndarray, CSR matrix} of shape (n, n_features)
+        Rows, read some at a time.
+    labels : ndarray of shape (n,)
+        Labels below `n_clusters`, each with a weight among its rows.
+    n_clusters : int
+        Number of clusters.
+    weight : ndarray of shape (n,)
+        Weights of the rows.
+
+    Returns
+    -------
+    means : ndarray of shape (n_clusters, n_features)
+        The means.
+    """
+    share = weight * (labels >= 0)
+    totals = np.bincount(labels.clip(0), share)
+    share = share / np.where(totals > 0, totals, 1)[labels.clip(0)]
+    means, begin = np.zeros((n_clusters, X.shape[1])), 0
+    for rows, _ in chunks(X, None):
+        own = slice(begin, begin := begin + rows.shape[0])
+        place = labels[own].clip(0), np.arange(rows.shape[0])
+        members = sparse.coo_array((share[own], place), (max(n_clusters, 1), rows.shape[0]))
+        total = members.tocsr() @ rows.astype(np.float64)
+        means += (total.toarray() if sparse.issparse(total) else total)[:n_clusters]
+    return means
 
 
 def _moments(

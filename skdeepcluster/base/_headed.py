@@ -131,6 +131,10 @@ class HeadedClusterer(HeadingClusterer):
     def _head(self) -> ClusteringHead:
         """The fitted head whose labels are labels_."""
 
+    def _code_centers(self) -> NDArray[Any]:
+        """Return the head's own centres, or mean codes where it has none or clusters elsewhere."""
+        return self._head.cluster_centers_.astype(np.float32)
+
     def _look(self, batch: Batch) -> tuple[Tensor, Tensor]:
         codes = self.module_.codes(batch)
         return codes, codes  # by which the head tells the clusters

@@ -97,7 +97,9 @@ class AutoencoderClustering(HeadedClusterer):
         Cluster of every training row; -1 is noise.
     n_clusters_ : int
         Number of clusters.
-    cluster_centers_ : ndarray of shape (n_clusters_, latent_dim)
+    cluster_centers_ : ndarray of shape (n_clusters_, n_features_in_)
+        Mean row of every cluster, in the units of the rows.
+    code_centers_ : ndarray of shape (n_clusters_, latent_dim)
         Mean code of every cluster.
     head_ : ClusteringHead
         The fitted head.

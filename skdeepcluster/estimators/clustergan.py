@@ -105,7 +105,9 @@ class ClusterGANClustering(AdversarialClusterer, GenerativeClusterer):
         Cluster of every training row.
     n_clusters_ : int
         Number of clusters that have members.
-    cluster_centers_ : ndarray of shape (n_clusters_, latent_dim + n_clusters)
+    cluster_centers_ : ndarray of shape (n_clusters_, n_features_in_)
+        Mean row of every cluster, in the units of the rows.
+    code_centers_ : ndarray of shape (n_clusters_, latent_dim + n_clusters)
         Mean code of every cluster.
     module_ : nn.Module
         The trained networks.

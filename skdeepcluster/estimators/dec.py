@@ -95,7 +95,9 @@ class DECClustering(DeepClusterer):
         Cluster of every training row.
     n_clusters_ : int
         Number of clusters that have members.
-    cluster_centers_ : ndarray of shape (n_clusters_, latent_dim)
+    cluster_centers_ : ndarray of shape (n_clusters_, n_features_in_)
+        Mean row of every cluster, in the units of the rows.
+    code_centers_ : ndarray of shape (n_clusters_, latent_dim)
         The learned centres, in code space.
     module_ : nn.Module
         The trained networks and centres.

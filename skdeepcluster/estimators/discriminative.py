@@ -136,7 +136,9 @@ class DiscriminativeClustering(DeepClusterer):
         Cluster of every training row.
     n_clusters_ : int
         Number of clusters that have members.
-    cluster_centers_ : ndarray of shape (n_clusters_, latent_dim)
+    cluster_centers_ : ndarray of shape (n_clusters_, n_features_in_)
+        Mean row of every cluster, in the units of the rows.
+    code_centers_ : ndarray of shape (n_clusters_, latent_dim)
         The centroids: unit vectors in code space.
     module_ : nn.Module
         The trained networks and the centroids.
@@ -168,7 +170,7 @@ class DiscriminativeClustering(DeepClusterer):
     >>> model = DiscriminativeClustering(
     ...     3, latent_dim=8, hidden_layer_sizes=(16,), batch_size=50, random_state=0
     ... ).fit(X)
-    >>> model.cluster_centers_.shape
+    >>> model.code_centers_.shape
     (3, 8)
     """
 

@@ -158,7 +158,9 @@ class HRWAEGANClustering(AdversarialClusterer, HierarchicalClusterer):
         ``head="hdbscan"`` alone.
     n_clusters_ : int
         Number of clusters; 0 if HDBSCAN takes all rows for noise.
-    cluster_centers_ : ndarray of shape (n_clusters_, latent_dim)
+    cluster_centers_ : ndarray of shape (n_clusters_, n_features_in_)
+        Mean row of every cluster, in the units of the rows.
+    code_centers_ : ndarray of shape (n_clusters_, latent_dim)
         Mean code of every cluster.
     module_ : nn.Module
         The trained networks, without the discriminators.

@@ -128,7 +128,9 @@ class IMLEClustering(GenerativeClusterer):
         Cluster of every training row.
     n_clusters_ : int
         Number of clusters that have members.
-    cluster_centers_ : ndarray of shape (n_clusters_, n_clusters)
+    cluster_centers_ : ndarray of shape (n_clusters_, n_features_in_)
+        Mean row of every cluster, in the units of the rows.
+    code_centers_ : ndarray of shape (n_clusters_, n_clusters)
         Mean code of every cluster. A code is the logits of the components: the encoder's, or,
         without one, the log-densities of Gaussians at their centroids.
     module_ : nn.Module

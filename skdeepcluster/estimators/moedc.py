@@ -133,7 +133,9 @@ class MoEDCClustering(HeadingClusterer):
         Number of clusters that have members.
     latent_dim_ : int
         Width of the code, without the columns of the experts.
-    cluster_centers_ : ndarray of shape (n_clusters_, latent_dim_ + n_experts)
+    cluster_centers_ : ndarray of shape (n_clusters_, n_features_in_)
+        Mean row of every cluster, in the units of the rows.
+    code_centers_ : ndarray of shape (n_clusters_, latent_dim_ + n_experts)
         Mean code of every cluster.
     module_ : MixtureOfExperts
         The trained networks.

@@ -145,7 +145,9 @@ class SPCClustering(SelfLabelingClusterer):
         Cluster of every training row, as `predict` gives it; -1 is noise.
     n_clusters_ : int
         Number of clusters.
-    cluster_centers_ : ndarray of shape (n_clusters_, latent_dim)
+    cluster_centers_ : ndarray of shape (n_clusters_, n_features_in_)
+        Mean row of every cluster, in the units of the rows.
+    code_centers_ : ndarray of shape (n_clusters_, latent_dim)
         Mean code of every cluster.
     settled_ : bool
         Whether the last round changed at most 4 % of the labels and the runs of its mixture agree

@@ -42,7 +42,7 @@ def test_hdbscan_finds_the_number_of_clusters(blobs):
     model = AutoencoderClustering("auto", head="hdbscan", **params, **SMALL).fit(X)
     assert model.n_clusters_ == 3
     assert model.labels_.min() == -1
-    assert model.cluster_centers_.shape == (3, 2)
+    assert model.code_centers_.shape == (3, 2)
     assert set(model.sample(30, random_state=0)[1]) == {0, 1, 2}  # never noise
     np.testing.assert_array_equal(model.labels_, model.predict(X))
 

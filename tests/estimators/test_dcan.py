@@ -63,7 +63,7 @@ def test_codes_contract(loss):
     model = DCANClustering(3, standardize_codes=True, **settings).fit(X)
     start = next(r for r in model.history_ if r["phase"] == "clustering")["within_variance"]
     codes = model.transform(X)
-    within = (codes - model.cluster_centers_[model.labels_]).var() / codes.var(0).mean()
+    within = (codes - model.code_centers_[model.labels_]).var() / codes.var(0).mean()
     assert within < start / 2
 
 
@@ -166,7 +166,7 @@ def test_probabilities_are_those_of_the_mixture(blobs, loss):
     reference.precisions_cholesky_ = (-prior.log_variances.double() / 2).exp().numpy()
     expected = reference.predict_proba(model.transform(blobs[0]).astype(float))
     np.testing.assert_allclose(model.predict_proba(blobs[0]), expected, atol=1e-4)
-    np.testing.assert_array_equal(model.cluster_centers_, prior.means)
+    np.testing.assert_array_equal(model.code_centers_, prior.means)
 
 
 def test_samples_come_from_the_component(blobs):
@@ -182,7 +182,7 @@ def test_dead_components_are_dropped(blobs):
     with pytest.warns(UserWarning, match="have members"):
         model = DCANClustering(60, **SMALL).fit(blobs[0])
     assert model.n_clusters_ < 60
-    assert model.cluster_centers_.shape == (model.n_clusters_, 2)
+    assert model.code_centers_.shape == (model.n_clusters_, 2)
     rows, labels = model.sample(20, cluster=model.n_clusters_ - 1, random_state=0)
     assert rows.shape == (20, 6) and (labels == model.n_clusters_ - 1).all()
 
@@ -219,7 +219,7 @@ def test_weights_in_the_mixture_stand_for_repeated_rows(blobs):
     weighted = DCANClustering(3, **settings).fit(blobs[0], sample_weight=weight)
     repeated = DCANClustering(3, **settings).fit(np.repeat(blobs[0], weight, axis=0))
     for model in (weighted, repeated):
-        model.order = model.cluster_centers_[:, 0].argsort()
+        model.order = model.code_centers_[:, 0].argsort()
     for name in ("means", "log_variances"):
         one, other = (getattr(m.module_.prior, name)[m.order] for m in (weighted, repeated))
         torch.testing.assert_close(one, other, rtol=1e-2, atol=1e-2)

@@ -65,14 +65,14 @@ def test_training_makes_assignments_confident(blobs):
 
 def test_centers_are_the_learned_ones(blobs):
     model = DECClustering(3, **SMALL).fit(blobs[0])
-    np.testing.assert_array_equal(model.cluster_centers_, model.module_.centers.detach().numpy())
+    np.testing.assert_array_equal(model.code_centers_, model.module_.centers.detach().numpy())
 
 
 def test_weights_move_the_clusters(blobs):
     weight = np.where(blobs[1] == 0, 10.0, 1.0)
     one, other = clone(base := DECClustering(3, **SMALL)), clone(base)
     one.fit(blobs[0]), other.fit(blobs[0], sample_weight=weight)
-    assert not np.allclose(one.cluster_centers_, other.cluster_centers_)
+    assert not np.allclose(one.code_centers_, other.code_centers_)
 
 
 def test_digits():

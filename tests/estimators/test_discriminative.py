@@ -99,8 +99,8 @@ def test_stages_end_when_labels_do(blobs):
 
 def test_labels_are_the_nearest_centroids(blobs):
     fit = DiscriminativeClustering(3, **SMALL).fit(blobs[0])
-    np.testing.assert_allclose(np.linalg.norm(fit.cluster_centers_, axis=1), 1, rtol=1e-5)
-    cosines = fit.transform(blobs[0]) @ fit.cluster_centers_.T
+    np.testing.assert_allclose(np.linalg.norm(fit.code_centers_, axis=1), 1, rtol=1e-5)
+    cosines = fit.transform(blobs[0]) @ fit.code_centers_.T
     np.testing.assert_array_equal(cosines.argmax(1), fit.labels_)
     assert not hasattr(fit, "predict_proba")
 
@@ -162,7 +162,7 @@ def test_centroids_follow_the_last_update(blobs):
     assert model.module_.anchor_weight == 0.75
     units = normalize(model.transform(blobs[0]))
     means = [normalize(units[model.labels_ == i].sum(0)[None])[0] for i in range(3)]
-    np.testing.assert_allclose(model.cluster_centers_, means, atol=1e-5)
+    np.testing.assert_allclose(model.code_centers_, means, atol=1e-5)
 
 
 def test_the_number_of_neighbors_is_heeded(blobs):

@@ -60,7 +60,7 @@ def test_another_group_may_stand_for_the_rows(blobs):
     codes = model.transform(blobs[0])
     np.testing.assert_array_equal(codes, model.transform_groups(blobs[0])[:, 1])
     means = [codes[model.labels_ == label].mean(0) for label in range(model.n_clusters_)]
-    np.testing.assert_allclose(model.cluster_centers_, means, rtol=1e-4, atol=1e-5)
+    np.testing.assert_allclose(model.code_centers_, means, rtol=1e-4, atol=1e-5)
     assert model.inverse_transform(codes).shape == blobs[0].shape
     assert model._clusters.members.shape[3] == 2  # samples of its clusters need both groups
     assert model.sample(5, random_state=0)[0].shape == (5, 6)
@@ -411,7 +411,7 @@ def test_rows_that_are_all_noise_are_still_of_use(blobs):
         model = HRWAEGANClustering(**{**SMALL, "min_cluster_size": 149}).fit(blobs[0])
     assert model.n_clusters_ == 0
     np.testing.assert_array_equal(model.predict(blobs[0]), -1)
-    assert model.cluster_centers_.shape == (0, 2)
+    assert model.code_centers_.shape == (0, 2)
     assert model.transform(blobs[0]).shape == (150, 2)
     assert np.isfinite(model.score(blobs[0]))
     assert np.isfinite(model.sample_prior(3, random_state=0)).all()

@@ -40,7 +40,7 @@ def test_the_mixture_starts_where_the_codes_are(blobs):
     codes, prior = model.transform(blobs[0]), model.module_.prior
     for label in range(3):
         members = codes[model.labels_ == label]
-        np.testing.assert_allclose(model.cluster_centers_[label], members.mean(0), atol=1e-2)
+        np.testing.assert_allclose(model.code_centers_[label], members.mean(0), atol=1e-2)
     _, log_variance = model.module_.posterior(torch.zeros(1, 6))
     assert (log_variance < prior.log_variances.amin(0)).all()
     assert (log_variance > prior.log_variances.amin(0) - 0.2).all()
