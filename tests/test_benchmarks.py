@@ -485,4 +485,4 @@ def test_an_estimator_without_an_entry_is_there_as_it_comes(monkeypatch):
     assert name == "moedc" and not others
     model = make(methods.Task(2, 10, False, None, seed=3, device="cpu"))
     assert type(model).__name__ == "MoEDCClustering"
-    assert (model.n_clusters, model.random_state) == (None, 3)
+    assert (model.n_clusters, model.random_state) == ("auto", 3)

@@ -783,6 +783,17 @@ def test_a_checkpoint_that_fails_does_not_end_a_fit(estimator, blobs, tmp_path, 
 
 
 @pytest.mark.usefixtures("decoding")
+def test_rows_are_reconstructed_from_their_codes(fitted, blobs):
+    rows = fitted.reconstruct(blobs[0])
+    assert rows.shape == blobs[0].shape
+    assert rows.dtype == blobs[0].dtype
+    np.testing.assert_array_equal(fitted.reconstruct(blobs[0][7:8]), rows[7:8])
+    if not hasattr(fitted, "transform_groups"):  # of a hierarchy transform gives one group
+        expected = fitted.inverse_transform(fitted.transform(blobs[0]))
+        np.testing.assert_array_equal(rows, expected)
+
+
+@pytest.mark.usefixtures("decoding")
 def test_samples_look_like_the_data(fitted, blobs):
     rows, labels = fitted.sample(300, random_state=0)
     assert rows.shape == (300, 6)

@@ -5,8 +5,7 @@ from __future__ import annotations
 import copy
 from abc import ABCMeta
 from collections.abc import Callable, Sequence
-from numbers import Integral
-from typing import Any, TypeVar
+from typing import Any
 
 import numpy as np
 import torch
@@ -17,12 +16,11 @@ from sklearn.base import (
     ClusterMixin,
     TransformerMixin,
 )
-from sklearn.utils import check_random_state, check_scalar
-from sklearn.utils.metaestimators import available_if
-from sklearn.utils.validation import check_array, check_is_fitted, validate_data
+from sklearn.utils.validation import check_is_fitted, validate_data
 from torch import Tensor
 
 from skdeepcluster.base._clusters import Clusters
+from skdeepcluster.base._decoding import Decoding, has
 from skdeepcluster.engine.device import resolve_device, settled
 from skdeepcluster.engine.table import Batch, Table, tiled
 from skdeepcluster.validation import (
@@ -33,13 +31,6 @@ from skdeepcluster.validation import (
     check_weight,
 )
 
-Method = TypeVar("Method", bound=Callable[..., Any])
-
-
-def _has(capability: str) -> Callable[[Method], Method]:
-    """Make a method available where the estimator says that it has a capability."""
-    return available_if(lambda self: getattr(self, capability))
-
 
 def _float_of(dtype: Any) -> type[np.floating[Any]]:
     """Return the type of results: float64 for float64 rows, in any byte order, else float32."""
@@ -47,6 +38,7 @@ def _float_of(dtype: Any) -> type[np.floating[Any]]:
 
 
 class FittedClusterer(
+    Decoding,
     ClassNamePrefixFeaturesOutMixin,
     ClusterMixin,
     TransformerMixin,
@@ -89,14 +81,6 @@ class FittedClusterer(
         error = (self.module_.decode(self.module_.codes(batch)) - rows).square()
         return -error.flatten(1).mean(1)
 
-    def _sample_codes(self, labels: NDArray[np.intp], rng: np.random.RandomState) -> NDArray[Any]:
-        """Draw a code for each label."""
-        return self._clusters.draw(labels, rng)
-
-    def _sample_rows(self, labels: NDArray[np.intp], rng: np.random.RandomState) -> NDArray[Any]:
-        """Draw a row for each label."""
-        return self.inverse_transform(self._sample_codes(labels, rng))
-
     # -- what users call ------------------------------------------------------------------------
 
     @settled()
@@ -115,7 +99,7 @@ class FittedClusterer(
         """
         return self._infer(X, self._assign)[0].astype(np.intp)
 
-    @_has("_has_memberships")
+    @has("_has_memberships")
     @settled()
     def predict_proba(self, X: ArrayLike) -> NDArray[Any]:
         """Return the membership of every row in every cluster.
@@ -148,31 +132,7 @@ class FittedClusterer(
         """
         return self._cast(*self._infer(X, self._codes))
 
-    @_has("_decodes")
-    @settled()
-    def inverse_transform(self, X: ArrayLike) -> NDArray[Any]:
-        """Return the rows that belong to codes.
-
-        Parameters
-        ----------
-        X : array-like of shape (n_samples, n_components)
-            Codes, as :meth:`transform` returns them.
-
-        Returns
-        -------
-        rows : ndarray of shape (n_samples, n_features) or (n_samples, *image)
-            In the units and the shape of the rows that the estimator was fitted on.
-        """
-        check_is_fitted(self)
-        codes = check_array(X, dtype=[np.float64, np.float32], input_name="codes")
-        if codes.shape[1] != self._n_features_out:
-            raise ValueError(
-                f"Codes have {self._n_features_out} columns, got {codes.shape[1]}. Pass what "
-                "transform returns."
-            )
-        return self._generated(codes, self.module_.generate)
-
-    @_has("_decodes")
+    @has("_decodes")
     @settled()
     def score_samples(self, X: ArrayLike) -> NDArray[Any]:
         """Return how well the model explains every row; higher is better.
@@ -192,7 +152,7 @@ class FittedClusterer(
         # A row so far away that its squares overflow is not explained at all.
         return self._cast(np.where(np.isnan(scores), -np.inf, scores), dtype)
 
-    @_has("_decodes")
+    @has("_decodes")
     @settled()
     def score(self, X: ArrayLike, y: Any = None, sample_weight: ArrayLike | None = None) -> float:
         """Return the mean of :meth:`score_samples`.
@@ -217,67 +177,6 @@ class FittedClusterer(
             return float(scores.mean())
         counted = weight > 0  # or a row that is not explained at all would make NaN of nothing
         return float(np.average(scores[counted], weights=weight[counted]))
-
-    @_has("_decodes")
-    @settled()
-    def sample(
-        self,
-        n_samples: int = 1,
-        cluster: int | None = None,
-        random_state: int | np.random.RandomState | None = None,
-    ) -> tuple[NDArray[Any], NDArray[np.intp]]:
-        """Generate rows.
-
-        Parameters
-        ----------
-        n_samples : int, default=1
-            How many.
-        cluster : int, default=None
-            The cluster to draw from; None draws clusters by their share of the training data.
-        random_state : int, RandomState or None, default=None
-            The source of randomness.
-
-        Returns
-        -------
-        X : ndarray of shape (n_samples, n_features) or (n_samples, *image)
-            Rows in the units and the shape of the training data, ordered by cluster.
-        labels : ndarray of shape (n_samples,)
-            The cluster that each row was drawn from.
-
-        Raises
-        ------
-        ValueError
-            If `n_samples` or `cluster` is out of range, or every training row is noise.
-        TypeError
-            If they are no integers.
-        """
-        check_is_fitted(self)
-        labels = self._sample_labels(n_samples, cluster, rng := check_random_state(random_state))
-        return self._sample_rows(labels, rng), labels
-
-    def _sample_labels(
-        self, n_samples: int, cluster: int | None, rng: np.random.RandomState
-    ) -> NDArray[np.intp]:
-        check_scalar(n_samples, "n_samples", Integral, min_val=1)
-        if self.n_clusters_ == 0:
-            raise ValueError("No cluster was found, so there is nothing to sample from.")
-        if cluster is None:
-            counts = rng.multinomial(n_samples, self._clusters.shares)
-            return np.repeat(np.arange(self.n_clusters_), counts)
-        check_scalar(cluster, "cluster", Integral, min_val=0, max_val=self.n_clusters_ - 1)
-        return np.full(n_samples, cluster, dtype=np.intp)
-
-    def _prior_codes(
-        self,
-        labels: NDArray[np.intp],
-        rng: np.random.RandomState,
-        device: str | torch.device = "cpu",
-    ) -> NDArray[Any]:
-        """Draw a code for each label from the model's prior, which draws on a device."""
-        prior = self.module_.prior  # of the fit, whatever the parameters are now
-        generator = torch.Generator(device).manual_seed(int(rng.randint(2**31)))
-        z, _ = prior.sample(len(labels), self._clusters.live[labels], generator=generator)
-        return z.cpu().numpy()
 
     # -- inference ------------------------------------------------------------------------------
 
@@ -307,15 +206,6 @@ class FittedClusterer(
 
     def _apply(self, X: Any, function: Callable[[Batch], Any]) -> Any:
         return tiled(function, self._table(X))
-
-    def _generated(self, codes: NDArray[Any], generate: Callable[[Tensor], Tensor]) -> NDArray[Any]:
-        """Generate rows from codes, by a method of the model."""
-        return self._as_rows(tiled(generate, torch.from_numpy(codes).to(self.device_)))
-
-    def _as_rows(self, generated: Tensor) -> NDArray[Any]:
-        """Return rows that a model generated as the user's rows are."""
-        rows = generated.cpu().numpy()
-        return rows.reshape(-1, *self._row_shape).astype(self._row_dtype, copy=False)
 
     @staticmethod
     def _cast(values: NDArray[Any], dtype: Any) -> NDArray[Any]:

@@ -135,23 +135,6 @@ class HierarchicalClusterer(HeadedClusterer):
         check_is_fitted(self)
         return self._cast(*self._infer(X, lambda batch: self.module_.posteriors(batch)[:, 0]))
 
-    @settled()
-    def reconstruct(self, X: ArrayLike) -> NDArray[Any]:
-        """Return the rows as the codes of all groups tell them.
-
-        Parameters
-        ----------
-        X : {array-like, sparse matrix} of shape (n_samples, n_features)
-            Rows or images, as in :meth:`fit`.
-
-        Returns
-        -------
-        rows : ndarray of shape (n_samples, n_features) or (n_samples, *image)
-            In the units and the shape of the rows that the estimator was fitted on.
-        """
-        check_is_fitted(self)
-        return self._as_rows(self._apply(self._check_rows(X, reset=False), self._reconstructed))
-
     def _reconstructed(self, batch: Batch) -> Tensor:
         rows: Tensor = self.module_.scaling.inverse(self.module_.reconstruction(batch))
         return rows

@@ -46,7 +46,7 @@ def test_augmenting_takes_an_augmentation(digits):
 
 def test_it_neither_samples_nor_scores(digits):
     model = IMSATClustering(3, max_epochs=1, **SMALL).fit(digits[0][:60])
-    for verb in ("sample", "score", "inverse_transform"):
+    for verb in ("sample", "score", "inverse_transform", "reconstruct"):
         assert not hasattr(model, verb)
 
 
