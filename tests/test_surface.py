@@ -184,3 +184,10 @@ def test_shared_entries_have_one_wording(name):
     for owner, text in texts.items():
         same = " ".join(text.split()).startswith(" ".join(common.split()))
         assert same and (name in MAY_GO_ON or text == common), f"{owner}.{name}: {text}"
+
+
+def test_submodules_are_there_when_asked_for():
+    assert {"datasets", "metrics", "plotting"} <= set(dir(skdeepcluster))
+    assert skdeepcluster.metrics.clustering_accuracy([0, 1], [1, 0]) == 1
+    with pytest.raises(AttributeError, match="has no attribute 'nothing'"):
+        skdeepcluster.nothing  # noqa: B018 - asking is what is tested

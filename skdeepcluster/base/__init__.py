@@ -7,6 +7,7 @@ from ._headed import HeadedClusterer, HeadingClusterer
 from ._initialized import InitializedClusterer
 from ._k_networks import KNetworksClusterer
 from ._latent_groups import HierarchicalClusterer
+from ._mixture import MixtureClusterer
 from ._run import Run
 from ._self_labeling import SelfLabelingClusterer
 
@@ -19,6 +20,7 @@ __all__ = [
     "HierarchicalClusterer",
     "InitializedClusterer",
     "KNetworksClusterer",
+    "MixtureClusterer",
     "Run",
     "SelfLabelingClusterer",
 ]

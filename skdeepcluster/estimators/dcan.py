@@ -17,11 +17,10 @@ from typing import Any, ClassVar
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 from sklearn.utils._param_validation import Interval, StrOptions
-from torch import Tensor, nn
+from torch import nn
 
-from skdeepcluster.base import AdversarialClusterer, Run
+from skdeepcluster.base import AdversarialClusterer, MixtureClusterer, Run
 from skdeepcluster.base._adversarial import CRITIC
 from skdeepcluster.base._conditions import MattersIf
 from skdeepcluster.engine.schedule import Turn
@@ -35,7 +34,7 @@ from skdeepcluster.scaling import Mode, Scaling
 __all__ = ["DCANClustering"]
 
 
-class DCANClustering(AdversarialClusterer):
+class DCANClustering(MixtureClusterer, AdversarialClusterer):
     r"""Draw codes towards the Gaussians of a mixture that follows them (DCAN, ABC).
 
     An autoencoder is trained, and a Gaussian mixture of its codes started by k-means. Then the
@@ -132,6 +131,12 @@ class DCANClustering(AdversarialClusterer):
         Mean row of every cluster, in the units of the rows.
     code_centers_ : ndarray of shape (n_clusters_, latent_dim)
         Means of the components, in code space.
+    weights_ : ndarray of shape (n_clusters_,)
+        Weights of the components; they sum to 1.
+    means_ : ndarray of shape (n_clusters_, latent_dim)
+        Their means, as `code_centers_`.
+    covariances_ : ndarray of shape (n_clusters_, latent_dim)
+        The diagonals of their covariances, in squared units of the codes.
     module_ : nn.Module
         The trained networks and the mixture, ``module_.prior``.
     history_ : list of dict
@@ -284,10 +289,3 @@ class DCANClustering(AdversarialClusterer):
             phases.insert(0, reconstruction_phase(self.pretrain_epochs))
         model = self._make_model(run.scaling, n_recent=min(self.buffer_size, len(run.table)))
         return run.train("dcan", model, phases)
-
-    def _learned_centers(self) -> Tensor:
-        return self.module_.prior.means
-
-    def _sample_codes(self, labels: NDArray[np.intp], rng: np.random.RandomState) -> NDArray[Any]:
-        """Draw codes from the components."""
-        return self._prior_codes(labels, rng, self.module_.prior.means.device)

@@ -19,12 +19,12 @@ from typing import Any, ClassVar
 
 import numpy as np
 import torch
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import ArrayLike
 from sklearn.base import ClusterMixin
 from sklearn.utils._param_validation import HasMethods, Interval, StrOptions
 from torch import Tensor, nn
 
-from skdeepcluster.base import DeepClusterer, InitializedClusterer, Run
+from skdeepcluster.base import DeepClusterer, InitializedClusterer, MixtureClusterer, Run
 from skdeepcluster.engine.table import Batch
 from skdeepcluster.models.vade import VaDE, place_mixture, place_on_labels, vade_phases
 from skdeepcluster.scaling import Mode, Scaling
@@ -32,7 +32,7 @@ from skdeepcluster.scaling import Mode, Scaling
 __all__ = ["VaDEClustering"]
 
 
-class VaDEClustering(InitializedClusterer):
+class VaDEClustering(MixtureClusterer, InitializedClusterer):
     r"""Variational deep embedding (VaDE).
 
     A variational autoencoder whose latent prior is a mixture of Gaussians, a component per cluster.
@@ -103,6 +103,12 @@ class VaDEClustering(InitializedClusterer):
         Mean row of every cluster, in the units of the rows.
     code_centers_ : ndarray of shape (n_clusters_, latent_dim)
         Means of the components, in code space.
+    weights_ : ndarray of shape (n_clusters_,)
+        Weights of the components; they sum to 1.
+    means_ : ndarray of shape (n_clusters_, latent_dim)
+        Their means, as `code_centers_`.
+    covariances_ : ndarray of shape (n_clusters_, latent_dim)
+        The diagonals of their covariances, in squared units of the codes.
     module_ : nn.Module
         The trained networks and the mixture, ``module_.prior``.
     history_ : list of dict
@@ -193,10 +199,3 @@ class VaDEClustering(InitializedClusterer):
 
     def _score_rows(self, batch: Batch) -> Tensor:
         return self.module_.elbo(batch)
-
-    def _learned_centers(self) -> Tensor:
-        return self.module_.prior.means
-
-    def _sample_codes(self, labels: NDArray[np.intp], rng: np.random.RandomState) -> NDArray[Any]:
-        """Draw codes from the components."""
-        return self._prior_codes(labels, rng, self.module_.prior.means.device)

@@ -7,7 +7,7 @@ import pytest
 import torch
 from skorch.callbacks import Callback
 
-from skdeepcluster import VaDEClustering
+from skdeepcluster import DCANClustering, VaDEClustering
 from skdeepcluster.datasets import load_digits
 from skdeepcluster.metrics import clustering_accuracy
 
@@ -127,3 +127,23 @@ def test_codes_that_are_all_alike_are_one_cluster(noise):
             random_state=seed,
         )
         assert -1e4 < model.fit(rows).score(rows) < 100
+
+
+@pytest.mark.parametrize("kind", [VaDEClustering, DCANClustering])
+def test_the_mixture_is_told_as_arrays(blobs, kind):
+    model = kind(3, latent_dim=2, hidden_layer_sizes=(16,), max_epochs=2, random_state=0)
+    assert not hasattr(model, "weights_")
+    model.fit(blobs[0])
+    k = model.n_clusters_
+    assert model.weights_.shape == (k,)
+    assert model.weights_.sum() == pytest.approx(1)
+    np.testing.assert_array_equal(model.means_, model.code_centers_)
+    assert model.covariances_.shape == (k, 2)
+    codes = torch.from_numpy(model.transform(blobs[0]))
+    parts = torch.distributions.Normal(
+        torch.from_numpy(model.means_), torch.from_numpy(model.covariances_).sqrt()
+    )
+    joint = parts.log_prob(codes[:, None]).sum(2) + torch.from_numpy(model.weights_).log()
+    if kind is DCANClustering:  # VaDE's memberships are those of its posterior
+        expected = joint.softmax(1).numpy()
+        np.testing.assert_allclose(model.predict_proba(blobs[0]), expected, atol=1e-4)
