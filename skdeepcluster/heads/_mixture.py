@@ -5,7 +5,7 @@ from __future__ import annotations
 import warnings
 from itertools import combinations
 from numbers import Real
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Self
 
 import numpy as np
 from numpy.typing import ArrayLike
@@ -14,6 +14,7 @@ from sklearn.metrics import adjusted_rand_score
 from sklearn.mixture import GaussianMixture
 from sklearn.utils import check_array, check_random_state
 from sklearn.utils._param_validation import Interval, StrOptions
+from sklearn.utils.validation import _check_sample_weight
 
 from ._spherical import Array, Labels
 
@@ -115,7 +116,30 @@ class SteadyGaussianMixture(GaussianMixture):
             random_state=random_state,
         )
 
-    def fit_predict(self, X: ArrayLike, y: Any = None) -> Labels:
+    def fit(self, X: ArrayLike, y: Any = None, sample_weight: ArrayLike | None = None) -> Self:
+        """Fit the mixture.
+
+        Parameters
+        ----------
+        X : array-like of shape (n_samples, n_features)
+            Rows.
+        y : Ignored
+            Present for API consistency.
+        sample_weight : array-like of shape (n_samples,), default=None
+            Weights of the rows. EM sees as many rows as there are, each as often as its weight
+            says: scikit-learn's takes no weights.
+
+        Returns
+        -------
+        self : object
+            Fitted mixture.
+        """
+        self.fit_predict(X, y, sample_weight)
+        return self
+
+    def fit_predict(
+        self, X: ArrayLike, y: Any = None, sample_weight: ArrayLike | None = None
+    ) -> Labels:
         """Fit the mixture, and return the component of every row.
 
         Parameters
@@ -124,6 +148,8 @@ class SteadyGaussianMixture(GaussianMixture):
             Rows.
         y : Ignored
             Present for API consistency.
+        sample_weight : array-like of shape (n_samples,), default=None
+            Weights of the rows, as in :meth:`fit`.
 
         Returns
         -------
@@ -132,13 +158,14 @@ class SteadyGaussianMixture(GaussianMixture):
         """
         self._validate_params()
         rows = check_array(X, dtype=[np.float64, np.float32], ensure_min_samples=2)
+        drawn = rows[self._drawn(sample_weight, rows)]
         with warnings.catch_warnings():
             # Of runs that are stopped early, and of k-means that finds too few different rows.
             warnings.simplefilter("ignore", ConvergenceWarning)
-            runs = self._ranked(self._begin(rows))
+            runs = self._ranked(self._begin(drawn))
             going_on = runs[: max(2, len(runs) // 4)]
             for run in going_on:
-                run.set_params(max_iter=self.max_iter).fit(rows)
+                run.set_params(max_iter=self.max_iter).fit(drawn)
         best, *_ = going_on = self._ranked(going_on)
         self.__dict__ |= {name: getattr(best, name) for name in _LEARNED if hasattr(best, name)}
         self.n_features_in_ = rows.shape[1]
@@ -161,6 +188,14 @@ class SteadyGaussianMixture(GaussianMixture):
             ).fit(rows)
             for i in range(self.n_init)
         ]
+
+    def _drawn(self, sample_weight: ArrayLike | None, rows: Array) -> Any:
+        """Return the numbers of the rows that EM sees: systematic resampling by weight."""
+        weight = _check_sample_weight(sample_weight, rows, ensure_non_negative=True)
+        if np.ptp(weight) == 0:
+            return slice(None)
+        reach = np.cumsum(weight) / weight.sum()
+        return np.searchsorted(reach, (np.arange(len(rows)) + 0.5) / len(rows))
 
     def _floor(self, rows: Array) -> Any:
         """Return what is added to the variances."""

@@ -150,7 +150,7 @@ def place_mixture(trainer: Training, table: Table, seed: int) -> None:
         reg_covar=float(_floor(torch.from_numpy(codes))),
         random_state=seed,
     )
-    fit_clusterer(mixture, codes, None)
+    fit_clusterer(mixture, codes, table.array("weight"))
     found = mixture.weights_, mixture.means_ + center, mixture.covariances_
     model.prior.place(*map(torch.from_numpy, found))
     _narrow(model, torch.from_numpy(mixture.covariances_))

@@ -71,3 +71,22 @@ def test_variances_have_a_floor_that_follows_the_scale_of_the_rows(rows):
     other = SteadyGaussianMixture(12, random_state=0).fit(1024 * strings)
     assert np.linalg.eigvalsh(one.covariances_).min() >= 0.9e-4 * strings.var(axis=0).mean()
     assert adjusted_rand_score(one.predict(strings), other.predict(1024 * strings)) > 0.99
+
+
+def test_weights_count(rows):
+    """A row of weight 1000 among rows of weight 1 is a component, one of weight 0 is nothing."""
+    far = np.concatenate([rows, rows[:1] + 100])
+    heavy = np.ones(len(far))
+    heavy[-1] = 1000
+    mixture = SteadyGaussianMixture(3, random_state=0).fit(far, sample_weight=heavy)
+    assert mixture.weights_.max() == pytest.approx(1000 / heavy.sum(), abs=0.01)
+    without = SteadyGaussianMixture(3, random_state=0).fit(far, sample_weight=heavy < 1000)
+    assert without.means_.max() < far.max() / 2
+
+
+def test_equal_weights_change_nothing(rows):
+    plain = SteadyGaussianMixture(3, random_state=0).fit(rows)
+    weighted = SteadyGaussianMixture(3, random_state=0).fit(
+        rows, sample_weight=np.full(len(rows), 7)
+    )
+    np.testing.assert_array_equal(plain.means_, weighted.means_)
