@@ -53,7 +53,7 @@ def table(load: Callable[[], Bunch]) -> Bunch:
 
 
 DATA: dict[str, Callable[[], Any]] = {
-    "digits": datasets.load_digits,
+    "digits": datasets.load_small_digits,
     "wine": partial(table, load_wine),
     "breast-cancer": partial(table, load_breast_cancer),
     **_FETCHERS,

@@ -16,11 +16,11 @@ import matplotlib.pyplot as plt
 from umap import UMAP
 
 from skdeepcluster import HRWAEGANClustering
-from skdeepcluster.datasets import load_digits
+from skdeepcluster.datasets import load_small_digits
 from skdeepcluster.metrics import labeled_accuracy, labeled_fraction
 from skdeepcluster.plotting import CodeMapDisplay
 
-X, y = load_digits(return_X_y=True)
+X, y = load_small_digits(return_X_y=True)
 networks = {"latent_dim": 8, "hidden_layer_sizes": (256, 128, 64), "lr": 2e-3, "max_epochs": 30}
 plain = {"head": "gmm", "n_clusters": 10, "manifold": None, "outlier_weight": 0.0}
 models = {

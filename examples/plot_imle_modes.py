@@ -17,11 +17,11 @@ from sklearn.manifold import TSNE
 from skorch.callbacks import Callback
 
 from skdeepcluster import IMLEClustering
-from skdeepcluster.datasets import load_digits
+from skdeepcluster.datasets import load_small_digits
 from skdeepcluster.metrics import clustering_accuracy
 from skdeepcluster.plotting import SampleGridDisplay
 
-X, y = load_digits(return_X_y=True)
+X, y = load_small_digits(return_X_y=True)
 
 
 class Accuracy(Callback):

@@ -15,11 +15,11 @@ import matplotlib.pyplot as plt
 import torch
 
 from skdeepcluster import KDVAEClustering, VaDEClustering
-from skdeepcluster.datasets import load_digits
+from skdeepcluster.datasets import load_small_digits
 from skdeepcluster.metrics import clustering_accuracy
 from skdeepcluster.plotting import SampleGridDisplay
 
-X, y = load_digits(return_X_y=True)
+X, y = load_small_digits(return_X_y=True)
 vade = VaDEClustering(
     10, hidden_layer_sizes=(256, 128), pretrain_epochs=40, max_epochs=40, random_state=0
 ).fit(X)

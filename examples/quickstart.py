@@ -10,7 +10,7 @@ from sklearn.cluster import KMeans
 from sklearn.metrics import adjusted_rand_score, normalized_mutual_info_score
 
 from skdeepcluster import AutoencoderClustering
-from skdeepcluster.datasets import load_digits
+from skdeepcluster.datasets import load_small_digits
 from skdeepcluster.metrics import clustering_accuracy
 from skdeepcluster.plotting import CodeMapDisplay, SampleGridDisplay
 
@@ -38,7 +38,7 @@ def draw(model, images, path):
 
 if __name__ == "__main__":
     torch.set_num_threads(1)  # on images this small, threads cost more than they gain
-    digits = load_digits()
+    digits = load_small_digits()
     # Images in, so the networks are convolutional. Fewer rows than the defaults are made for:
     # smaller batches make up for it with more updates.
     model = AutoencoderClustering(

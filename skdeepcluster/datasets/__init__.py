@@ -16,7 +16,7 @@ from skdeepcluster.datasets._fetch import (
     fetch_reuters21578_top4,
     fetch_usps,
 )
-from skdeepcluster.datasets._samples import load_digits, make_four_gaussians
+from skdeepcluster.datasets._samples import load_small_digits, make_four_gaussians
 from skdeepcluster.datasets._subsets import class_subset, fetch_vardakas2021
 
 __all__ = [
@@ -30,6 +30,6 @@ __all__ = [
     "fetch_reuters21578_top4",
     "fetch_usps",
     "fetch_vardakas2021",
-    "load_digits",
+    "load_small_digits",
     "make_four_gaussians",
 ]

@@ -8,7 +8,7 @@ from sklearn.utils import Bunch
 from skdeepcluster.datasets._bunch import XY, RandomState, bunch_or_pair, make_bunch
 
 
-def load_digits(*, return_X_y: bool = False) -> Bunch | XY:
+def load_small_digits(*, return_X_y: bool = False) -> Bunch | XY:
     """Load scikit-learn's handwritten digits as small images with values in [0, 1].
 
     The 1,797 images of 8 x 8 pixels of :func:`sklearn.datasets.load_digits`, divided by their
@@ -33,8 +33,8 @@ def load_digits(*, return_X_y: bool = False) -> Bunch | XY:
 
     Examples
     --------
-    >>> from skdeepcluster.datasets import load_digits
-    >>> digits = load_digits()
+    >>> from skdeepcluster.datasets import load_small_digits
+    >>> digits = load_small_digits()
     >>> digits.images.shape, float(digits.data.max())
     ((1797, 8, 8), 1.0)
     """

@@ -68,7 +68,7 @@ class DECClustering(DeepClusterer):
         ``nn.Module``, given the shape of one row, as `make_encoder` and `make_decoder` of
         `skdeepcluster.networks` do.
     image_shape : tuple of int, default=None
-        (channels, height, width) of flattened rows. 3-d and 4-d arrays say it themselves.
+        (channels, height, width) of flattened images. Not needed for 3-d and 4-d arrays.
     scaling : {"auto", "minmax", "standard"} or None, default="auto"
         How rows are scaled for the networks. "auto" leaves data in [0, 1] alone, divides uint8 by
         255 and sparse data by its largest magnitude, and standardises the rest.

@@ -125,7 +125,7 @@ class HRWAEGANClustering(AdversarialClusterer, HierarchicalClusterer):
         for real ones. It is called for every group. Inputs are codes, and after those of further
         groups the flattened map that sums up the groups above.
     image_shape : tuple of int, default=None
-        (channels, height, width) of flattened rows. 3-d and 4-d arrays say it themselves.
+        (channels, height, width) of flattened images. Not needed for 3-d and 4-d arrays.
     scaling : {"auto", "minmax", "standard"} or None, default="auto"
         How rows are scaled for the networks. "auto" leaves data in [0, 1] alone, divides uint8 by
         255 and sparse data by its largest magnitude, and standardises the rest. The reconstruction

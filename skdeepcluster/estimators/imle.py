@@ -100,7 +100,7 @@ class IMLEClustering(GenerativeClusterer):
         `skdeepcluster.networks` do. The encoder returns the noise and, as logits, the
         component; the decoder is the generator.
     image_shape : tuple of int, default=None
-        (channels, height, width) of flattened rows. 3-d and 4-d arrays say it themselves.
+        (channels, height, width) of flattened images. Not needed for 3-d and 4-d arrays.
     scaling : {"auto", "minmax", "standard"} or None, default="auto"
         How rows are scaled for the networks. "auto" leaves data in [0, 1] alone, divides uint8 by
         255 and sparse data by its largest magnitude, and standardises the rest. The generator

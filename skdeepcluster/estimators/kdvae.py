@@ -63,7 +63,7 @@ class KDVAEClustering(KNetworksClusterer):
         ``nn.Sequential`` of linear, convolutional and elementwise layers. VaDE has its
         default networks all the same.
     image_shape : tuple of int, default=None
-        (channels, height, width) of flattened rows. 3-d and 4-d arrays say it themselves.
+        (channels, height, width) of flattened images. Not needed for 3-d and 4-d arrays.
     scaling : {"auto", "minmax", "standard"} or None, default="auto"
         How rows are scaled for the networks. "auto" leaves data in [0, 1] alone, divides uint8 by
         255 and sparse data by its largest magnitude, and standardises the rest. Scaled data in

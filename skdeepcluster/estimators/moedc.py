@@ -48,7 +48,7 @@ class MoEDCClustering(HeadingClusterer):
     r"""Mixture of experts for deep clustering (MoEDC).
 
     Finds the width of the code by principal components and the clusters by UMAP and HDBSCAN among
-    the codes of a variational autoencoder, which then trains on without the noise. A manager
+    the codes of a variational autoencoder, which then continues without the noise. A manager
     learns the clusters, and sends every row to a decoder that is an expert for its cluster.
 
     Parameters
@@ -89,7 +89,7 @@ class MoEDCClustering(HeadingClusterer):
     pretrain_epochs : int, default=50
         Epochs of the variational autoencoder before the clusters are found.
     init_epochs : int, default=20
-        Epochs in which it trains on without the noise, and the manager learns the clusters.
+        Epochs in which it continues without the noise, and the manager learns the clusters.
     hidden_layer_sizes : "auto" or sequence of int, default="auto"
         Widths of the encoder's hidden layers; the decoders mirror them. For images, the channels
         of the convolutions. "auto": 500-500-2000, or 32-64-128 channels.
@@ -100,7 +100,7 @@ class MoEDCClustering(HeadingClusterer):
         [0, 1]. It is a layer or an ``nn.Sequential`` of linear, convolutional and
         elementwise layers.
     image_shape : tuple of int, default=None
-        (channels, height, width) of flattened rows. 3-d and 4-d arrays say it themselves.
+        (channels, height, width) of flattened images. Not needed for 3-d and 4-d arrays.
     scaling : {"auto", "minmax", "standard"} or None, default="auto"
         How rows are scaled for the networks. "auto" leaves data in [0, 1] alone, divides uint8 by
         255 and sparse data by its largest magnitude, and standardises the rest. Scaled data in

@@ -71,7 +71,7 @@ class VaDEClustering(MixtureClusterer, InitializedClusterer):
         `skdeepcluster.networks` do. The decoder returns logits where scaled data lies in
         [0, 1].
     image_shape : tuple of int, default=None
-        (channels, height, width) of flattened rows. 3-d and 4-d arrays say it themselves.
+        (channels, height, width) of flattened images. Not needed for 3-d and 4-d arrays.
     scaling : {"auto", "minmax", "standard"} or None, default="auto"
         How rows are scaled for the networks. "auto" leaves data in [0, 1] alone, divides uint8 by
         255 and sparse data by its largest magnitude, and standardises the rest. Scaled data in

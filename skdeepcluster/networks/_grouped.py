@@ -51,8 +51,14 @@ def make_grouped(networks: Sequence[nn.Module]) -> nn.Sequential:
     torch.Size([4, 7, 3])
     """
     chains = [list(_layers(network)) for network in networks]
-    if len({tuple(map(repr, chain)) for chain in chains}) != 1:
-        raise ValueError("Networks can be grouped if they have the same layers; these differ.")
+    first, *others = [tuple(map(repr, chain)) for chain in chains]
+    for number, other in enumerate(others, start=1):
+        if other != first:
+            raise ValueError(
+                f"make_grouped takes networks with equal layers, and network {number} has "
+                f"{', '.join(other)} where the first has {', '.join(first)}. Make all of them by "
+                "the same call."
+            )
     return nn.Sequential(*map(_joined, zip(*chains, strict=True)))
 
 

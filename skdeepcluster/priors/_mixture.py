@@ -17,7 +17,7 @@ LEAST_SHARE = 1e-3  # of the codes' variance that is left to a component
 
 
 def responsibilities_of(labels: Tensor, n_clusters: int, weight: Tensor | None = None) -> Tensor:
-    """Return the share of each component in each row, where labels say it.
+    """Return the share of each component in each row, according to labels.
 
     Parameters
     ----------

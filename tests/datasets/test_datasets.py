@@ -316,12 +316,12 @@ def test_download_is_parsed_and_then_served_from_the_cache(
 
 
 def test_digits():
-    digits, raw = datasets.load_digits(), sklearn.datasets.load_digits()
+    digits, raw = datasets.load_small_digits(), sklearn.datasets.load_digits()
     assert digits.data.dtype == np.float32
     assert digits.data.min() == 0.0 and digits.data.max() == 1.0
     np.testing.assert_allclose(digits.images, raw.images / 16)
     assert np.shares_memory(digits.images, digits.data)
-    X, y = datasets.load_digits(return_X_y=True)
+    X, y = datasets.load_small_digits(return_X_y=True)
     np.testing.assert_array_equal(X, digits.data)
     np.testing.assert_array_equal(y, raw.target)
 

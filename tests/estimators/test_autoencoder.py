@@ -11,7 +11,7 @@ from sklearn.metrics import adjusted_rand_score
 from torch import nn
 
 from skdeepcluster import AutoencoderClustering
-from skdeepcluster.datasets import load_digits
+from skdeepcluster.datasets import load_small_digits
 from skdeepcluster.metrics import clustering_accuracy
 
 SMALL = {
@@ -125,7 +125,7 @@ def test_networks_of_ones_own(blobs):
 
 
 def test_reconstructions_come_back_in_the_users_units():
-    X, _ = load_digits(return_X_y=True)
+    X, _ = load_small_digits(return_X_y=True)
     pixels = (X * 255).astype(np.uint8)
     settings = {**SMALL, "hidden_layer_sizes": (128,), "latent_dim": 10, "lr": 1e-3}
     model = AutoencoderClustering(10, **settings).fit(pixels[:600])
@@ -137,7 +137,7 @@ def test_reconstructions_come_back_in_the_users_units():
 @pytest.mark.parametrize("head", ["kmeans", "gmm"])
 def test_digits(head):
     """Codes of ten numbers keep what tells digits apart; chance is below .2."""
-    X, y = load_digits(return_X_y=True)
+    X, y = load_small_digits(return_X_y=True)
     settings = {**SMALL, "hidden_layer_sizes": (256, 128), "latent_dim": 10, "lr": 1e-3}
     model = AutoencoderClustering(10, head=head, **settings).fit(X)
     assert clustering_accuracy(y, model.labels_) > 0.6

@@ -10,7 +10,7 @@ from skorch.callbacks import Callback
 from torch import nn
 
 from skdeepcluster import ClusterGANClustering
-from skdeepcluster.datasets import load_digits
+from skdeepcluster.datasets import load_small_digits
 from skdeepcluster.metrics import clustering_accuracy
 
 SMALL = {
@@ -61,7 +61,7 @@ def test_codes_are_the_priors(blobs):
 
 
 def test_generated_rows_stay_in_the_unit_interval():
-    X, _ = load_digits(return_X_y=True)
+    X, _ = load_small_digits(return_X_y=True)
     model = ClusterGANClustering(10, **SMALL, max_epochs=2).fit(X[:200])
     rows, _ = model.sample(50, random_state=0)
     assert rows.min() >= 0 and rows.max() <= 1
@@ -111,7 +111,7 @@ def test_a_critic_of_ones_own(blobs):
 @pytest.mark.parametrize("game", ["wasserstein", "standard"])
 def test_digits(game):
     """Far from the best method on small data, but well above chance, which is below .2."""
-    X, y = load_digits(return_X_y=True)
+    X, y = load_small_digits(return_X_y=True)
     settings = {**SMALL, "latent_dim": 10, "lr": 1e-3, "hidden_layer_sizes": (256, 256)}
     model = ClusterGANClustering(10, adversarial_loss=game, **settings, max_epochs=30).fit(X)
     assert clustering_accuracy(y, model.labels_) > 0.25

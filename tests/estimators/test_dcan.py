@@ -12,7 +12,7 @@ from sklearn.mixture import GaussianMixture
 from torch import nn
 
 from skdeepcluster import DCANClustering
-from skdeepcluster.datasets import load_digits
+from skdeepcluster.datasets import load_small_digits
 from skdeepcluster.metrics import clustering_accuracy
 from skdeepcluster.models.code_mixture import (
     SETTLING_STEPS,
@@ -190,7 +190,7 @@ def test_dead_components_are_dropped(blobs):
 @pytest.mark.parametrize("loss", LOSSES)
 def test_digits(loss):
     """Well above chance, which is below .2."""
-    X, y = load_digits(return_X_y=True)
+    X, y = load_small_digits(return_X_y=True)
     settings = {**SMALL, "hidden_layer_sizes": (128,), "latent_dim": 10, "lr": 2e-3}
     model = DCANClustering(10, clustering_loss=loss, **settings).fit(X[:900])
     assert clustering_accuracy(y[:900], model.labels_) > 0.4

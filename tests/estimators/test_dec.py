@@ -7,7 +7,7 @@ import torch
 from sklearn.base import clone
 
 from skdeepcluster import AutoencoderClustering, DECClustering
-from skdeepcluster.datasets import load_digits
+from skdeepcluster.datasets import load_small_digits
 from skdeepcluster.metrics import clustering_accuracy
 
 SMALL = {
@@ -77,7 +77,7 @@ def test_weights_move_the_clusters(blobs):
 
 def test_digits():
     """Clustering adds to what the autoencoder found."""
-    X, y = load_digits(return_X_y=True)
+    X, y = load_small_digits(return_X_y=True)
     shared = {**SMALL, "hidden_layer_sizes": (256, 128), "latent_dim": 10, "lr": 1e-3}
     epochs = {"pretrain_epochs": 20, "max_epochs": 20}
     scores = []

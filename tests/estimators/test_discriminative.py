@@ -10,7 +10,7 @@ from sklearn.base import clone
 from sklearn.preprocessing import normalize
 
 from skdeepcluster import DiscriminativeClustering
-from skdeepcluster.datasets import load_digits
+from skdeepcluster.datasets import load_small_digits
 from skdeepcluster.metrics import clustering_accuracy
 
 SMALL = {
@@ -137,7 +137,7 @@ def test_unknown_anchors_are_refused(blobs, anchors):
 
 def test_digits():
     """Above k-means, which is at .79, in far fewer updates than the defaults make."""
-    X, y = load_digits(return_X_y=True)
+    X, y = load_small_digits(return_X_y=True)
     brief = {"batch_size": 250, "pretrain_epochs": 30, "init_epochs": 5, "max_epochs": 5}
     fits = [DiscriminativeClustering(10, **brief, random_state=seed).fit(X / 16) for seed in (0, 1)]
     assert np.mean([clustering_accuracy(y, fit.labels_) for fit in fits]) > 0.8

@@ -15,7 +15,7 @@ from skorch.callbacks import Callback
 from torch import nn
 
 from skdeepcluster import HRWAEGANClustering
-from skdeepcluster.datasets import load_digits
+from skdeepcluster.datasets import load_small_digits
 from skdeepcluster.engine.schedule import Progress
 from skdeepcluster.engine.table import Table
 from skdeepcluster.engine.trainer import Place, Trainer
@@ -251,7 +251,7 @@ def test_posteriors_do_not_collapse_to_points(blobs):
 @pytest.fixture(scope="module")
 def of_digits():
     """Three groups of codes of digits, and the rows; tests must not change the model."""
-    X, _ = load_digits(return_X_y=True)
+    X, _ = load_small_digits(return_X_y=True)
     settings = {**QUIET, **THREE, "latent_dim": 4, "n_clusters": 10}
     # Few updates: the regularizer that needs no game, which ends elsewhere on every processor.
     settings |= {"regularizer": "mmd", "regularization_weight": 1.0}
@@ -440,7 +440,7 @@ def test_a_fit_outlives_its_parameters(blobs):
 
 def test_digits():
     """Well above chance, which is below .2."""
-    X, y = load_digits(return_X_y=True)
+    X, y = load_small_digits(return_X_y=True)
     settings = {**QUIET, "latent_dim": 10, "hidden_layer_sizes": (128, 64), "lr": 2e-3}
     model = HRWAEGANClustering(**settings | {"n_clusters": 10, "n_groups": 1}).fit(X)
     assert clustering_accuracy(y, model.labels_) > 0.5

@@ -14,7 +14,7 @@ from skorch.callbacks import Callback
 from torch import nn
 
 from skdeepcluster import ClusterGANClustering, IMLEClustering
-from skdeepcluster.datasets import load_digits
+from skdeepcluster.datasets import load_small_digits
 from skdeepcluster.estimators.imle import _late_fall
 from skdeepcluster.metrics import clustering_accuracy
 from skdeepcluster.networks import make_mlp
@@ -176,7 +176,7 @@ def test_the_output_fits_the_data(blobs):
 
 def test_digits():
     """What a component generates is, to the encoder, of that component."""
-    X, y = load_digits(return_X_y=True)
+    X, y = load_small_digits(return_X_y=True)
     settings = {**SMALL, "latent_dim": 10, "lr": 1e-3, "hidden_layer_sizes": (256, 256)}
     model = IMLEClustering(10, **{**settings, "max_epochs": 15}).fit(X)
     for cluster in range(model.n_clusters_):

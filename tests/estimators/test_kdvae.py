@@ -16,7 +16,7 @@ from skdeepcluster import (
     KDAEClustering,
     KDVAEClustering,
 )
-from skdeepcluster.datasets import load_digits
+from skdeepcluster.datasets import load_small_digits
 from skdeepcluster.metrics import clustering_accuracy
 
 SMALL = {
@@ -171,7 +171,7 @@ def test_a_fit_outlives_its_parameters(blobs):
 
 def test_digits():
     """From one start, the networks raise the bound and keep more than chance, which is .2."""
-    X, y = load_digits(return_X_y=True)
+    X, y = load_small_digits(return_X_y=True)
     settings = {**SMALL, "latent_dim": 10, "hidden_layer_sizes": (64, 32), "lr": 2e-3}
     settings |= {"batch_size": 100, "init_epochs": 10, "max_epochs": 10}
     model = KDVAEClustering(10, **settings).fit(X)

@@ -13,7 +13,7 @@ from skorch.callbacks import Callback
 from torch import nn
 
 from skdeepcluster import MoEDCClustering
-from skdeepcluster.datasets import load_digits
+from skdeepcluster.datasets import load_small_digits
 from skdeepcluster.engine.callbacks import HoldIdle
 from skdeepcluster.engine.schedule import one_cycle
 from skdeepcluster.estimators import moedc
@@ -202,7 +202,7 @@ def test_a_fit_outlives_its_parameters(blobs, told):
 
 def test_digits():
     """The number of clusters is found, near ten; the manager knows them; chance is below .2."""
-    X, y = load_digits(return_X_y=True)
+    X, y = load_small_digits(return_X_y=True)
     model = MoEDCClustering(
         hidden_layer_sizes=(128, 64),
         batch_size=100,

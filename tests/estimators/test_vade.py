@@ -8,7 +8,7 @@ import torch
 from skorch.callbacks import Callback
 
 from skdeepcluster import DCANClustering, VaDEClustering
-from skdeepcluster.datasets import load_digits
+from skdeepcluster.datasets import load_small_digits
 from skdeepcluster.metrics import clustering_accuracy
 
 SMALL = {
@@ -24,7 +24,7 @@ SMALL = {
 
 
 def test_bounded_rows_are_bernoulli_and_others_gaussian(blobs):
-    X, _ = load_digits(return_X_y=True)
+    X, _ = load_small_digits(return_X_y=True)
     bernoulli = VaDEClustering(3, **{**SMALL, "max_epochs": 1}).fit(X[:200])
     assert bernoulli.module_.observation.log_variance is None
     rows, _ = bernoulli.sample(50, random_state=0)
@@ -102,7 +102,7 @@ def test_a_fit_outlives_its_parameters(blobs):
 
 def test_digits():
     """Well above chance, which is below .2, and the bound rises from where the mixture starts."""
-    X, y = load_digits(return_X_y=True)
+    X, y = load_small_digits(return_X_y=True)
     settings = {**SMALL, "latent_dim": 10, "hidden_layer_sizes": (256, 128), "lr": 2e-3}
     settings |= {"batch_size": 100, "pretrain_epochs": 20, "max_epochs": 15}
     model = VaDEClustering(10, **settings).fit(X)

@@ -11,7 +11,7 @@ from torch import nn
 from torch.distributions import Normal, kl_divergence
 
 from skdeepcluster import HRWAEGANClustering
-from skdeepcluster.datasets import load_digits
+from skdeepcluster.datasets import load_small_digits
 from skdeepcluster.models.hierarchy import (
     Gaussian,
     Latent,
@@ -52,7 +52,7 @@ def test_noise_weighs_more_in_the_reconstruction_alone():
 
 
 def test_reconstruction_is_a_cross_entropy_of_black_and_white_images_alone(blobs):
-    X, _ = load_digits(return_X_y=True)
+    X, _ = load_small_digits(return_X_y=True)
     model = HRWAEGANClustering(**BRIEF).fit(X[:200]).module_
     output, rows = torch.randn(5, 64), torch.from_numpy(X[:5])
     expected = nn.functional.binary_cross_entropy_with_logits(output, rows, reduction="none")

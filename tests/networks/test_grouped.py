@@ -116,7 +116,10 @@ class Doubled(nn.Linear):
 @pytest.mark.parametrize(
     ("networks", "message"),
     [
-        ([nn.Linear(2, 2), nn.Linear(2, 3)], "differ"),
+        (
+            [nn.Linear(2, 2), nn.Linear(2, 3)],
+            "network 1 has Linear.*out_features=3.*where the first has",
+        ),
         ([nn.LSTM(2, 2)] * 2, "LSTM.*cannot be grouped"),
         ([nn.BatchNorm1d(2, track_running_stats=False)] * 2, "BatchNorm1d"),
         ([nn.Conv2d(2, 2, 3, groups=2)] * 2, "stride and padding"),
