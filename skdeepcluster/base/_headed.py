@@ -9,13 +9,15 @@ from typing import Any, ClassVar
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 from sklearn.base import ClusterMixin
 from sklearn.utils._param_validation import HasMethods, Interval, RealNotInt, StrOptions
 from torch import Tensor
 
 from skdeepcluster.base._clusterer import DeepClusterer
 from skdeepcluster.base._conditions import MattersIf
+from skdeepcluster.base._decoding import has
+from skdeepcluster.engine.device import settled
 from skdeepcluster.engine.notices import notice
 from skdeepcluster.engine.table import Batch
 from skdeepcluster.heads import HEADS, ClusteringHead, describe_head, make_head
@@ -126,10 +128,43 @@ class HeadingClusterer(DeepClusterer):
 class HeadedClusterer(HeadingClusterer):
     """Base of the estimators whose labels are those of a head, once the networks are trained."""
 
+    outlier_scores_: NDArray[np.float64]
+
     @property
     @abstractmethod
     def _head(self) -> ClusteringHead:
         """The fitted head whose labels are labels_."""
+
+    @property
+    def _scores_outliers(self) -> bool:
+        if self.__sklearn_is_fitted__():
+            return hasattr(self._head, "outlier_scores")
+        return describe_head(self.head).scores_outliers
+
+    @has("_scores_outliers")
+    @settled()
+    def outlier_scores(self, X: ArrayLike) -> NDArray[np.float64]:
+        """Return how far every row lies outside of the clusters; with HDBSCAN as the head alone.
+
+        Parameters
+        ----------
+        X : {array-like, sparse matrix} of shape (n_samples, n_features)
+            Rows or images, as in :meth:`fit`.
+
+        Returns
+        -------
+        scores : ndarray of shape (n_samples,)
+            Strengths in [0, 1], HDBSCAN's own for training rows, and for others the mean of those of
+            the nearest training codes, weighted by nearness; higher is farther out.
+        """
+        scores: NDArray[np.float64] = self._head.outlier_scores(self._infer(X, self._codes)[0])
+        return scores
+
+    def _keep_outlier_scores(self, codes: NDArray[Any]) -> None:
+        """Keep the scores of the training codes, if the head has any."""
+        self.__dict__.pop("outlier_scores_", None)  # of an earlier fit with another head
+        if hasattr(self._head, "outlier_scores"):
+            self.outlier_scores_ = self._head.outlier_scores(codes)
 
     def _code_centers(self) -> NDArray[Any]:
         """Return the head's own centres, or mean codes where it has none or clusters elsewhere."""

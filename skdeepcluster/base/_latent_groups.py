@@ -36,7 +36,6 @@ class HierarchicalClusterer(HeadedClusterer):
     """Base of estimators whose model has several latent groups, each clustered by a head."""
 
     group_labels_: NDArray[np.int32]
-    outlier_scores_: NDArray[np.float64]
     outlier_weight: float
     refresh_size: int | None
     _heads: list[ClusteringHead]
@@ -62,9 +61,7 @@ class HierarchicalClusterer(HeadedClusterer):
         # Samples need the groups down to the clustered one; priors tell the others.
         members = _keep_members(found[:, :, : group + 1], labels[group], weight, run.seed)
         self._clusters = Clusters(np.arange(self._n_candidates()), members=members)
-        self.__dict__.pop("outlier_scores_", None)  # of an earlier fit with another head
-        if hasattr(self._head, "outlier_scores"):
-            self.outlier_scores_ = self._head.outlier_scores(codes[:, group])
+        self._keep_outlier_scores(codes[:, group])
         return codes[:, group], labels[group]
 
     def _fitted_heads(self, run: Run, codes: NDArray[Any]) -> list[ClusteringHead]:

@@ -95,12 +95,15 @@ class AutoencoderClustering(HeadedClusterer):
     ----------
     labels_ : ndarray of shape (n_samples,)
         Cluster of every training row; -1 is noise.
+    outlier_scores_ : ndarray of shape (n_samples,)
+        How far every training row lies outside of the clusters, in [0, 1], higher farther; with
+        ``head="hdbscan"`` alone.
     n_clusters_ : int
         Number of clusters.
     cluster_centers_ : ndarray of shape (n_clusters_, n_features_in_)
         Mean row of every cluster, in the units of the rows.
     code_centers_ : ndarray of shape (n_clusters_, latent_dim)
-        Mean code of every cluster.
+        The head's own centres of the codes, or mean codes where it has none.
     head_ : ClusteringHead
         The fitted head.
     module_ : Autoencoder
@@ -188,6 +191,7 @@ class AutoencoderClustering(HeadedClusterer):
         check_codes(torch.from_numpy(counted))
         self.head_ = self._make_head(run.seed).fit(counted, run.table.array("weight"))
         self._clusters = Clusters(np.arange(self._n_candidates()))
+        self._keep_outlier_scores(codes)
         return codes, label_codes(self.head_, codes)
 
     def _used_after_training(self) -> set[str]:

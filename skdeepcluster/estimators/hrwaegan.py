@@ -161,7 +161,7 @@ class HRWAEGANClustering(AdversarialClusterer, HierarchicalClusterer):
     cluster_centers_ : ndarray of shape (n_clusters_, n_features_in_)
         Mean row of every cluster, in the units of the rows.
     code_centers_ : ndarray of shape (n_clusters_, latent_dim)
-        Mean code of every cluster.
+        The head's own centres of the codes, or mean codes where it has none.
     module_ : nn.Module
         The trained networks, without the discriminators.
     history_ : list of dict

@@ -182,3 +182,14 @@ def test_trained_networks_outlive_a_head_that_fails(blobs, tmp_path):
     continued = clone(model).set_params(**other, callbacks=[NoTraining()]).fit(blobs[0])
     whole = clone(model).set_params(**other, checkpoint=None).fit(blobs[0])
     np.testing.assert_array_equal(continued.predict_proba(blobs[0]), whole.predict_proba(blobs[0]))
+
+
+def test_hdbscan_tells_outliers_among_all_rows(blobs):
+    settings = {"latent_dim": 2, "hidden_layer_sizes": (16,), "max_epochs": 5, "random_state": 0}
+    model = AutoencoderClustering("auto", head="hdbscan", **settings).fit(blobs[0])
+    np.testing.assert_array_equal(model.outlier_scores(blobs[0]), model.outlier_scores_)
+    nearest = model.outlier_scores(blobs[0][4:5] + 1e-6)
+    np.testing.assert_allclose(nearest, model.outlier_scores_[4:5], atol=1e-3)
+    assert not hasattr(AutoencoderClustering(3), "outlier_scores")
+    model.set_params(head="kmeans", n_clusters=3).fit(blobs[0])
+    assert not hasattr(model, "outlier_scores_") and not hasattr(model, "outlier_scores")
