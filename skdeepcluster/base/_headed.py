@@ -154,8 +154,8 @@ class HeadedClusterer(HeadingClusterer):
         Returns
         -------
         scores : ndarray of shape (n_samples,)
-            Strengths in [0, 1], HDBSCAN's own for training rows, and for others the mean of those of
-            the nearest training codes, weighted by nearness; higher is farther out.
+            Strengths in [0, 1], higher farther out: HDBSCAN's own for training rows, and for others
+            the mean of those of the nearest training codes, weighted by nearness.
         """
         scores: NDArray[np.float64] = self._head.outlier_scores(self._infer(X, self._codes)[0])
         return scores
