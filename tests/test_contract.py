@@ -803,6 +803,21 @@ def test_samples_look_like_the_data(fitted, blobs):
     assert (np.abs(rows.mean(0) - blobs[0].mean(0)) < spread).all()
 
 
+def test_the_way_between_clusters(fitted, blobs):
+    """One decoder can lead from cluster to cluster; where each has its own there is no way."""
+    if not hasattr(fitted, "interpolate"):
+        assert not (fitted._decodes and fitted._has_one_space)
+        return
+    rows = fitted.interpolate(0, 2, n_steps=5, random_state=3)
+    assert rows.shape == (5, 6)
+    back = fitted.interpolate(2, 0, n_steps=5, random_state=3)
+    np.testing.assert_allclose(back[::-1], rows, rtol=1e-3, atol=1e-4)
+    if not hasattr(fitted, "transform_groups"):  # which draws its samples from members
+        ends = np.array([fitted.interpolate(0, 2, 2, random_state=s) for s in range(20)])
+        assert (fitted.predict(ends[:, 0]) == 0).mean() > 0.5
+        assert (fitted.predict(ends[:, 1]) == 2).mean() > 0.5
+
+
 @pytest.mark.usefixtures("decoding")
 def test_samples_of_a_cluster(fitted):
     rows, labels = fitted.sample(20, cluster=1, random_state=0)

@@ -39,6 +39,8 @@ class Decoding:
     _n_features_out: int
     _row_shape: tuple[int, ...]
     _row_dtype: Any
+    _decodes: bool
+    _has_one_space = True  # whether one decoder reads the codes of all clusters
 
     @abstractmethod
     def _check_rows(self, X: Any, reset: bool) -> Any:
@@ -58,9 +60,13 @@ class Decoding:
         """Draw a code for each label."""
         return self._clusters.draw(labels, rng)
 
-    def _sample_rows(self, labels: NDArray[np.intp], rng: np.random.RandomState) -> NDArray[Any]:
-        """Draw a row for each label."""
-        return self.inverse_transform(self._sample_codes(labels, rng))
+    def _rows_of(self, codes: NDArray[Any]) -> NDArray[Any]:
+        """Return the rows that belong to codes which were drawn."""
+        return self.inverse_transform(codes)
+
+    @property
+    def _interpolates(self) -> bool:
+        return self._decodes and self._has_one_space
 
     # -- what users call ------------------------------------------------------------------------
 
@@ -148,7 +154,58 @@ class Decoding:
         """
         check_is_fitted(self)
         labels = self._sample_labels(n_samples, cluster, rng := check_random_state(random_state))
-        return self._sample_rows(labels, rng), labels
+        return self._rows_of(self._sample_codes(labels, rng)), labels
+
+    @has("_interpolates")
+    @settled()
+    def interpolate(
+        self,
+        cluster_a: int,
+        cluster_b: int,
+        n_steps: int = 10,
+        random_state: int | np.random.RandomState | None = None,
+    ) -> NDArray[Any]:
+        """Generate rows on the way from one cluster to another.
+
+        Both ends are draws of their clusters with the same noise, and the codes lie on the straight
+        line between them.
+
+        Parameters
+        ----------
+        cluster_a, cluster_b : int
+            The clusters at the ends, in 0..n_clusters_-1.
+        n_steps : int, default=10
+            Number of rows, at least 2, both ends included.
+        random_state : int, RandomState or None, default=None
+            The source of the noise.
+
+        Returns
+        -------
+        X : ndarray of shape (n_steps, n_features) or (n_steps, *image)
+            Rows in the units and the shape of the training data.
+
+        Raises
+        ------
+        ValueError
+            If a cluster or `n_steps` is out of range.
+        TypeError
+            If they are no integers.
+
+        References
+        ----------
+        G. Vardakas, "Deep clustering based on implicit likelihood maximization", MSc thesis,
+        University of Ioannina, 2021, section 6.4.
+        """
+        check_is_fitted(self)
+        check_scalar(n_steps, "n_steps", Integral, min_val=2)
+        seed = check_random_state(random_state).randint(2**31)
+        ends = []
+        for name, cluster in {"cluster_a": cluster_a, "cluster_b": cluster_b}.items():
+            check_scalar(cluster, name, Integral, min_val=0, max_val=self.n_clusters_ - 1)
+            same_noise = np.random.RandomState(seed)
+            ends.append(self._sample_codes(np.array([cluster]), same_noise))
+        share = np.linspace(0, 1, n_steps, dtype=np.float32)[:, None]
+        return self._rows_of((1 - share) * ends[0] + share * ends[1])
 
     def _sample_labels(
         self, n_samples: int, cluster: int | None, rng: np.random.RandomState

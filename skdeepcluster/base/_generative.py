@@ -8,13 +8,10 @@ from typing import Any, ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
-from sklearn.utils import check_random_state, check_scalar
 from sklearn.utils._param_validation import Interval
-from sklearn.utils.validation import check_is_fitted
 from torch import nn
 
 from skdeepcluster.base._clusterer import DeepClusterer
-from skdeepcluster.engine.device import settled
 from skdeepcluster.scaling import Scaling
 
 __all__ = ["GenerativeClusterer"]
@@ -71,57 +68,8 @@ class GenerativeClusterer(DeepClusterer):
 
     # -- drawing --------------------------------------------------------------------------------
 
-    @settled()
-    def interpolate(
-        self,
-        cluster_a: int,
-        cluster_b: int,
-        n_steps: int = 10,
-        random_state: int | np.random.RandomState | None = None,
-    ) -> NDArray[Any]:
-        """Generate rows on the way from one cluster to another.
-
-        The noise of a code stays, while its component moves in a straight line.
-
-        Parameters
-        ----------
-        cluster_a, cluster_b : int
-            The clusters at the ends, in 0..n_clusters_-1.
-        n_steps : int, default=10
-            Number of rows, at least 2, both ends included.
-        random_state : int, RandomState or None, default=None
-            The source of the noise.
-
-        Returns
-        -------
-        X : ndarray of shape (n_steps, n_features) or (n_steps, *image)
-            Rows in the units and the shape of the training data.
-
-        Raises
-        ------
-        ValueError
-            If a cluster or `n_steps` is out of range.
-        TypeError
-            If they are no integers.
-
-        References
-        ----------
-        G. Vardakas, "Deep clustering based on implicit likelihood maximization", MSc thesis,
-        University of Ioannina, 2021, section 6.4.
-        """
-        check_is_fitted(self)
-        check_scalar(n_steps, "n_steps", Integral, min_val=2)
-        seed = check_random_state(random_state).randint(2**31)
-        ends = []
-        for name, cluster in {"cluster_a": cluster_a, "cluster_b": cluster_b}.items():
-            check_scalar(cluster, name, Integral, min_val=0, max_val=self.n_clusters_ - 1)
-            same_noise = np.random.RandomState(seed)
-            ends.append(self._sample_codes(np.array([cluster]), same_noise))
-        share = np.linspace(0, 1, n_steps, dtype=np.float32)[:, None]
-        return self._generated((1 - share) * ends[0] + share * ends[1], self.module_.draw)
-
-    def _sample_rows(self, labels: NDArray[np.intp], rng: np.random.RandomState) -> NDArray[Any]:
-        return self._generated(self._sample_codes(labels, rng), self.module_.draw)
+    def _rows_of(self, codes: NDArray[Any]) -> NDArray[Any]:
+        return self._generated(codes, self.module_.draw)
 
     def _sample_codes(self, labels: NDArray[np.intp], rng: np.random.RandomState) -> NDArray[Any]:
         """Draw codes from the prior, given their components."""

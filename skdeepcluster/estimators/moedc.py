@@ -188,6 +188,7 @@ class MoEDCClustering(HeadingClusterer):
     ((4, 6), (200, 3))
     """
 
+    _has_one_space = False
     _parameter_constraints: ClassVar[dict[str, list[Any]]] = {
         **HeadingClusterer._parameter_constraints,
         "latent_dim": [Interval(Integral, 1, None, closed="left"), StrOptions({"auto"})],
