@@ -59,8 +59,11 @@ def test_another_group_may_stand_for_the_rows(blobs):
     np.testing.assert_array_equal(model.labels_, model.group_labels_[:, 1])
     codes = model.transform(blobs[0])
     np.testing.assert_array_equal(codes, model.transform_groups(blobs[0])[:, 1])
+    # A mixture's own means are not those of the rows that it labels, but near them.
+    own = model._heads[1].cluster_centers_
+    np.testing.assert_allclose(model.code_centers_, own, rtol=1e-6)
     means = [codes[model.labels_ == label].mean(0) for label in range(model.n_clusters_)]
-    np.testing.assert_allclose(model.code_centers_, means, rtol=1e-4, atol=1e-5)
+    np.testing.assert_allclose(own, means, atol=0.5 * codes.std())
     assert model.inverse_transform(codes).shape == blobs[0].shape
     assert model._clusters.members.shape[3] == 2  # samples of its clusters need both groups
     assert model.sample(5, random_state=0)[0].shape == (5, 6)
