@@ -122,7 +122,8 @@ class DeepClusterer(FittedClusterer):
         y : Ignored
             Present for API consistency.
         sample_weight : array-like of shape (n_samples,), default=None
-            Weights of the rows in every loss. Rows of weight 0 are not trained on.
+            Weights of the rows in every loss, and in starts and heads that can take them: k-means,
+            mixtures, and clusterers whose `fit` has them. Rows of weight 0 are not trained on.
 
         Returns
         -------
