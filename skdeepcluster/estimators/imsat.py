@@ -237,8 +237,10 @@ class IMSATClustering(DeepClusterer):
             start=measure if isinstance(perturbation, str) else None,
             weights=self._weights(),
         )
-        choosing = Phase("choice", [], epochs=0, start=choose_head)
-        return run.train("imsat", model, [training, choosing])
+        phases = [training]
+        if self.n_heads > 1:
+            phases.append(Phase("choice", [], epochs=0, start=choose_head))
+        return run.train("imsat", model, phases)
 
     def _make_features(self) -> nn.Module:
         sizes = self.hidden_layer_sizes

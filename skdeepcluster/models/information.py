@@ -10,6 +10,7 @@ from collections.abc import Callable
 import torch
 from sklearn.neighbors import NearestNeighbors
 from torch import Tensor, nn
+from torch.nn import functional as F
 
 from skdeepcluster.engine.model import Model
 from skdeepcluster.engine.schedule import Training
@@ -149,8 +150,8 @@ class InformationMaximizer(Model):
 
 def unit(directions: Tensor) -> Tensor:
     """Return directions of length 1, one for each row."""
-    length = directions.flatten(1).norm(dim=1).clamp_min(torch.finfo(directions.dtype).tiny)
-    return directions / length.view(-1, *[1] * (directions.ndim - 1))
+    least = torch.finfo(directions.dtype).tiny
+    return F.normalize(directions.flatten(1), eps=least).view_as(directions)
 
 
 def _change(log_proba: Tensor, log_moved: Tensor) -> Tensor:

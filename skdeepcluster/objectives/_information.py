@@ -5,6 +5,8 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
+from ._weights import positive, weights_of
+
 
 def entropy(log_proba: Tensor) -> Tensor:
     r"""Entropy of each row's memberships, :math:`-\sum_j p_{ij} \log p_{ij}`.
@@ -101,6 +103,5 @@ def mutual_information(
 
 def _shares(log_proba: Tensor, sample_weight: Tensor | None) -> Tensor:
     """Return the share that each row has in a mean over the batch."""
-    weight = log_proba.new_ones(len(log_proba)) if sample_weight is None else sample_weight
-    weight = weight.to(log_proba.dtype)
-    return weight / weight.sum().clamp_min(torch.finfo(weight.dtype).tiny)
+    weight = weights_of(log_proba, sample_weight)
+    return weight / positive(weight.sum())

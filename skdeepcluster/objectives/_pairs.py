@@ -11,6 +11,8 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from ._weights import positive, weights_of
+
 __all__ = ["between_similarity", "pairwise_discrimination", "within_similarity"]
 
 
@@ -56,7 +58,7 @@ def pairwise_discrimination(
     """
     units = F.normalize(codes)
     cosines = units @ units.T
-    weight = _weights(codes, sample_weight)
+    weight = weights_of(codes, sample_weight)
     pairs = weight[:, None] * weight
     apart, together = pairs * ~anchors, pairs * anchors
     return _mean(cosines.abs(), apart) - (1 - alpha) * _mean(cosines, together)
@@ -143,22 +145,13 @@ def within_similarity(
     return means.square().sum()
 
 
-def _weights(codes: Tensor, sample_weight: Tensor | None) -> Tensor:
-    return codes.new_ones(len(codes)) if sample_weight is None else sample_weight.to(codes.dtype)
-
-
 def _mean(values: Tensor, weights: Tensor) -> Tensor:
     """Return the weighted mean, or 0 without weight."""
-    return (weights * values).sum() / _positive(weights.sum())
+    return (weights * values).sum() / positive(weights.sum())
 
 
 def _shares(codes: Tensor, labels: Tensor, n_clusters: int, sample_weight: Tensor | None) -> Tensor:
     """Return every row's share of its cluster, shape (n_clusters, n)."""
     members = (torch.arange(n_clusters, device=labels.device)[:, None] == labels).to(codes.dtype)
-    weight = members * _weights(codes, sample_weight)
-    return weight / _positive(weight.sum(1, keepdim=True))
-
-
-def _positive(total: Tensor) -> Tensor:
-    """Return a divisor that turns the 0 / 0 of nothing into 0."""
-    return total.clamp_min(torch.finfo(total.dtype).tiny)
+    weight = members * weights_of(codes, sample_weight)
+    return weight / positive(weight.sum(1, keepdim=True))
