@@ -22,6 +22,11 @@ LARGEST, SMALLEST = 1e37, 1e-37  # within which differences and their inverses f
 SLACK = 2**-9
 LARGEST_UNSCALED = 1e15  # whose squares, and sums of them, fit as well
 ULPS = 4  # of its largest magnitude: a column that varies by no more is a constant and its rounding
+# Components are orthogonal but for what the solver leaves, a randomised one more than rounding.
+# Columns that were merely observed are hardly ever so close to it, all pairs of them.
+ORTHOGONAL = 0.01
+NEGLIGIBLE = 1e-5  # beside the largest component: what is left when rows have fewer dimensions
+WIDEST = 2000  # columns whose products are compared: they take 32 MB
 Mode = Literal["auto", "minmax", "standard"]
 
 
@@ -119,8 +124,10 @@ def fit_scaling(
     X : ndarray or CSR matrix of shape (n_samples, n_features)
         The data, of any real type.
     mode : {"auto", "minmax", "standard"} or None
-        "auto": data in [0, 1], up to rounding, is left alone, uint8 is divided by 255, other dense
-        data is standardised and sparse data divided by its largest magnitude. "minmax" maps every
+        "auto": data in [0, 1], up to rounding, is left alone, uint8 is divided by 255 and sparse
+        data by its largest magnitude. Of other dense data a column of two values becomes 0 and 1,
+        as one of a one-hot block is, and any other is standardised; principal components, which are
+        orthogonal columns of falling variance, have one factor in common. "minmax" maps every
         column to [0, 1]; "standard" gives it mean 0 and variance 1; a column that is constant, up
         to rounding, keeps its unit. None leaves the data alone.
         Images have one offset and factor per channel instead of per column.
@@ -161,6 +168,11 @@ def fit_scaling(
     offset, spread = low, high - low
     if mode != "minmax":
         offset, spread = _moments(X, shape, sample_weight)
+    if mode == "auto" and len(shape) == 1:
+        if _are_components(X, offset, spread, sample_weight):
+            return Scaling(shape, offset, _inverse(np.sqrt(np.mean(spread**2))))
+        binary = _have_two_values(X, low, high, sample_weight)
+        offset, spread = np.where(binary, [low, high - low], [offset, spread])
     varies = high - low > ULPS * _resolution(X.dtype) * np.maximum(-low, high)
     repeats = int(np.prod(shape[1:]))
     factor = _inverse(np.where(varies, spread, 0.0))
@@ -215,6 +227,38 @@ def _moments(
         scaler.partial_fit(chunk.astype(np.float64), sample_weight=weight)
     mean, variance = scaler.mean_.reshape(shape[0], -1), scaler.var_.reshape(shape[0], -1)
     return mean.mean(1), np.sqrt(variance.mean(1) + mean.var(1))
+
+
+def _have_two_values(
+    X: NDArray[Any], low: NDArray[Any], high: NDArray[Any], sample_weight: NDArray[Any] | None
+) -> NDArray[np.bool_]:
+    """Tell which columns hold nothing but their smallest and their largest value."""
+    two = low < high
+    for chunk, _ in chunks(X, sample_weight):
+        part = chunk[:, two]
+        two[two] = ((part == low[two]) | (part == high[two])).all(axis=0)
+    return two
+
+
+def _are_components(
+    X: NDArray[Any],
+    mean: NDArray[Any],
+    deviation: NDArray[Any],
+    sample_weight: NDArray[Any] | None,
+) -> bool:
+    """Tell whether columns are principal components: orthogonal, and of falling size."""
+    size = np.hypot(mean, deviation)
+    size = size[: (size > NEGLIGIBLE * size.max()).sum()]
+    if not 2 <= len(size) <= WIDEST or (np.diff(size) > SLACK * size[:-1]).any():
+        return False
+    products, total = np.zeros((len(size), len(size))), 0.0
+    for chunk, weight in chunks(X, sample_weight):
+        rows = chunk[:, : len(size)] / size
+        weight = np.ones(len(rows)) if weight is None else weight
+        products += (rows * weight[:, None]).T @ rows
+        total += weight.sum()
+    np.fill_diagonal(products, 0)
+    return bool(np.abs(products).max() <= ORTHOGONAL * total)
 
 
 def _extremes(

@@ -21,12 +21,13 @@ ALLOWED = {
     "heads": {"isolation", "tiles"},
     "plotting": {"isolation"},
     "engine": {"tiles"},
+    "features": {"engine", "validation"},
     "models": PARTS,
     "base": PARTS | {"augment", "models", "tiles", "validation"},
     "estimators": PARTS | {"augment", "base", "models", "validation"},
     "__init__": {"estimators"},
 }
-SLOW = {"hdbscan", "matplotlib", "numba", "pandas", "polars", "umap"}
+SLOW = {"PIL", "hdbscan", "matplotlib", "numba", "pandas", "polars", "umap"}
 
 
 def room(source):
