@@ -182,7 +182,6 @@ class HRWAEGANClustering(AdversarialClusterer, HierarchicalClusterer):
     See Also
     --------
     AutoencoderClustering : The same heads on an autoencoder that nothing regularises.
-    VaDEClustering : One latent group, whose prior has a component for every cluster.
 
     References
     ----------
