@@ -24,6 +24,7 @@ import polars as pl
 import pytest
 import torch
 from registry import ESTIMATORS, ONE_OF_EACH, expected_failures, matters, stages
+from saving import assert_equal
 from scipy import sparse
 from sklearn import config_context
 from sklearn.base import clone
@@ -269,13 +270,33 @@ def test_threads_may_predict_while_another_fits(fitted, blobs):
 # -- law 5: copies ----------------------------------------------------------------------------
 
 
-def test_pickles_predict_alike(fitted, blobs):
-    expected = results(fitted, blobs[0])
-    assert_same(expected, results(pickle.loads(pickle.dumps(fitted)), blobs[0]))
+def test_pickles_are_the_same(fitted, blobs):
     file = BytesIO()
     joblib.dump(fitted, file)
     file.seek(0)
-    assert_same(expected, results(joblib.load(file), blobs[0]))
+    for copied in (pickle.loads(pickle.dumps(fitted)), joblib.load(file)):
+        assert_equal(fitted, copied, blobs[0])
+
+
+def test_a_saved_file_is_the_estimator(fitted, blobs, tmp_path):
+    path = tmp_path / "model.safetensors"
+    fitted.save(path)
+    first = path.read_bytes()
+    loaded = skdeepcluster.load(path)
+    assert_equal(fitted, loaded, blobs[0])
+    loaded.save(str(path))
+    assert path.read_bytes() == first
+
+
+def test_skops_keeps_a_pipeline(fitted, blobs):
+    """It is told to trust the class of the estimator, and nothing else."""
+    skops = pytest.importorskip("skops.io")
+    pipeline = make_pipeline(StandardScaler().fit(blobs[0]), fitted)
+    stored = skops.dumps(pipeline)
+    kind = type(fitted)
+    own = [f"{kind.__module__}.{kind.__qualname__}"]
+    assert skops.get_untrusted_types(data=stored) == own
+    assert_equal(fitted, skops.loads(stored, trusted=own)[-1], blobs[0])
 
 
 def test_a_fitted_estimator_is_small(fitted, blobs):

@@ -21,7 +21,8 @@ from torch import Tensor
 
 from skdeepcluster.base._clusters import Clusters
 from skdeepcluster.base._decoding import Decoding, has
-from skdeepcluster.engine.device import resolve_device, settled
+from skdeepcluster.base._saved import Saved
+from skdeepcluster.engine.device import settled
 from skdeepcluster.engine.table import Batch, Table, tiled
 from skdeepcluster.validation import (
     DTYPES,
@@ -38,6 +39,7 @@ def _float_of(dtype: Any) -> type[np.floating[Any]]:
 
 
 class FittedClusterer(
+    Saved,
     Decoding,
     ClassNamePrefixFeaturesOutMixin,
     ClusterMixin,
@@ -269,21 +271,3 @@ class FittedClusterer(
         tags.input_tags.three_d_array = True
         tags.transformer_tags.preserves_dtype = ["float64", "float32"]
         return tags
-
-    def __getstate__(self) -> dict[str, Any]:
-        """Keep the model where every machine can load it."""
-        state = dict(super().__getstate__())
-        if "module_" in state and self.device_ != "cpu":
-            state["module_"] = copy.deepcopy(self.module_).cpu()
-        return state
-
-    def __setstate__(self, state: dict[str, Any]) -> None:
-        """Take the model to its device if that exists here."""
-        super().__setstate__(state)
-        if "module_" not in state or self.device_ == "cpu":
-            return
-        try:
-            resolve_device(self.device_)
-        except ValueError:
-            self.device_ = "cpu"
-        self.module_.to(self.device_)

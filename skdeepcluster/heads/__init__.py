@@ -9,13 +9,19 @@ from ._clusterers import (
     mixture,
 )
 from ._head import ClusteringHead, make_head
-from ._manifold import check_umap, umap_coordinates
+from ._manifold import Placement, check_umap, umap_coordinates
 from ._mixture import SteadyGaussianMixture
+from ._rules import NearestCenter, NeighborRule, OwnRule, PlainMixture
 from ._spherical import SphericalKMeans, spherical_step
 
 __all__ = [
     "HEADS",
     "ClusteringHead",
+    "NearestCenter",
+    "NeighborRule",
+    "OwnRule",
+    "Placement",
+    "PlainMixture",
     "SphericalKMeans",
     "SteadyGaussianMixture",
     "check_umap",
