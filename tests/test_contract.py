@@ -40,6 +40,7 @@ import skdeepcluster
 from skdeepcluster.base import DeepClusterer, HeadedClusterer, _fitted
 from skdeepcluster.engine.table import Table
 from skdeepcluster.networks import make_decoder, make_encoder
+from skdeepcluster.tiles import TILE
 
 pytestmark = pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
 
@@ -297,6 +298,23 @@ def test_skops_keeps_a_pipeline(fitted, blobs):
     own = [f"{kind.__module__}.{kind.__qualname__}"]
     assert skops.get_untrusted_types(data=stored) == own
     assert_equal(fitted, skops.loads(stored, trusted=own)[-1], blobs[0])
+
+
+def test_the_network_alone_says_what_the_estimator_does(fitted, blobs):
+    X = np.resize(blobs[0], (TILE, 6))  # as many rows as inference has in a tile, bit for bit
+    rows = torch.from_numpy(X).requires_grad_()
+    codes = fitted.network()(rows)
+    np.testing.assert_array_equal(codes.detach().numpy(), fitted.transform(X))
+    codes.sum().backward()
+    assert torch.isfinite(rows.grad).all() and rows.grad.any()
+    if not hasattr(fitted, "predict_proba"):
+        with pytest.raises(ValueError, match="no probabilities"):
+            fitted.network("probabilities")
+        return
+    network = fitted.network("probabilities")
+    found = network(torch.from_numpy(X)).detach().numpy()
+    np.testing.assert_allclose(found, fitted.predict_proba(X), rtol=1e-5, atol=1e-6)
+    assert not any(p is q for p in network.parameters() for q in fitted.module_.parameters())
 
 
 def test_a_fitted_estimator_is_small(fitted, blobs):

@@ -21,6 +21,7 @@ from torch import Tensor
 
 from skdeepcluster.base._clusters import Clusters
 from skdeepcluster.base._decoding import Decoding, has
+from skdeepcluster.base._network import Networked, memberships
 from skdeepcluster.base._saved import Saved
 from skdeepcluster.engine.device import settled
 from skdeepcluster.engine.table import Batch, Table, tiled
@@ -40,6 +41,7 @@ def _float_of(dtype: Any) -> type[np.floating[Any]]:
 
 class FittedClusterer(
     Saved,
+    Networked,
     Decoding,
     ClassNamePrefixFeaturesOutMixin,
     ClusterMixin,
@@ -68,10 +70,7 @@ class FittedClusterer(
 
     def _memberships(self, scores: Tensor) -> Tensor:
         """Return the probabilities of the clusters, given log-memberships of all candidates."""
-        logits = scores.float().index_select(1, self._live)
-        # Of a row so far away that its squares overflow, nothing is known: -inf alone would be NaN.
-        least = torch.finfo(logits.dtype).min
-        return logits.nan_to_num(nan=least, posinf=-least, neginf=least).softmax(1)
+        return memberships(scores, self._live)
 
     def _label(self, scores: Tensor) -> Tensor:
         """Return labels, from what tells the clusters; -1 is noise."""

@@ -13,6 +13,7 @@ from ._manifold import Placement, check_umap, umap_coordinates
 from ._mixture import SteadyGaussianMixture
 from ._rules import NearestCenter, NeighborRule, OwnRule, PlainMixture
 from ._spherical import SphericalKMeans, spherical_step
+from ._tensors import rule_module
 
 __all__ = [
     "HEADS",
@@ -31,6 +32,7 @@ __all__ = [
     "fit_labels",
     "make_head",
     "mixture",
+    "rule_module",
     "spherical_step",
     "umap_coordinates",
 ]

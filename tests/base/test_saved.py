@@ -20,6 +20,7 @@ from torch import nn
 import skdeepcluster
 from skdeepcluster import AutoencoderClustering, SPCClustering, load
 from skdeepcluster.files import dumps, loads
+from skdeepcluster.heads import Placement
 
 FILES = Path(__file__).parents[1] / "files" / "stored"
 ROWS = np.linspace(-1, 1, 60, dtype=np.float32).reshape(10, 6)
@@ -58,7 +59,6 @@ def small(**params):
 @pytest.mark.parametrize(
     "params",
     [
-        {"manifold": "umap", "manifold_params": {"n_epochs": 20}, "head": "gmm"},
         {"head": "hdbscan", "n_clusters": "auto", "min_cluster_size": 5},
         {"head": "agglomerative"},
         {"head": "spherical"},
@@ -76,6 +76,17 @@ def test_heads_and_parameters(params, blobs, tmp_path):
     again = pickle.loads(pickle.dumps(model))
     assert_equal(model, again, blobs[0])
     assert_equal(model, copy.deepcopy(model), blobs[0])
+
+
+def test_a_head_on_coordinates(blobs, tmp_path):
+    model = small(head="gmm").fit(blobs[0])
+    codes = model.transform(blobs[0]).astype(np.float64)
+    model.head_._placement = Placement(codes, codes.astype(np.float32))  # as UMAP leaves one
+    before = model.predict_proba(blobs[0])
+    model.save(tmp_path / "model")
+    for again in (load(tmp_path / "model"), pickle.loads(pickle.dumps(model))):
+        np.testing.assert_array_equal(again.predict_proba(blobs[0]), before)
+        assert vars(again.head_._placement).keys() == {"codes", "coordinates", "_search"}
 
 
 def test_images_and_names_of_columns(blobs, tmp_path):
