@@ -10,7 +10,6 @@ import sys
 import warnings
 from collections.abc import Mapping
 from functools import cache
-from inspect import signature
 from pathlib import Path
 from typing import Any, Self
 
@@ -118,7 +117,7 @@ class Saved:
                 trees[name] = writer.write(value, name)
             except TypeError as error:
                 raise ValueError(
-                    f"{type(self).__name__} cannot be saved: {name} holds {error}. A file holds "
+                    f"{type(self).__name__} cannot be saved for its {name}: {error}. A file holds "
                     "arrays alone. Use joblib or pickle, which keep objects of your own, or a head "
                     "that is told by name, KMeans or GaussianMixture."
                 ) from error
@@ -328,8 +327,6 @@ def _clusterers() -> dict[str, type]:
 @cache
 def _of_others() -> dict[str, type]:
     own = (SphericalKMeans, SteadyGaussianMixture, mixture.GaussianMixture)
-    kinds = [*own, *(getattr(cluster, name) for name in cluster.__all__)]
-    kinds = [kind for kind in kinds if isinstance(kind, type)]
-    kinds = [kind for kind in kinds if kind in own or issubclass(kind, ClusterMixin)]
-    # A folder of joblib's memory holds pickles.
-    return {kind.__name__: kind for kind in kinds if "memory" not in signature(kind).parameters}
+    kinds = [getattr(cluster, name) for name in cluster.__all__]
+    kinds = [kind for kind in kinds if isinstance(kind, type) and issubclass(kind, ClusterMixin)]
+    return {kind.__name__: kind for kind in (*own, *kinds)}

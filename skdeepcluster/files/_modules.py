@@ -9,6 +9,7 @@ from typing import Any
 from torch import nn
 
 __all__ = [
+    "MEMORY",
     "ORIGIN",
     "Missing",
     "descendants",
@@ -21,6 +22,7 @@ __all__ = [
 
 PACKAGE = __name__.partition(".")[0]
 ORIGIN = "_made_by"  # the attribute of a user's network that tells which parameter made it, and how
+MEMORY = "memory"  # a parameter of scikit-learn's: a folder whose pickles joblib would load
 BARE = vars(nn.Module())  # what every module has: parameters, buffers, children, hooks
 STATE = {"_parameters", "_buffers", "_modules", "_non_persistent_buffers_set", "training"}
 

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from ._files import Foreign
-from ._modules import Missing, joined, kind_named
+from ._modules import MEMORY, Missing, joined, kind_named
 
 __all__ = ["Reader"]
 
@@ -120,7 +120,10 @@ class Reader:
         return partial(function, *args, **keywords)
 
     def _read_estimator(self, tree: dict[str, Any], place: str) -> Any:
-        return self._clusterers[tree["estimator"]](**self._read_map(tree["params"], place))
+        params = self._read_map(tree["params"], place)
+        if params.get(MEMORY) is not None:
+            raise LookupError(f"a folder of pickles: {params[MEMORY]!r}")
+        return self._clusterers[tree["estimator"]](**params)
 
     def _read_object(self, tree: dict[str, Any], place: str) -> Any:
         kind = self._known[tree["object"]]

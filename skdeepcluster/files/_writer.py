@@ -13,7 +13,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from ._modules import ORIGIN, joined, name_of_kind, qualified_name, settings_of
+from ._modules import MEMORY, ORIGIN, joined, name_of_kind, qualified_name, settings_of
 
 __all__ = ["Writer"]
 
@@ -125,6 +125,8 @@ class Writer:
             params = value.get_params(deep=False)
             if vars(value).keys() != params.keys():
                 raise TypeError(f"a {kind.__name__} that is fitted is no array")
+            if MEMORY in params and params[MEMORY] is not None:
+                raise TypeError(f"the memory of a {kind.__name__} is a folder of pickles")
             tree = self._write_mapping(params, place)["map"]
             return {"estimator": self._clusterers[kind], "params": tree}
         if id(kind) in self._known:

@@ -12,7 +12,7 @@ import torch
 from registry import ESTIMATORS, ONE_OF_EACH, stages
 from saving import assert_equal
 from sklearn.base import clone
-from sklearn.cluster import KMeans, MeanShift
+from sklearn.cluster import AgglomerativeClustering, KMeans, MeanShift
 from sklearn.exceptions import NotFittedError
 from sklearn.mixture import GaussianMixture
 from torch import nn
@@ -64,6 +64,7 @@ def small(**params):
         {"head": "spherical"},
         {"head": KMeans(3, n_init=2)},
         {"head": GaussianMixture(covariance_type="tied")},
+        {"head": AgglomerativeClustering()},
         {"trainer_params": {"optimizer__betas": (0.8, 0.9)}, "checkpoint": Path("nowhere.fit")},
     ],
     ids=lambda params: "-".join(map(str, params.values())),
@@ -110,10 +111,13 @@ def test_labels_as_a_start_are_kept(blobs, tmp_path):
 def test_what_is_no_array_is_refused_with_advice(blobs, tmp_path):
     model = small(n_clusters="auto", head=MeanShift()).fit(blobs[0])
     with pytest.raises(
-        ValueError, match=r"cannot be saved: head_ holds a MeanShift that is fitted.*Use joblib"
+        ValueError, match=r"cannot be saved for its head_: a MeanShift that is fitted.*Use joblib"
     ):
         model.save(tmp_path / "model")
-    assert list(tmp_path.iterdir()) == []
+    with pytest.raises(ValueError, match="memory of a AgglomerativeClustering is a folder"):
+        head = AgglomerativeClustering(memory=str(tmp_path / "memory"))
+        small(head=head).fit(blobs[0]).save(tmp_path / "model")
+    assert not (tmp_path / "model").exists()
     again = pickle.loads(pickle.dumps(model))
     np.testing.assert_array_equal(again.predict(blobs[0]), model.labels_)
 

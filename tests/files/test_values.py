@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from sklearn.cluster import AgglomerativeClustering, KMeans
 from torch import nn
 
 from skdeepcluster.engine.model import Model
@@ -119,6 +120,19 @@ def test_objects_and_functions_that_are_known():
 def test_all_else_is_refused(value):
     with pytest.raises(TypeError):
         Writer({"double": double}).write({"x": value})
+
+
+def test_estimators_are_written_before_their_fit():
+    kinds = {"AgglomerativeClustering": AgglomerativeClustering, "KMeans": KMeans}
+    writer = Writer(clusterers=kinds)
+    tree = writer.write(KMeans(3))
+    assert repr(Reader({}, clusterers=kinds).read(tree)) == "KMeans(n_clusters=3)"
+    with pytest.raises(TypeError, match="KMeans that is fitted"):
+        writer.write(KMeans(2).fit(np.eye(3)))
+    tree = writer.write(AgglomerativeClustering())
+    tree["params"]["memory"] = "/tmp/planted"
+    with pytest.raises(Foreign, match="folder of pickles"):
+        Reader({}, clusterers=kinds).read(tree)
 
 
 def test_what_fails_leaves_no_arrays():
