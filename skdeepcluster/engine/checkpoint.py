@@ -17,7 +17,16 @@ from filelock import FileLock, Timeout
 from skorch.callbacks import Callback
 
 from skdeepcluster.engine.notices import warn
-from skdeepcluster.files import Damaged, Foreign, Reader, Writer, dumps, loads, write_file
+from skdeepcluster.files import (
+    Damaged,
+    Foreign,
+    Reader,
+    Writer,
+    dumps,
+    loads,
+    partial_files,
+    write_file,
+)
 
 __all__ = ["Checkpoint", "copied", "plain", "plain_state"]
 
@@ -70,6 +79,8 @@ class Checkpoint:
         if not self._acquire():
             return
         try:
+            for left in partial_files(self.path):  # by a fit that was killed
+                left.unlink(missing_ok=True)
             if self.path.exists():
                 self._load()
         except BaseException:

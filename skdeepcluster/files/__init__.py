@@ -1,6 +1,6 @@
 """Files of arrays and JSON, for saved models and for checkpoints: nothing in them can be run."""
 
-from ._files import FORMAT, Damaged, Foreign, dumps, loads, write_file
+from ._files import FORMAT, Damaged, Foreign, dumps, loads, partial_files, write_file
 from ._modules import ORIGIN, Missing, descendants, qualified_name
 from ._reader import Reader
 from ._writer import Writer
@@ -16,6 +16,7 @@ __all__ = [
     "descendants",
     "dumps",
     "loads",
+    "partial_files",
     "qualified_name",
     "write_file",
 ]

@@ -7,21 +7,24 @@ digest covers the JSON and every array. Equal contents have equal bytes.
 from __future__ import annotations
 
 import contextlib
+import glob
 import hashlib
 import json
 import os
 import secrets
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import safetensors.numpy
 from numpy.typing import NDArray
 
-__all__ = ["FORMAT", "Damaged", "Foreign", "dumps", "loads", "write_file"]
+__all__ = ["FORMAT", "Damaged", "Foreign", "dumps", "loads", "partial_files", "write_file"]
 
 FORMAT = 1  # raised when a file of today could no longer be read as it is
 KEY = "skdeepcluster"
+RANDOM = 8  # bytes in the name of a file that is being written
 LENGTH = 8  # bytes that say how long the header is
 MAGIC = f'{{"__metadata__":{{"{KEY}":'.encode()  # what the header of a file of ours begins with
 
@@ -153,7 +156,7 @@ def write_file(path: str | os.PathLike[str], raw: bytes, mode: int = 0o666) -> N
     mode : int, default=0o666
         Who may read and write it, less what the process masks.
     """
-    partial = f"{os.fspath(path)}.{secrets.token_hex(8)}.partial"
+    partial = f"{os.fspath(path)}.{secrets.token_hex(RANDOM)}.partial"
     flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | getattr(os, "O_BINARY", 0)
     try:
         with os.fdopen(os.open(partial, flags, mode), "wb") as file:
@@ -165,3 +168,10 @@ def write_file(path: str | os.PathLike[str], raw: bytes, mode: int = 0o666) -> N
         with contextlib.suppress(OSError):
             os.unlink(partial)
         raise
+
+
+def partial_files(path: str | os.PathLike[str]) -> list[Path]:
+    """Return what was left beside a file by those who were killed while they wrote it."""
+    path = Path(path)
+    digits = "[0-9a-f]" * 2 * RANDOM
+    return list(path.parent.glob(f"{glob.escape(path.name)}.{digits}.partial"))

@@ -19,41 +19,68 @@ from torch import nn
 
 import skdeepcluster
 from skdeepcluster import AutoencoderClustering, SPCClustering, load
+from skdeepcluster.base._saved import KNOWN
 from skdeepcluster.files import dumps, loads
 from skdeepcluster.heads import Placement
 
 FILES = Path(__file__).parents[1] / "files" / "stored"
-ROWS = np.linspace(-1, 1, 60, dtype=np.float32).reshape(10, 6)
 
 
-@pytest.mark.parametrize("name", ONE_OF_EACH)
-def test_a_file_of_today_loads(name):
-    """Files of the versions so far, with what was predicted when they were written."""
-    model = load(FILES / f"{name}.safetensors")
-    np.testing.assert_array_equal(model.predict(ROWS), model.recorded_labels_)
-    np.testing.assert_allclose(model.transform(ROWS), model.recorded_codes_, rtol=1e-4, atol=1e-5)
-
-
-def store(name):
-    """Write the file that the test above reads: python tests/base/test_saved.py NAME."""
-    model = clone(ESTIMATORS[name]).set_params(**stages(ESTIMATORS[name], 1))
-    sizes = (4, 4) if len(model.hidden_layer_sizes) > 1 else (4,)
-    small = {"hidden_layer_sizes": sizes, "verbose": 0}
-    rows = np.random.RandomState(0).normal(size=(40, 6)).astype(np.float32)
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        model.set_params(**small).fit(rows)
-    model.recorded_labels_, model.recorded_codes_ = model.predict(ROWS), model.transform(ROWS)
-    FILES.mkdir(exist_ok=True)
-    model.save(FILES / f"{name}.safetensors")
-
-
-# -- heads and parameters -----------------------------------------------------------------------
+def brief(name, **params):
+    estimator = ESTIMATORS[name]
+    return clone(estimator).set_params(**{**stages(estimator, 1), **params})
 
 
 def small(**params):
     sizes = {"n_clusters": 3, "latent_dim": 2, "hidden_layer_sizes": (8,), "max_epochs": 1}
     return AutoencoderClustering(**{"random_state": 0, "device": "cpu", **sizes, **params})
+
+
+def stored():
+    """What the files are of: one of each class, and settings that hold what these do not."""
+    vectors = {name: brief(name) for name in (*ONE_OF_EACH, "imle-centroid")}
+    vectors["neighbors"] = small(head="agglomerative", manifold="umap")
+    for model in vectors.values():
+        sizes = model.hidden_layer_sizes
+        model.set_params(hidden_layer_sizes=(4,) * len(sizes), max_epochs=1)
+    labels, quick = np.arange(40) % 3, {"max_rounds": 0, "recluster": None}
+    images = brief("spc", init=labels, manifold_params=None, hidden_layer_sizes=(2,), **quick)
+    return {**vectors, "images": images.set_params(image_shape=(1, 4, 4), n_members=1)}
+
+
+def rows_of(model, n_rows):
+    """Rows that are the same everywhere."""
+    width = np.prod(model.image_shape or (6,))
+    return np.linspace(0, 37, n_rows * width, dtype=np.float32).reshape(n_rows, width) % 1
+
+
+@pytest.mark.parametrize("name", sorted(stored()))
+def test_a_file_of_today_loads(name):
+    """Files of the versions so far, with what was predicted when they were written."""
+    model = load(FILES / f"{name}.safetensors")
+    rows = rows_of(model, 10)
+    np.testing.assert_array_equal(model.predict(rows), model.recorded_labels_)
+    np.testing.assert_allclose(model.transform(rows), model.recorded_codes_, rtol=1e-4, atol=1e-5)
+
+
+def test_the_files_hold_all_that_can_be_named():
+    texts = "".join(path.read_bytes().decode(errors="ignore") for path in FILES.iterdir())
+    assert not {name for name in KNOWN if f'\\"{name}\\"' not in texts}
+
+
+def store(name):
+    """Write a file that the tests above read: python tests/base/test_saved.py NAME."""
+    model = stored()[name]
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        model.fit(rows_of(model, 40))
+    rows = rows_of(model, 10)
+    model.recorded_labels_, model.recorded_codes_ = model.predict(rows), model.transform(rows)
+    FILES.mkdir(exist_ok=True)
+    model.save(FILES / f"{name}.safetensors")
+
+
+# -- heads and parameters -----------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(
@@ -278,5 +305,5 @@ def test_load_is_public():
 if __name__ == "__main__":
     import sys
 
-    for each in sys.argv[1:] or ONE_OF_EACH:
+    for each in sys.argv[1:] or stored():
         store(each)

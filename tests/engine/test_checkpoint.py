@@ -154,6 +154,16 @@ def test_a_fit_that_was_killed_keeps_nobody_out(tmp_path):
         assert loaded(path).of("a") == {"epoch": 1}
 
 
+def test_what_a_killed_fit_was_writing_is_swept_up(tmp_path):
+    path = tmp_path / "fit [1].pt"
+    left = tmp_path / f"{path.name}.{'0f' * 8}.partial"
+    others = [f"fit 1.pt.{'0f' * 8}.partial", f"{path.name}.b.{'0f' * 8}.partial", "my.partial"]
+    for name in (left.name, *others):
+        (tmp_path / name).write_bytes(b"half")
+    saved(path, a={})
+    assert {file.name for file in tmp_path.iterdir()} == {path.name, *others}
+
+
 # -- whose it is ----------------------------------------------------------------------------------
 
 
