@@ -108,6 +108,10 @@ class Saved:
                 trees[name] = writer.attempt(value, f"parameters.{name}")
             except TypeError:
                 trees[name] = {"missing": qualified_name(value)}
+        for part in self.module_.modules():
+            maker = getattr(part, ORIGIN, ("",))[0]
+            if maker and trees[maker] is None:  # the parameter was changed since
+                trees[maker] = {"missing": qualified_name(part)}
         return trees
 
     def _written_fit(self, writer: Writer) -> dict[str, Any]:

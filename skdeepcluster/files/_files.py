@@ -105,11 +105,12 @@ def loads(raw: bytes, kind: str) -> tuple[Any, dict[str, NDArray[Any]]]:
     digest = header.pop("digest", None)
     try:
         arrays = safetensors.numpy.load(raw)
+        found = _digest(header, arrays)
     except Exception as error:  # of a header that was changed, of almost any kind
         raise Damaged(f"is damaged: {error}") from error
-    if digest != _digest(header, arrays):
+    if digest != found:
         raise Damaged("is damaged: it was changed since it was written (its digest differs)")
-    return header["content"], arrays
+    return header.get("content"), arrays
 
 
 def _header(raw: bytes) -> dict[str, Any]:

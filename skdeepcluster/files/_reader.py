@@ -94,7 +94,8 @@ class Reader:
             "array": lambda tree, place: np.array(self._arrays[tree["array"]]),
             "scalar": lambda tree, place: self._arrays[tree["scalar"]][()],
             "texts": lambda tree, place: np.array(tree["texts"], dtype=tree["dtype"]),
-            "tensor": lambda tree, place: self._tensor(tree["tensor"]),
+            "tensor": lambda tree, place: self._tensor(tree),
+            "bfloat16": lambda tree, place: self._tensor(tree),
             "type": lambda tree, place: np.dtype(tree["type"]).type,
             "device": lambda tree, place: torch.device(tree["device"]),
             "path": lambda tree, place: Path(tree["path"]),
@@ -131,10 +132,12 @@ class Reader:
         vars(value).update(self._read_map(tree["state"], place))
         return value
 
-    def _tensor(self, name: str, learns: bool | None = None) -> Tensor:
+    def _tensor(self, tree: dict[str, str], learns: bool | None = None) -> Tensor:
         """Return a tensor, or a parameter; one that was met before is the same again."""
+        ((kind, name),) = tree.items()
         if (name, learns) not in self._tensors:
             tensor = torch.from_numpy(np.array(self._arrays[name]))
+            tensor = tensor.view(torch.bfloat16) if kind == "bfloat16" else tensor
             self._tensors[name, learns] = tensor if learns is None else nn.Parameter(tensor, learns)
         return self._tensors[name, learns]
 
@@ -153,10 +156,10 @@ class Reader:
         module.__setstate__({**vars(module), **settings})
         for key, learns in tree["parameters"]:
             found = tree["tensors"][key]
-            module._parameters[key] = found and self._tensor(found["tensor"], learns)  # type: ignore[assignment]
+            module._parameters[key] = found and self._tensor(found, learns)  # type: ignore[assignment]
         for key, lasts in tree["buffers"]:
             found = tree["tensors"][key]
-            module.register_buffer(key, found and self._tensor(found["tensor"]), lasts)
+            module.register_buffer(key, found and self._tensor(found), lasts)
         for key, child in tree["children"].items():
             module._modules[key] = self._read(child, joined(place, key))
         module.training = tree["training"]

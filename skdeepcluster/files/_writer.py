@@ -154,8 +154,10 @@ class Writer:
 
     def _write_tensor(self, value: Tensor, place: str) -> Any:
         if id(value) not in self._met:
-            array = value.detach().cpu().numpy()
-            self._met[id(value)] = value, {"tensor": self._keep(array, place)}
+            array, kind = value.detach().cpu(), "tensor"
+            if array.dtype == torch.bfloat16:  # which numpy does not know
+                array, kind = array.view(torch.int16), "bfloat16"
+            self._met[id(value)] = value, {kind: self._keep(array.numpy(), place)}
         return self._met[id(value)][1]
 
     def _keep(self, array: NDArray[Any], place: str) -> str:

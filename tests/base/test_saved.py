@@ -203,6 +203,14 @@ def test_networks_of_ones_own_are_asked_for(name, estimator, blobs, tmp_path):
         load(tmp_path / "model", encoder=partial(own_encoder, width=7))
 
 
+def test_networks_are_asked_for_also_where_the_parameter_was_changed(blobs, tmp_path):
+    """It was not None when the network was made."""
+    small(encoder=own_encoder).fit(blobs[0]).set_params(encoder=None).save(tmp_path / "model")
+    with pytest.raises(ValueError, match=r"encoder=.*Encoder"):
+        load(tmp_path / "model")
+    assert load(tmp_path / "model", encoder=own_encoder).encoder is own_encoder
+
+
 def test_joined_networks_are_in_the_file(blobs, tmp_path):
     estimator = ESTIMATORS["kdae"]
     model = clone(estimator).set_params(**stages(estimator, 1), decoder=own_decoder)

@@ -84,6 +84,7 @@ def test_a_changed_header_is_told():
         lambda inner: inner.pop("digest"),
         lambda inner: inner.update(format="1"),
         lambda inner: inner.update(content={"more": 1}),
+        lambda inner: inner.update(content=float("nan")),
     ],
 )
 def test_a_header_without_its_parts_is_damaged(change):

@@ -105,6 +105,12 @@ def test_tensors_that_are_gone_are_not_taken_for_others():
     assert [float(reader.read(tree)[0]) for tree in trees] == list(range(20))
 
 
+def test_types_that_numpy_does_not_know():
+    found = there_and_back(before := torch.tensor([1.5, -2.25], dtype=torch.bfloat16))
+    assert found.dtype == torch.bfloat16
+    assert torch.equal(found, before)
+
+
 def test_objects_and_functions_that_are_known():
     found = there_and_back({"rule": Rule(np.arange(3)), "f": partial(double, x=4), "g": double})
     np.testing.assert_array_equal(found["rule"].centers, np.arange(3))
