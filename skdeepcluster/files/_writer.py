@@ -87,6 +87,8 @@ class Writer:
             return value if math.isfinite(value) else {"float": str(value)}
         if type(value) is list:
             return [self.write(each, joined(place, i)) for i, each in enumerate(value)]
+        if type(value) is dict:
+            return self._write_mapping(value, place)
         for kinds, write in self._writers():
             if isinstance(value, kinds):
                 return write(value, place)
@@ -103,7 +105,6 @@ class Writer:
 
     def _writers(self) -> list[tuple[Any, Callable[[Any, str], Any]]]:
         return [
-            (Mapping, self._write_mapping),
             (nn.Module, self._write_module),
             (Tensor, self._write_tensor),
             (np.ndarray, self._write_array),

@@ -23,6 +23,8 @@ from skdeepcluster.base._saved import KNOWN
 from skdeepcluster.files import dumps, loads
 from skdeepcluster.heads import Placement
 
+pytestmark = pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
+
 FILES = Path(__file__).parents[1] / "files" / "stored"
 
 
