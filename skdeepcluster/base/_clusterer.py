@@ -20,6 +20,7 @@ from skdeepcluster.base._clusters import Clusters, mean_rows
 from skdeepcluster.base._conditions import MattersIf, check_conditions
 from skdeepcluster.base._fitted import FittedClusterer
 from skdeepcluster.base._run import Run
+from skdeepcluster.base._saved import with_origin
 from skdeepcluster.engine.callbacks import EpochLog, ProgressBar, tell
 from skdeepcluster.engine.checkpoint import Checkpoint
 from skdeepcluster.engine.device import alone, precision_on, resolve_device, settled
@@ -328,9 +329,8 @@ class DeepClusterer(FittedClusterer):
     ) -> nn.Module:
         """Return the network that the parameter of a name makes."""
         copies = self.__dict__.get("_copies", {})  # shared by the networks of one model
-        return check_network(
-            getattr(self, name), name, arguments, input_shape, output_shape, copies
-        )
+        origin = name, arguments, input_shape, output_shape
+        return with_origin(check_network(getattr(self, name), *origin, copies), origin)
 
 
 def _shown(timings: Mapping[str, float]) -> str:
