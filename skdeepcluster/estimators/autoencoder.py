@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 from sklearn.base import ClusterMixin
 from torch import nn
 
-from skdeepcluster.base import HeadedClusterer, Run
+from skdeepcluster.base import HeadedClusterer, Run, named_start
 from skdeepcluster.base._clusters import Clusters
 from skdeepcluster.base._headed import label_codes
 from skdeepcluster.engine.table import check_codes
@@ -201,3 +201,19 @@ class AutoencoderClustering(HeadedClusterer):
     @property
     def _head(self) -> ClusteringHead:
         return self.head_
+
+
+@named_start("n2d")
+def _as_start(owner: Any) -> AutoencoderClustering:
+    """Return what finds the first clusters of another estimator, with its data and device."""
+    return AutoencoderClustering(
+        owner.n_clusters,
+        manifold="umap",
+        manifold_params=getattr(owner, "manifold_params", None),
+        head="hdbscan" if owner.n_clusters == "auto" else "gmm",
+        image_shape=owner.image_shape,
+        scaling=owner.scaling,
+        device=owner.device,
+        precision=owner.precision,
+        verbose=owner.verbose,
+    )

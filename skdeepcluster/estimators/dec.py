@@ -19,20 +19,22 @@ from typing import Any, ClassVar
 
 import numpy as np
 import torch
+from numpy.typing import ArrayLike
+from sklearn.base import ClusterMixin
 from sklearn.utils._param_validation import Interval
 from torch import Tensor, nn
 
-from skdeepcluster.base import DeepClusterer, Run
+from skdeepcluster.base import DeepClusterer, InitializedClusterer, Run, init_constraint
 from skdeepcluster.engine.schedule import Phase, Refresh, Turn
 from skdeepcluster.models.autoencoder import reconstruction_phase
 from skdeepcluster.models.clusters import has_settled
-from skdeepcluster.models.dec import DEC, place_centers, update_target
-from skdeepcluster.scaling import Mode
+from skdeepcluster.models.dec import DEC, place_centers, place_on_labels, update_target
+from skdeepcluster.scaling import Mode, Scaling
 
 __all__ = ["DECClustering"]
 
 
-class DECClustering(DeepClusterer):
+class DECClustering(InitializedClusterer):
     r"""Deep embedded clustering (DEC), and its improved form (IDEC).
 
     An autoencoder is trained, k-means places centres among its codes, and the encoder and the
@@ -44,6 +46,15 @@ class DECClustering(DeepClusterer):
         Number of clusters.
     latent_dim : int, default=10
         Width of the code.
+    init : {"kmeans", "n2d", "spc"}, clusterer or array-like of shape (n_samples,), default="kmeans"
+        First centres. "kmeans" finds them among the pretrained codes, as the papers do. Otherwise
+        they are the mean codes of clusters found elsewhere. "n2d" is an autoencoder, UMAP and a
+        mixture, and "spc" :class:`SPCClustering`, each for as many clusters. A scikit-learn
+        clusterer, one of this package, or a pipeline that ends in one, is cloned and fitted to the
+        rows, not scaled, as an array; its `n_clusters` is set if it has its default value, and any
+        `random_state` that is None. ``FrozenEstimator(clusterer)`` is one that is fitted already
+        and predicts. Labels in 0..n_clusters-1, such as another clusterer's ``labels_``, are taken
+        as they are, and -1 leaves a row out.
     max_epochs : int, default=50
         Epochs of clustering at most.
     batch_size : int, default=256
@@ -93,6 +104,8 @@ class DECClustering(DeepClusterer):
     ----------
     labels_ : ndarray of shape (n_samples,)
         Cluster of every training row.
+    start_labels_ : ndarray of shape (n_samples,)
+        Clusters that training started from; -1 is none.
     n_clusters_ : int
         Number of clusters that have members.
     cluster_centers_ : ndarray of shape (n_clusters_, n_features_in_)
@@ -103,7 +116,8 @@ class DECClustering(DeepClusterer):
         The trained networks and centres.
     history_ : list of dict
         Stage, phase, epoch, loss terms and seconds of every epoch, and the share of labels that
-        changed (``label_change``).
+        changed (``label_change``). The last record of a phase also has the adjusted Rand index of
+        the clusters with those of the start (``start_agreement``).
     device_ : str
         Where the networks are.
     n_iter_ : int
@@ -137,6 +151,7 @@ class DECClustering(DeepClusterer):
 
     _parameter_constraints: ClassVar[dict[str, list[Any]]] = {
         **DeepClusterer._parameter_constraints,
+        "init": init_constraint("kmeans"),
         "reconstruction_weight": [Interval(Real, 0, None, closed="left")],
         "epochs_per_update": [Interval(Integral, 1, None, closed="left")],
         "tol": [Interval(Real, 0, 1, closed="both")],
@@ -148,6 +163,7 @@ class DECClustering(DeepClusterer):
         n_clusters: int = 8,
         *,
         latent_dim: int = 10,
+        init: str | ClusterMixin | ArrayLike = "kmeans",
         max_epochs: int = 50,
         batch_size: int = 256,
         lr: float = 1e-3,
@@ -172,21 +188,23 @@ class DECClustering(DeepClusterer):
         self._keep(locals())
 
     def _fit(self, run: Run) -> DEC:
-        encoder = self._make_encoder(self.latent_dim)
-        decoder = self._make_decoder(self.latent_dim)
-        model = DEC(run.scaling, encoder, decoder, (self.n_clusters, self.latent_dim))
-        weight = self.reconstruction_weight
+        weight, own = self.reconstruction_weight, partial(place_centers, seed=run.seed)
         clustering = Phase(
             "clustering",
             [Turn("model", "both" if weight else "clustering")],
             epochs=self.max_epochs,
-            start=partial(place_centers, seed=run.seed),
+            start=self._first_step(run, self._make_model, own, place_on_labels),
             refresh=[Refresh(update_target, every=self.epochs_per_update)],
             weights={"reconstruction": weight} if weight else {},
             until=partial(has_settled, tol=self.tol),
         )
         phases = [reconstruction_phase(self.pretrain_epochs), clustering]
-        return run.train("dec", model, phases)
+        return run.train("dec", self._make_model(run.scaling), phases)
+
+    def _make_model(self, scaling: Scaling) -> DEC:
+        encoder = self._make_encoder(self.latent_dim)
+        decoder = self._make_decoder(self.latent_dim)
+        return DEC(scaling, encoder, decoder, (self.n_clusters, self.latent_dim))
 
     def _learned_centers(self) -> Tensor:
         return self.module_.centers

@@ -21,10 +21,16 @@ import numpy as np
 import torch
 from numpy.typing import ArrayLike
 from sklearn.base import ClusterMixin
-from sklearn.utils._param_validation import HasMethods, Interval, StrOptions
+from sklearn.utils._param_validation import Interval
 from torch import Tensor, nn
 
-from skdeepcluster.base import DeepClusterer, InitializedClusterer, MixtureClusterer, Run
+from skdeepcluster.base import (
+    DeepClusterer,
+    InitializedClusterer,
+    MixtureClusterer,
+    Run,
+    init_constraint,
+)
 from skdeepcluster.engine.table import Batch
 from skdeepcluster.models.vade import VaDE, place_mixture, place_on_labels, vade_phases
 from skdeepcluster.scaling import Mode, Scaling
@@ -153,7 +159,7 @@ class VaDEClustering(MixtureClusterer, InitializedClusterer):
 
     _parameter_constraints: ClassVar[dict[str, list[Any]]] = {
         **DeepClusterer._parameter_constraints,
-        "init": [StrOptions({"gmm"}), HasMethods(["fit"]), "array-like"],
+        "init": init_constraint("gmm"),
         "pretrain_epochs": [Interval(Integral, 0, None, closed="left")],
     }
 
@@ -184,11 +190,8 @@ class VaDEClustering(MixtureClusterer, InitializedClusterer):
         self._keep(locals())
 
     def _fit(self, run: Run) -> VaDE:
-        if isinstance(self.init, str):
-            start = partial(place_mixture, seed=run.seed)
-        else:
-            self._check_model(run, self._make_model)
-            start = partial(place_on_labels, labels=self._given_labels(run))
+        own = partial(place_mixture, seed=run.seed)
+        start = self._first_step(run, self._make_model, own, place_on_labels)
         phases = vade_phases(self.pretrain_epochs, self.max_epochs, start)
         return run.train("vade", self._make_model(run.scaling), phases)
 

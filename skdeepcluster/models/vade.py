@@ -6,7 +6,6 @@ Equation numbers are those of "A mixture of variational autoencoders for deep cl
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -15,7 +14,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from skdeepcluster.engine.model import Player
-from skdeepcluster.engine.schedule import Phase, Progress, Training, Turn
+from skdeepcluster.engine.schedule import Phase, Progress, Step, Training, Turn
 from skdeepcluster.engine.table import Batch, Table
 from skdeepcluster.heads import SteadyGaussianMixture, fit_clusterer
 from skdeepcluster.models.autoencoder import reconstruction_phase
@@ -25,8 +24,6 @@ from skdeepcluster.priors import GaussianMixturePrior, least_variance, responsib
 from skdeepcluster.scaling import Scaling
 
 __all__ = ["VaDE", "place_mixture", "place_on_labels", "vade_phases"]
-
-Start = Callable[[Training, Table], None]  # what places the mixture
 
 INSIDE = 0.9  # share of the narrowest component's variance that a posterior starts with
 
@@ -121,7 +118,7 @@ class VaDE(VariationalModel):
         }
 
 
-def vade_phases(pretrain_epochs: int, epochs: int, start: Start) -> list[Phase]:
+def vade_phases(pretrain_epochs: int, epochs: int, start: Step) -> list[Phase]:
     """Return the two phases of VaDE: reconstruction, then the evidence lower bound."""
     bound = Phase(
         "elbo",

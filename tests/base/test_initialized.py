@@ -1,4 +1,4 @@
-"""A start from clusters found elsewhere: what VaDEClustering and KDVAEClustering share."""
+"""A start from clusters found elsewhere: what all estimators that have `init` share."""
 
 from __future__ import annotations
 
@@ -19,7 +19,12 @@ from sklearn.metrics import adjusted_rand_score
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
-from skdeepcluster import AutoencoderClustering, KDVAEClustering, VaDEClustering
+from skdeepcluster import (
+    AutoencoderClustering,
+    DECClustering,
+    KDVAEClustering,
+    VaDEClustering,
+)
 
 SMALL = {
     "n_clusters": 3,
@@ -33,21 +38,29 @@ SMALL = {
 }
 
 
-FIRST = {VaDEClustering: "pretrain_epochs", KDVAEClustering: "init_epochs"}  # the first stage
+# What each trains before its main stage, and what else makes it train for the whole of that.
+SETTINGS: dict[type, dict[str, float]] = {
+    DECClustering: {"pretrain_epochs": 30, "tol": 0},
+    KDVAEClustering: {"init_epochs": 30},
+    VaDEClustering: {"pretrain_epochs": 30},
+}
+FIRST = {kind: next(iter(settings)) for kind, settings in SETTINGS.items()}
+STAGES = {DECClustering: {"dec"}, KDVAEClustering: {"networks"}, VaDEClustering: {"vade"}}
 
 
-@pytest.fixture(params=[VaDEClustering, KDVAEClustering], ids=lambda kind: kind.__name__)
+@pytest.fixture(params=FIRST, ids=lambda kind: kind.__name__)
 def start(request):
     """Make the estimator with a start."""
-    return lambda init: request.param(**SMALL, **{FIRST[request.param]: 30}, init=init)
+    return lambda init: request.param(**SMALL, **SETTINGS[request.param], init=init)
 
 
 def test_labels_are_taken_as_a_start(blobs, start):
     labels = KMeans(3, n_init=1, random_state=5).fit(blobs[0]).labels_
     model = start(labels).fit(blobs[0])
     np.testing.assert_array_equal(model.labels_, labels)  # numbered alike
-    stage = "vade" if isinstance(model, VaDEClustering) else "networks"
-    assert {r["stage"] for r in model.history_} == {stage}
+    np.testing.assert_array_equal(model.start_labels_, labels)
+    assert model.history_[-1]["start_agreement"] == 1
+    assert {r["stage"] for r in model.history_} == STAGES[type(model)]
 
 
 def test_rows_without_a_label_find_their_cluster(blobs, start):
@@ -233,3 +246,48 @@ def test_labels_that_count_for_nothing_are_refused(blobs, start):
 def test_labels_that_cannot_be_a_start_are_refused(blobs, start, labels, message):
     with pytest.raises(ValueError, match=message):
         start(labels).fit(blobs[0])
+
+
+# -- names of clusterers ----------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(("name", "kind"), [("n2d", "autoencoder"), ("spc", "spc")])
+def test_a_name_stands_for_a_clusterer_with_the_data_and_device_of_its_owner(name, kind):
+    owner = VaDEClustering(5, init=name, image_shape=(1, 8, 8), scaling="minmax", device="cpu")
+    first = owner._first_clusterer()
+    assert type(first).__module__.endswith(kind)
+    shared = {"n_clusters": 5, "image_shape": (1, 8, 8), "scaling": "minmax", "device": "cpu"}
+    assert shared.items() <= first.get_params().items()
+
+
+def test_a_named_start_is_fitted_and_seeded(blobs):
+    """The same rows and seed give the labels of the clusterer itself."""
+    init = AutoencoderClustering(3, manifold="umap", head="gmm", device="cpu")
+    settings = {**SMALL, "pretrain_epochs": 1, "max_epochs": 0}
+    named, own = (VaDEClustering(**settings, init=each).fit(blobs[0]) for each in ("n2d", init))
+    np.testing.assert_array_equal(named.start_labels_, own.start_labels_)
+
+
+# -- what became of the start -----------------------------------------------------------------
+
+
+def test_agreement_with_the_start_is_told_of_every_phase(blobs, start):
+    labels = np.where(np.arange(150) % 3 > 0, blobs[1], -1)
+    model = start(labels).fit(blobs[0])
+    last = {record["phase"]: record for record in model.history_}
+    told = {name for name, record in last.items() if "start_agreement" in record}
+    assert told == set(last) - {"pretraining"}
+    assert all(last[name]["start_agreement"] == 1 for name in told)
+    assert sum("start_agreement" in record for record in model.history_) == len(told)
+    np.testing.assert_array_equal(model.start_labels_, labels)
+
+
+def test_a_start_that_training_leaves_is_told(blobs, start):
+    """Labels drawn at random are not clusters, and no method keeps them."""
+    labels = np.random.RandomState(0).randint(3, size=150)
+    model = start(labels)
+    model.set_params(**{FIRST[type(model)]: 5}, max_epochs=20)
+    with pytest.warns(ConvergenceWarning, match=r"adjusted Rand index is -?0\.\d\d, and \d of 3"):
+        model.fit(blobs[0])
+    found = adjusted_rand_score(labels, model.labels_)
+    assert model.history_[-1]["start_agreement"] == pytest.approx(found) and found < 0.5
