@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from functools import partial
 from numbers import Integral
 from typing import Any
@@ -20,7 +20,13 @@ from skdeepcluster.base._run import Run
 from skdeepcluster.engine.model import Model
 from skdeepcluster.engine.schedule import Step
 from skdeepcluster.heads import fit_labels
-from skdeepcluster.models.starts import agreement, current_labels, note_start, warn_of_departure
+from skdeepcluster.models.starts import (
+    agreement,
+    as_column,
+    current_labels,
+    note_start,
+    warn_of_departure,
+)
 from skdeepcluster.scaling import Scaling
 
 __all__ = ["STARTS", "InitializedClusterer", "StartAgreement", "init_constraint", "named_start"]
@@ -58,6 +64,7 @@ class InitializedClusterer(DeepClusterer):
     phase asks for :meth:`_given_labels`, and tells :meth:`_note_start` of what it starts from.
     """
 
+    _tells_departure = True  # whether many rows that leave the start are worth a warning
     init: Any
     start_labels_: NDArray[np.intp]
 
@@ -69,7 +76,7 @@ class InitializedClusterer(DeepClusterer):
         self,
         run: Run,
         make_model: Callable[[Scaling], Model],
-        own: Step,
+        own: Mapping[str, Callable[..., None]],
         place: Callable[..., None],
     ) -> Step:
         """Return the step that places the first clusters.
@@ -80,8 +87,8 @@ class InitializedClusterer(DeepClusterer):
             The fit.
         make_model : callable
             Makes the model, which is tried before a clusterer takes its time.
-        own : callable
-            The method's own start, ``own(trainer, table)``.
+        own : dict of str to callable
+            The method's own starts by name, ``start(trainer, table, seed)``.
         place : callable
             ``place(trainer, table, labels)`` starts from labels, in which -1 is none.
 
@@ -92,15 +99,14 @@ class InitializedClusterer(DeepClusterer):
         """
         noting = partial(note_start, n_clusters=self.n_clusters)
         if not self._is_given():
-            return partial(noting, place=own)
+            return partial(noting, place=partial(own[self.init], seed=run.seed))
         self._check_model(run, make_model)
         labels = self._given_labels(run)
         return partial(noting, place=partial(place, labels=labels), labels=labels)
 
     def _note_start(self, run: Run, labels: NDArray[np.integer[Any]]) -> None:
         """Note the first clusters of the rows that count, where no phase starts from them."""
-        column = torch.from_numpy(labels.astype(np.int64))
-        run.table.columns["start"] = column.to(run.table.device)
+        run.table.columns["start"] = as_column(labels, run.table)
 
     def _given_labels(self, run: Run) -> NDArray[np.integer[Any]]:
         """Return the label that `init` gives each row that counts; -1 is none."""
@@ -155,8 +161,8 @@ class InitializedClusterer(DeepClusterer):
         labels = self.labels_[run.counted]
         if self.history_:
             self.history_[-1]["start_agreement"] = agreement(start, labels)
-        if not run.interrupted:  # which tells enough
-            warn_of_departure(start, labels)
+        if self._tells_departure and not run.interrupted:  # which tells enough
+            warn_of_departure(start, labels, self._is_given())
 
 
 class StartAgreement(Callback):

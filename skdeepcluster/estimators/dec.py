@@ -33,6 +33,8 @@ from skdeepcluster.scaling import Mode, Scaling
 
 __all__ = ["DECClustering"]
 
+OWN_STARTS = {"kmeans": place_centers}
+
 
 class DECClustering(InitializedClusterer):
     r"""Deep embedded clustering (DEC), and its improved form (IDEC).
@@ -46,15 +48,18 @@ class DECClustering(InitializedClusterer):
         Number of clusters.
     latent_dim : int, default=10
         Width of the code.
-    init : {"kmeans", "n2d", "spc"}, clusterer or array-like of shape (n_samples,), default="kmeans"
+    init : {"kmeans", "n2d", "spc"}, clusterer or array-like, default="kmeans"
         First centres. "kmeans" finds them among the pretrained codes, as the papers do. Otherwise
-        they are the mean codes of clusters found elsewhere. "n2d" is an autoencoder, UMAP and a
-        mixture, and "spc" :class:`SPCClustering`, each for as many clusters. A scikit-learn
-        clusterer, one of this package, or a pipeline that ends in one, is cloned and fitted to the
-        rows, not scaled, as an array; its `n_clusters` is set if it has its default value, and any
-        `random_state` that is None. ``FrozenEstimator(clusterer)`` is one that is fitted already
-        and predicts. Labels in 0..n_clusters-1, such as another clusterer's ``labels_``, are taken
-        as they are, and -1 leaves a row out.
+        they are the mean codes of clusters found elsewhere.
+
+        - "n2d": an autoencoder, UMAP and a mixture; "spc": :class:`SPCClustering`. Each looks for
+          as many clusters.
+        - A scikit-learn clusterer, one of this package, or a pipeline that ends in one. It is
+          cloned and fitted to the rows, not scaled, as an array; its `n_clusters` is set if it has
+          its default value, and any `random_state` that is None. ``FrozenEstimator(clusterer)`` is
+          one that is fitted already and predicts.
+        - Labels in 0..n_clusters-1 of shape (n_samples,), such as another clusterer's ``labels_``;
+          -1 leaves a row out.
     max_epochs : int, default=50
         Epochs of clustering at most.
     batch_size : int, default=256
@@ -151,7 +156,7 @@ class DECClustering(InitializedClusterer):
 
     _parameter_constraints: ClassVar[dict[str, list[Any]]] = {
         **DeepClusterer._parameter_constraints,
-        "init": init_constraint("kmeans"),
+        "init": init_constraint(*OWN_STARTS),
         "reconstruction_weight": [Interval(Real, 0, None, closed="left")],
         "epochs_per_update": [Interval(Integral, 1, None, closed="left")],
         "tol": [Interval(Real, 0, 1, closed="both")],
@@ -188,12 +193,12 @@ class DECClustering(InitializedClusterer):
         self._keep(locals())
 
     def _fit(self, run: Run) -> DEC:
-        weight, own = self.reconstruction_weight, partial(place_centers, seed=run.seed)
+        weight = self.reconstruction_weight
         clustering = Phase(
             "clustering",
             [Turn("model", "both" if weight else "clustering")],
             epochs=self.max_epochs,
-            start=self._first_step(run, self._make_model, own, place_on_labels),
+            start=self._first_step(run, self._make_model, OWN_STARTS, place_on_labels),
             refresh=[Refresh(update_target, every=self.epochs_per_update)],
             weights={"reconstruction": weight} if weight else {},
             until=partial(has_settled, tol=self.tol),

@@ -223,6 +223,7 @@ class SPCClustering(SelfLabelingClusterer):
         "manifold_params": [dict, None],
     }
 
+    _tells_departure = False  # it judges itself whether to leave the start: `settled_`
     _conditions: ClassVar[tuple[MattersIf, ...]] = (
         *SelfLabelingClusterer._conditions,
         MattersIf(

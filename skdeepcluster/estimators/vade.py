@@ -13,7 +13,6 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Sequence
-from functools import partial
 from numbers import Integral
 from typing import Any, ClassVar
 
@@ -37,6 +36,8 @@ from skdeepcluster.scaling import Mode, Scaling
 
 __all__ = ["VaDEClustering"]
 
+OWN_STARTS = {"gmm": place_mixture}
+
 
 class VaDEClustering(MixtureClusterer, InitializedClusterer):
     r"""Variational deep embedding (VaDE).
@@ -51,14 +52,18 @@ class VaDEClustering(MixtureClusterer, InitializedClusterer):
         Number of components.
     latent_dim : int, default=10
         Width of the code.
-    init : {"gmm"}, clusterer or array-like of shape (n_samples,), default="gmm"
-        First components. "gmm" fits a Gaussian mixture to the pretrained codes, as the paper does.
-        Otherwise each component starts as the Gaussian of the codes that have its label. A
-        scikit-learn clusterer, one of this package, or a pipeline that ends in one, is cloned and
-        fitted to the rows, not scaled, as an array; its `n_clusters` is set if it has its default
-        value, and any `random_state` that is None. ``FrozenEstimator(clusterer)`` is one that is
-        fitted already and predicts. Labels in 0..n_clusters-1, such as another clusterer's
-        ``labels_``, are taken as they are, and -1 leaves a row out.
+    init : {"gmm", "n2d", "spc"}, clusterer or array-like, default="gmm"
+        First components. "gmm" takes the best of 48 mixtures of the pretrained codes; the paper,
+        one. Otherwise each starts as the Gaussian of the codes of a cluster found elsewhere.
+
+        - "n2d": an autoencoder, UMAP and a mixture; "spc": :class:`SPCClustering`. Each looks for
+          as many clusters.
+        - A scikit-learn clusterer, one of this package, or a pipeline that ends in one. It is
+          cloned and fitted to the rows, not scaled, as an array; its `n_clusters` is set if it has
+          its default value, and any `random_state` that is None. ``FrozenEstimator(clusterer)`` is
+          one that is fitted already and predicts.
+        - Labels in 0..n_clusters-1 of shape (n_samples,), such as another clusterer's ``labels_``;
+          -1 leaves a row out.
     max_epochs : int, default=100
         Epochs on the evidence lower bound.
     batch_size : int, default=100
@@ -103,6 +108,8 @@ class VaDEClustering(MixtureClusterer, InitializedClusterer):
     ----------
     labels_ : ndarray of shape (n_samples,)
         Cluster of every training row.
+    start_labels_ : ndarray of shape (n_samples,)
+        Clusters that training started from; -1 is none.
     n_clusters_ : int
         Number of clusters that have members.
     cluster_centers_ : ndarray of shape (n_clusters_, n_features_in_)
@@ -118,7 +125,8 @@ class VaDEClustering(MixtureClusterer, InitializedClusterer):
     module_ : nn.Module
         The trained networks and the mixture, ``module_.prior``.
     history_ : list of dict
-        Stage, phase, epoch, loss terms and seconds of every epoch.
+        Stage, phase, epoch, loss terms and seconds of every epoch. The last record of a phase also
+        has the adjusted Rand index of the clusters with those of the start (``start_agreement``).
     device_ : str
         Where the networks are.
     n_iter_ : int
@@ -159,7 +167,7 @@ class VaDEClustering(MixtureClusterer, InitializedClusterer):
 
     _parameter_constraints: ClassVar[dict[str, list[Any]]] = {
         **DeepClusterer._parameter_constraints,
-        "init": init_constraint("gmm"),
+        "init": init_constraint(*OWN_STARTS),
         "pretrain_epochs": [Interval(Integral, 0, None, closed="left")],
     }
 
@@ -190,8 +198,7 @@ class VaDEClustering(MixtureClusterer, InitializedClusterer):
         self._keep(locals())
 
     def _fit(self, run: Run) -> VaDE:
-        own = partial(place_mixture, seed=run.seed)
-        start = self._first_step(run, self._make_model, own, place_on_labels)
+        start = self._first_step(run, self._make_model, OWN_STARTS, place_on_labels)
         phases = vade_phases(self.pretrain_epochs, self.max_epochs, start)
         return run.train("vade", self._make_model(run.scaling), phases)
 

@@ -17,7 +17,7 @@ from skdeepcluster.engine.schedule import Training
 from skdeepcluster.engine.table import Batch, Table
 from skdeepcluster.models.autoencoder import Autoencoder
 from skdeepcluster.models.clusters import fit_kmeans, follow_labels, forget_labels, warn_restarted
-from skdeepcluster.models.starts import label_centers
+from skdeepcluster.models.starts import as_column, label_centers
 from skdeepcluster.objectives import (
     kl_divergence,
     squared_error,
@@ -70,9 +70,9 @@ def place_centers(trainer: Training, table: Table, seed: int) -> None:
 
 def place_on_labels(trainer: Training, table: Table, labels: NDArray[np.integer[Any]]) -> None:
     """Start the centres as the mean codes of labels."""
-    centers = trainer.model.centers
-    weight = table.columns.get("weight")
-    centers.data.copy_(label_centers(trainer.encode(table), labels, len(centers), weight))
+    centers, weight = trainer.model.centers, table.columns.get("weight")
+    label = as_column(labels, table)
+    centers.data.copy_(label_centers(trainer.encode(table), label, len(centers), weight))
     forget_labels(table)
 
 

@@ -16,8 +16,9 @@ from torch import Tensor, nn
 from skdeepcluster.engine.model import Player
 from skdeepcluster.engine.schedule import Phase, Progress, Step, Training, Turn
 from skdeepcluster.engine.table import Batch, Table
-from skdeepcluster.heads import SteadyGaussianMixture, fit_clusterer
 from skdeepcluster.models.autoencoder import reconstruction_phase
+from skdeepcluster.models.clusters import fit_mixture
+from skdeepcluster.models.starts import as_column
 from skdeepcluster.models.variational import LOG_VARIANCES, VariationalModel, drawn
 from skdeepcluster.objectives import gaussian_kl_divergence
 from skdeepcluster.priors import GaussianMixturePrior, least_variance, responsibilities_of
@@ -138,27 +139,17 @@ def _step_decay(progress: Progress) -> float:
 def place_mixture(trainer: Training, table: Table, seed: int) -> None:
     """Start the prior by a Gaussian mixture of the codes, the posteriors just inside it."""
     model = trainer.model
-    codes = trainer.encode(table).cpu().double().numpy()
-    center = codes.mean(axis=0)  # without it, rounding could swallow the variances of close codes
-    codes -= center
-    mixture = SteadyGaussianMixture(
-        len(model.prior.means),
-        covariance_type="diag",
-        reg_covar=float(_floor(torch.from_numpy(codes))),
-        random_state=seed,
-    )
-    fit_clusterer(mixture, codes, table.array("weight"))
-    found = mixture.weights_, mixture.means_ + center, mixture.covariances_
-    model.prior.place(*map(torch.from_numpy, found))
-    _narrow(model, torch.from_numpy(mixture.covariances_))
+    codes, n_components = trainer.encode(table), len(model.prior.means)
+    weights, means, variances = fit_mixture(codes, table, n_components, _floor, seed)
+    model.prior.place(weights, means, variances)
+    _narrow(model, variances)
 
 
 def place_on_labels(trainer: Training, table: Table, labels: NDArray[np.integer[Any]]) -> None:
     """Start the prior by the moments of the codes with each label; a row without one has no say."""
-    model = trainer.model
+    model, weight = trainer.model, table.columns.get("weight")
     codes = trainer.encode(table)
-    label = torch.from_numpy(labels.astype(np.int64)).to(codes.device)
-    members = responsibilities_of(label, len(model.prior.means), table.columns.get("weight"))
+    members = responsibilities_of(as_column(labels, table), len(model.prior.means), weight)
     model.prior.maximize(codes, members, _floor(codes))
     _narrow(model, model.prior.log_variances.detach().exp()[members.any(0)])
 
