@@ -21,9 +21,10 @@ import numpy as np
 import torch
 from numpy.typing import ArrayLike
 from sklearn.base import ClusterMixin
-from sklearn.utils._param_validation import Interval
+from sklearn.utils._param_validation import Interval, StrOptions
 from torch import Tensor, nn
 
+from skdeepcluster.augment import augmentation_for
 from skdeepcluster.base import DeepClusterer, InitializedClusterer, Run, init_constraint
 from skdeepcluster.engine.schedule import Phase, Refresh, Turn
 from skdeepcluster.models.autoencoder import reconstruction_phase
@@ -76,6 +77,13 @@ class DECClustering(InitializedClusterer):
         Epochs from one update of the target distribution, on the whole data, to the next.
     tol : float, default=1e-3
         Training stops when fewer than this share of the labels change between updates.
+    augment : "auto", callable or None, default=None
+        Changes of the rows in training, with which this is DEC-DA or IDEC-DA: changed rows are
+        reconstructed, and pulled to where the unchanged ones are (Guo et al. 2018).
+        Changes are random and keep a batch's meaning: from a tensor of scaled rows, shape
+        (n, \*input_shape), to one of the same shape. Such are the modules of
+        `skdeepcluster.augment`, and a `torch.nn.Sequential` of several. "auto" is `RandomAffine`
+        for images, and nothing for other rows.
     hidden_layer_sizes : "auto" or sequence of int, default="auto"
         Widths of the encoder's hidden layers; the decoder mirrors them. For images, the channels
         of its convolutions. "auto": 500-500-2000, or 32-64-128 channels.
@@ -141,6 +149,7 @@ class DECClustering(InitializedClusterer):
     Xie, Girshick & Farhadi, *Unsupervised deep embedding for clustering analysis*, ICML 2016.
     Guo, Gao, Liu & Yin, *Improved deep embedded clustering with local structure preservation*,
     IJCAI 2017.
+    Guo, Zhu, Liu & Yin, *Deep embedded clustering with data augmentation*, ACML 2018.
 
     Examples
     --------
@@ -161,6 +170,7 @@ class DECClustering(InitializedClusterer):
         "epochs_per_update": [Interval(Integral, 1, None, closed="left")],
         "tol": [Interval(Real, 0, 1, closed="both")],
         "pretrain_epochs": [Interval(Integral, 0, None, closed="left")],
+        "augment": [StrOptions({"auto"}), callable, None],
     }
 
     def __init__(
@@ -176,6 +186,7 @@ class DECClustering(InitializedClusterer):
         pretrain_epochs: int = 50,
         epochs_per_update: int = 1,
         tol: float = 1e-3,
+        augment: str | Callable[[Tensor], Tensor] | None = None,
         hidden_layer_sizes: str | Sequence[int] = "auto",
         encoder: Callable[[tuple[int, ...], int], nn.Module] | None = None,
         decoder: Callable[[int, tuple[int, ...]], nn.Module] | None = None,
@@ -209,7 +220,9 @@ class DECClustering(InitializedClusterer):
     def _make_model(self, scaling: Scaling) -> DEC:
         encoder = self._make_encoder(self.latent_dim)
         decoder = self._make_decoder(self.latent_dim)
-        return DEC(scaling, encoder, decoder, (self.n_clusters, self.latent_dim))
+        model = DEC(scaling, encoder, decoder, (self.n_clusters, self.latent_dim))
+        model.augment = augmentation_for(self.augment, self._input_shape)
+        return model
 
     def _learned_centers(self) -> Tensor:
         return self.module_.centers

@@ -20,9 +20,10 @@ import numpy as np
 import torch
 from numpy.typing import ArrayLike
 from sklearn.base import ClusterMixin
-from sklearn.utils._param_validation import Interval
+from sklearn.utils._param_validation import Interval, StrOptions
 from torch import Tensor, nn
 
+from skdeepcluster.augment import augmentation_for
 from skdeepcluster.base import (
     DeepClusterer,
     InitializedClusterer,
@@ -73,6 +74,12 @@ class VaDEClustering(MixtureClusterer, InitializedClusterer):
         epochs, down to a tenth.
     pretrain_epochs : int, default=50
         Epochs of reconstruction alone, before the components are placed.
+    augment : "auto", callable or None, default=None
+        Changes of the rows in training. What is modelled are the changed rows.
+        Changes are random and keep a batch's meaning: from a tensor of scaled rows, shape
+        (n, \*input_shape), to one of the same shape. Such are the modules of
+        `skdeepcluster.augment`, and a `torch.nn.Sequential` of several. "auto" is `RandomAffine`
+        for images, and nothing for other rows.
     hidden_layer_sizes : "auto" or sequence of int, default="auto"
         Widths of the encoder's hidden layers; the decoder mirrors them. For images, the channels
         of its convolutions. "auto": 500-500-2000, or 32-64-128 channels.
@@ -169,6 +176,7 @@ class VaDEClustering(MixtureClusterer, InitializedClusterer):
         **DeepClusterer._parameter_constraints,
         "init": init_constraint(*OWN_STARTS),
         "pretrain_epochs": [Interval(Integral, 0, None, closed="left")],
+        "augment": [StrOptions({"auto"}), callable, None],
     }
 
     def __init__(
@@ -181,6 +189,7 @@ class VaDEClustering(MixtureClusterer, InitializedClusterer):
         batch_size: int = 100,
         lr: float = 2e-3,
         pretrain_epochs: int = 50,
+        augment: str | Callable[[Tensor], Tensor] | None = None,
         hidden_layer_sizes: str | Sequence[int] = "auto",
         encoder: Callable[[tuple[int, ...], int], nn.Module] | None = None,
         decoder: Callable[[int, tuple[int, ...]], nn.Module] | None = None,
@@ -205,7 +214,9 @@ class VaDEClustering(MixtureClusterer, InitializedClusterer):
     def _make_model(self, scaling: Scaling) -> VaDE:
         encoder = self._make_encoder(2 * self.latent_dim)
         decoder = self._make_decoder(self.latent_dim)
-        return VaDE(scaling, encoder, decoder, self.n_clusters, self.latent_dim)
+        model = VaDE(scaling, encoder, decoder, self.n_clusters, self.latent_dim)
+        model.augment = augmentation_for(self.augment, self._input_shape)
+        return model
 
     def _score_rows(self, batch: Batch) -> Tensor:
         return self.module_.elbo(batch)

@@ -46,12 +46,13 @@ class DEC(Autoencoder):
         return student_t_log_proba(self.codes(batch), self.centers)
 
     def clustering(self, batch: Batch) -> dict[str, Tensor]:
-        """Return KL(p || q) (eq. 2) per row."""
-        return {"clustering": kl_divergence(batch["target"], self.log_memberships(batch))}
+        """Return KL(p || q) (eq. 2) per row: q of changed rows, and p of the rows themselves."""
+        log_q = student_t_log_proba(self.encode(self.changed(batch)), self.centers)
+        return {"clustering": kl_divergence(batch["target"], log_q)}
 
     def both(self, batch: Batch) -> dict[str, Tensor]:
         """Return the clustering and the reconstruction term, from one pass of the encoder."""
-        x = self.inputs(batch)
+        x = self.changed(batch)
         codes = self.encode(x)
         log_q = student_t_log_proba(codes, self.centers)
         return {

@@ -83,13 +83,13 @@ class VaDE(VariationalModel):
 
     def reconstruction(self, batch: Batch) -> dict[str, Tensor]:
         """Return -log p(x | z) at the posterior's mean: pretraining."""
-        x = self.inputs(batch)
+        x = self.changed(batch)
         output = self.decoder(self.posterior(x)[0])
         return {"reconstruction": -self.observation.log_likelihood(output, x)}
 
     def negative_elbo(self, batch: Batch) -> dict[str, Tensor]:
         """Return minus the terms of eq. 9, at a code drawn from the posterior."""
-        x = self.inputs(batch)
+        x = self.changed(batch)
         mean, log_variance = self.posterior(x)
         return self._terms(
             x, mean, log_variance, drawn(mean, log_variance, self.random_on(x.device))
