@@ -201,7 +201,7 @@ class DeepClusterer(FittedClusterer):
 
     def _is_ours(self) -> bool:
         """Tell whether no code of the user's takes part in training."""
-        parts = ("encoder", "decoder", "critic", "callbacks")
+        parts = ("encoder", "decoder", "critic", "augment", "callbacks")
         own = (getattr(self, part, None) for part in parts)
         return all(part is None for part in own) and isinstance(self.optimizer, str)
 
