@@ -54,6 +54,9 @@ class DECClustering(DeepClusterer):
         Weight of the reconstruction against the clustering loss. 0 is DEC, whose decoder goes
         stale: `sample` and `inverse_transform` then show the codes as they were before clustering
         began. 10 is IDEC.
+    target_power : float, default=2.0
+        How much sharper the target is than the memberships, from 1 to 10: the power that they are
+        raised to. 2 is DEC and IDEC, more is DBC.
     pretrain_epochs : int, default=50
         Epochs of reconstruction alone.
     epochs_per_update : int, default=1
@@ -122,6 +125,8 @@ class DECClustering(DeepClusterer):
     Xie, Girshick & Farhadi, *Unsupervised deep embedding for clustering analysis*, ICML 2016.
     Guo, Gao, Liu & Yin, *Improved deep embedded clustering with local structure preservation*,
     IJCAI 2017.
+    Li, Qiao & Zhang, *Discriminatively boosted image clustering with fully convolutional
+    auto-encoders*, Pattern Recognition 2018.
 
     Examples
     --------
@@ -138,6 +143,7 @@ class DECClustering(DeepClusterer):
     _parameter_constraints: ClassVar[dict[str, list[Any]]] = {
         **DeepClusterer._parameter_constraints,
         "reconstruction_weight": [Interval(Real, 0, None, closed="left")],
+        "target_power": [Interval(Real, 1, 10, closed="both")],  # whose powers float32 holds
         "epochs_per_update": [Interval(Integral, 1, None, closed="left")],
         "tol": [Interval(Real, 0, 1, closed="both")],
         "pretrain_epochs": [Interval(Integral, 0, None, closed="left")],
@@ -152,6 +158,7 @@ class DECClustering(DeepClusterer):
         batch_size: int = 256,
         lr: float = 1e-3,
         reconstruction_weight: float = 10.0,
+        target_power: float = 2.0,
         pretrain_epochs: int = 50,
         epochs_per_update: int = 1,
         tol: float = 1e-3,
@@ -176,12 +183,13 @@ class DECClustering(DeepClusterer):
         decoder = self._make_decoder(self.latent_dim)
         model = DEC(run.scaling, encoder, decoder, (self.n_clusters, self.latent_dim))
         weight = self.reconstruction_weight
+        target = partial(update_target, power=self.target_power)
         clustering = Phase(
             "clustering",
             [Turn("model", "both" if weight else "clustering")],
             epochs=self.max_epochs,
             start=partial(place_centers, seed=run.seed),
-            refresh=[Refresh(update_target, every=self.epochs_per_update)],
+            refresh=[Refresh(target, every=self.epochs_per_update)],
             weights={"reconstruction": weight} if weight else {},
             until=partial(has_settled, tol=self.tol),
         )
