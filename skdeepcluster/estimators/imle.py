@@ -131,7 +131,7 @@ class IMLEClustering(GenerativeClusterer, InitializedClusterer):
     checkpoint : str or path, default=None
         A file in which the fit saves its progress and from which it continues after a crash.
     callbacks : sequence of skorch callbacks, default=None
-        Copied, and called during training.
+        Called during training, themselves and not copies.
     trainer_params : dict, default=None
         Further parameters of skorch's net, such as ``{"optimizer__weight_decay": 1e-5}``.
     random_state : int, RandomState or None, default=None
@@ -159,6 +159,8 @@ class IMLEClustering(GenerativeClusterer, InitializedClusterer):
         that had lost all rows before it (``dead``). ``matching`` is the clustering error: the
         squared distance from a row to its sample. The last record also has the adjusted Rand index
         of the clusters with those of the start (``start_agreement``), if there were some.
+    timings_ : dict of str to float
+        Seconds of every stage, in this process, and of finding the clusters at the end.
     device_ : str
         Where the networks are.
     n_iter_ : int
