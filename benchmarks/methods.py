@@ -116,7 +116,6 @@ def deep(
     return make
 
 
-_N2D = AutoencoderClustering(manifold="umap", head="gmm")
 # Batches of half the default size make twice the updates of a data set of ten thousand rows. The
 # epochs are what a shared processor has time for.
 DDLS = {"batch_size": 500, "pretrain_epochs": 30, "init_epochs": 8, "max_epochs": 8}
@@ -172,9 +171,11 @@ METHODS: dict[str, Method] = {
     "vade": deep(VaDEClustering),
     "kdae": deep(KDAEClustering),
     "kdvae": deep(KDVAEClustering),
-    # From the clusters of N2D in place of a mixture of the codes.
-    "vade-n2d": deep(VaDEClustering, init=_N2D),
-    "kdvae-n2d": deep(KDVAEClustering, init=_N2D),
+    # On images that are changed at random, and so by convolutional networks.
+    "dec-da": deep(DECClustering, images=True, augment="auto", reconstruction_weight=0.0),
+    "idec-da": deep(DECClustering, images=True, augment="auto"),
+    "idec-conv": deep(DECClustering, images=True),  # the same without the changes
+    "vade-da": deep(VaDEClustering, images=True, augment="auto"),
     # Standardised rows make the likelihood Gaussian, as continuous features need it.
     "vade-gaussian": deep(VaDEClustering, scaling="standard"),
     "kdvae-gaussian": deep(KDVAEClustering, scaling="standard"),
@@ -225,6 +226,23 @@ METHODS: dict[str, Method] = {
         },
     ),
     **{name: deep(IMLEClustering, **settings) for name, settings in _IMLE.items()},
+}
+
+
+# Clusters that others start from: those that the methods of these names find with the same seed.
+STARTS = {"n2d": METHODS["n2d"], "spc": deep(SPCClustering, images=True, decoder_epochs=0)}
+STARTED = ["dec", "idec", "vade", "kdae", "kdvae", "ddls", "dcan", "abc", "dcan-kl", "moedc"]
+
+
+def started(method: Method, start: Method) -> Method:
+    """Return a method that starts from the clusters of another, in place of its own start."""
+    return lambda task: method(task).set_params(init=start(task))
+
+
+METHODS |= {
+    f"{name}-{start}": started(METHODS[of], make)
+    for name, of in [*((name, name) for name in STARTED), ("imle", "imle-encoder")]
+    for start, make in STARTS.items()
 }
 
 

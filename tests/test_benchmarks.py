@@ -27,6 +27,7 @@ from skdeepcluster.base import DeepClusterer
 from skdeepcluster.metrics import clustering_accuracy
 
 DATA = "digits:200"
+TASK = methods.Task(3, 200, is_sparse=False, image_shape=(1, 8, 8), seed=5, device="cpu")
 
 
 @pytest.fixture
@@ -486,3 +487,15 @@ def test_an_estimator_without_an_entry_is_there_as_it_comes(monkeypatch):
     model = make(methods.Task(2, 10, False, None, seed=3, device="cpu"))
     assert type(model).__name__ == "MoEDCClustering"
     assert (model.n_clusters, model.random_state) == ("auto", 3)
+
+
+@pytest.mark.parametrize("start", sorted(methods.STARTS))
+@pytest.mark.parametrize("name", [*methods.STARTED, "imle"])
+def test_a_method_starts_from_the_clusters_that_another_finds_with_its_seed(name, start):
+    """So that both can be compared run by run."""
+    method = methods.METHODS[f"{name}-{start}"](TASK)
+    alone = methods.METHODS[start](TASK)
+    assert type(method.init) is type(alone)
+    assert method.init.random_state == alone.random_state == method.random_state == 5
+    assert method.init.image_shape == alone.image_shape and method.init.n_clusters == 3
+    method._validate_params()
