@@ -23,6 +23,8 @@ __all__ = ["NO_MATTER", "architecture", "fingerprint"]
 # Parameters that change nothing about the result of a fit on one machine.
 NO_MATTER = frozenset({"callbacks", "checkpoint", "device", "verbose"})
 
+VARYING = {"device_", "history_", "timings_"}  # what differs between two runs of one fit
+
 CHUNK = 2**24  # bytes of rows that are hashed together, so that a memory map is never read whole
 PLACES = (
     *(sysconfig.get_path(name) for name in ("stdlib", "purelib", "platlib")),
@@ -207,7 +209,7 @@ def _hashable_matrix(matrix: sparse.csr_array) -> Any:
 
 def _lasting(attributes: Mapping[str, Any]) -> dict[str, Any]:
     """Leave out what differs between two runs of one fit, such as seconds."""
-    return {k: v for k, v in attributes.items() if k not in NO_MATTER | {"device_", "history_"}}
+    return {k: v for k, v in attributes.items() if k not in NO_MATTER | VARYING}
 
 
 def _plain_settings(module: nn.Module) -> dict[str, Any]:
