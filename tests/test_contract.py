@@ -886,6 +886,12 @@ def test_pipeline_and_grid_search(estimator, blobs):
     assert search.best_estimator_.predict(blobs[0]).shape == (len(blobs[0]),)
 
 
+def test_timings_tell_every_stage(fitted):
+    stages = {record["stage"] for record in fitted.history_}
+    assert stages | {"clusters"} <= set(fitted.timings_)
+    assert all(seconds >= 0 for seconds in fitted.timings_.values())
+
+
 def test_history_tells_the_training(fitted):
     assert len(fitted.history_) == fitted.n_iter_
     for record in fitted.history_:
@@ -1039,9 +1045,10 @@ class LogFile(Callback):
     """A callback that holds an open file, which cannot be copied."""
 
     def __init__(self, file):
-        self.file = file
+        self.file, self.n_epochs = file, 0
 
     def on_epoch_end(self, net, **kwargs):
+        self.n_epochs = self.n_epochs + 1
         print(net.history[-1, "train_loss"], file=self.file)
 
 
@@ -1050,8 +1057,9 @@ def test_callbacks_may_hold_what_cannot_be_copied(estimator, blobs, tmp_path):
     with open(tmp_path / "log.txt", "w") as file:
         model = brief(estimator, callbacks=[LogFile(file)])
         assert clone(model).callbacks[0].file is file
-        n_epochs = clone(model).fit(blobs[0]).n_iter_
+        n_epochs = model.fit(blobs[0]).n_iter_
     assert len((tmp_path / "log.txt").read_text().splitlines()) == n_epochs
+    assert model.callbacks[0].n_epochs == n_epochs  # called itself, not a copy of it
 
 
 @one_of_each

@@ -20,7 +20,7 @@ from skdeepcluster.base._clusters import Clusters, mean_rows
 from skdeepcluster.base._conditions import MattersIf, check_conditions
 from skdeepcluster.base._fitted import FittedClusterer
 from skdeepcluster.base._run import Run
-from skdeepcluster.engine.callbacks import EpochLog, ProgressBar
+from skdeepcluster.engine.callbacks import EpochLog, ProgressBar, tell
 from skdeepcluster.engine.checkpoint import Checkpoint
 from skdeepcluster.engine.device import alone, precision_on, resolve_device, settled
 from skdeepcluster.engine.draws import Draws
@@ -149,7 +149,9 @@ class DeepClusterer(FittedClusterer):
             try:
                 with run.under_way():
                     self.module_ = self._fit(run)
-                    self._complete(run, X, np.ones(X.shape[0]) if weight is None else weight)
+                    with run.timed("clusters", told=True):
+                        self._complete(run, X, np.ones(X.shape[0]) if weight is None else weight)
+                tell(_shown(run.timings), self.verbose)
                 self._end(run)
             finally:
                 self._close(run)
@@ -177,8 +179,9 @@ class DeepClusterer(FittedClusterer):
             [[], [ProgressBar()], [EpochLog()]][int(self.verbose)],
             callbacks,
             checkpoint,
+            self.verbose,
         )
-        self.history_, self._copies = run.history, run.copies
+        self.history_, self.timings_, self._copies = run.history, run.timings, run.copies
         return run
 
     def _close(self, run: Run) -> None:
@@ -327,3 +330,9 @@ class DeepClusterer(FittedClusterer):
         return check_network(
             getattr(self, name), name, arguments, input_shape, output_shape, copies
         )
+
+
+def _shown(timings: Mapping[str, float]) -> str:
+    """Say what took how long."""
+    steps = ", ".join(f"{step} {seconds:.1f} s" for step, seconds in timings.items())
+    return f"fitted in {sum(timings.values()):.1f} s: {steps}"

@@ -13,7 +13,6 @@ from torch import nn
 from skdeepcluster.augment import augmentation_for
 from skdeepcluster.base._initialized import InitializedClusterer
 from skdeepcluster.base._run import Run
-from skdeepcluster.engine.callbacks import tell
 from skdeepcluster.engine.notices import notice
 from skdeepcluster.engine.table import Table
 from skdeepcluster.heads import check_umap
@@ -164,10 +163,6 @@ class SelfLabelingClusterer(InitializedClusterer):
 
     def _cluster_anew(self, run: Run, model: SelfLabeler, sample: Table) -> Labeling:
         """Return the clusters of a round."""
-        self._tell(f"round {self.n_rounds_}", len(sample))
         seed = run.seed + self.n_rounds_ * self.n_members
         clusters = Reclustering(seed, self.manifold_params or {})
         return clusters.anew(model, sample, self.recluster is not None)
-
-    def _tell(self, stage: str, n_rows: int) -> None:
-        tell(f"{stage}: clustering {n_rows} rows", self.verbose)

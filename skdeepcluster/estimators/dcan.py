@@ -113,7 +113,7 @@ class DCANClustering(MixtureClusterer, AdversarialClusterer):
     checkpoint : str or path, default=None
         A file in which the fit saves its progress and from which it continues after a crash.
     callbacks : sequence of skorch callbacks, default=None
-        Copied, and called during training.
+        Called during training, themselves and not copies.
     trainer_params : dict, default=None
         Further parameters of skorch's net, such as ``{"critic_optimizer__weight_decay": 1e-5}``.
     random_state : int, RandomState or None, default=None
@@ -143,6 +143,8 @@ class DCANClustering(MixtureClusterer, AdversarialClusterer):
         Stage, phase, epoch, loss terms and seconds of every epoch; the share of the codes'
         variance that lies within components (``within_variance``, in (0, 1]); and how often the
         discriminator is right (``critic_accuracy``, in [0, 1]).
+    timings_ : dict of str to float
+        Seconds of every stage, in this process, and of finding the clusters at the end.
     device_ : str
         Where the networks are.
     n_iter_ : int

@@ -131,7 +131,7 @@ class SPCClustering(SelfLabelingClusterer):
     checkpoint : str or path, default=None
         A file in which the fit saves its progress and from which it continues after a crash.
     callbacks : sequence of skorch callbacks, default=None
-        Copied, and called during training.
+        Called during training, themselves and not copies.
     trainer_params : dict, default=None
         Further parameters of skorch's net, such as ``{"optimizer__weight_decay": 1e-5}``.
     random_state : int, RandomState or None, default=None
@@ -166,6 +166,8 @@ class SPCClustering(SelfLabelingClusterer):
         Stage, phase, epoch, loss terms and seconds of every epoch. The last of each round also has
         `label_change`, `agreement`, `classifier_agreement` (the share of rows on which classifier
         and clusters agree) and `confident` (the share to be learnt from next).
+    timings_ : dict of str to float
+        Seconds of every stage, in this process, and of finding the clusters at the end.
     device_ : str
         Where the networks are.
     n_iter_ : int
@@ -333,7 +335,6 @@ class SPCClustering(SelfLabelingClusterer):
         if not isinstance(self.init, str) or self._is_init("n2d"):
             labels = self._given_labels(run)[drawn].astype(np.int64)
             return Labeling(labels, labels >= 0)
-        self._tell("start", len(sample))
         # Sparse rows that are left to us are taken for counts of words, whose sum means little.
         is_text = sparse.issparse(run.X) and self.scaling == "auto"
         metric = "cosine" if is_text else "euclidean"
