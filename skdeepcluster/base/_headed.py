@@ -15,14 +15,23 @@ from sklearn.utils._param_validation import HasMethods, Interval, RealNotInt, St
 from torch import Tensor
 
 from skdeepcluster.base._clusterer import DeepClusterer
+from skdeepcluster.base._clusters import Clusters
 from skdeepcluster.base._conditions import MattersIf
 from skdeepcluster.base._decoding import has
+from skdeepcluster.base._run import Run
 from skdeepcluster.engine.device import settled
 from skdeepcluster.engine.notices import notice
-from skdeepcluster.engine.table import Batch
+from skdeepcluster.engine.table import Batch, check_codes
 from skdeepcluster.heads import HEADS, ClusteringHead, describe_head, make_head
 
-__all__ = ["MANIFOLD", "HeadedClusterer", "HeadingClusterer", "label_codes", "needs_density"]
+__all__ = [
+    "MANIFOLD",
+    "HeadedClusterer",
+    "HeadingClusterer",
+    "OneHeadClusterer",
+    "label_codes",
+    "needs_density",
+]
 
 
 MANIFOLD = MattersIf(
@@ -188,6 +197,31 @@ class HeadedClusterer(HeadingClusterer):
 
     def _n_candidates(self) -> int:
         return self._head.n_clusters_  # a head has dropped its dead clusters
+
+
+class OneHeadClusterer(HeadedClusterer):
+    """Base of the estimators whose head clusters the codes once, after all training."""
+
+    head_: ClusteringHead
+
+    def _settle(
+        self, run: Run, X: Any, weight: NDArray[np.float64]
+    ) -> tuple[NDArray[Any], NDArray[np.intp]]:
+        codes = self._apply(X, self.module_.codes).cpu().numpy()
+        counted = codes[run.counted]
+        check_codes(torch.from_numpy(counted))
+        self.head_ = self._make_head(run.seed).fit(counted, run.table.array("weight"))
+        self._clusters = Clusters(np.arange(self._n_candidates()))
+        self._keep_outlier_scores(codes)
+        return codes, label_codes(self.head_, codes)
+
+    def _used_after_training(self) -> set[str]:
+        heads = {"head", "head_params", "min_cluster_size"}
+        return {"n_clusters", "manifold", "manifold_params"} | heads
+
+    @property
+    def _head(self) -> ClusteringHead:
+        return self.head_
 
 
 def memberships_of(head: ClusteringHead, codes: NDArray[Any]) -> NDArray[np.float32]:

@@ -15,22 +15,17 @@ from typing import Any, ClassVar
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 from sklearn.base import ClusterMixin
 from torch import nn
 
-from skdeepcluster.base import HeadedClusterer, Run
-from skdeepcluster.base._clusters import Clusters
-from skdeepcluster.base._headed import label_codes
-from skdeepcluster.engine.table import check_codes
-from skdeepcluster.heads import ClusteringHead
+from skdeepcluster.base import OneHeadClusterer, Run
 from skdeepcluster.models.autoencoder import Autoencoder, reconstruction_phase
 from skdeepcluster.scaling import Mode
 
 __all__ = ["AutoencoderClustering"]
 
 
-class AutoencoderClustering(HeadedClusterer):
+class AutoencoderClustering(OneHeadClusterer):
     r"""Train an autoencoder, then cluster its codes.
 
     The baseline of the field, and with ``manifold="umap", head="gmm"`` (N2D) one of the strongest
@@ -144,7 +139,7 @@ class AutoencoderClustering(HeadedClusterer):
     """
 
     _parameter_constraints: ClassVar[dict[str, list[Any]]] = {
-        **HeadedClusterer._parameter_constraints,
+        **OneHeadClusterer._parameter_constraints,
     }
 
     def __init__(
@@ -183,22 +178,3 @@ class AutoencoderClustering(HeadedClusterer):
         model = Autoencoder(run.scaling, encoder, self._make_decoder(self.latent_dim))
         phases = [reconstruction_phase(self.max_epochs, "reconstruction")]
         return run.train("autoencoder", model, phases)
-
-    def _settle(
-        self, run: Run, X: Any, weight: NDArray[np.float64]
-    ) -> tuple[NDArray[Any], NDArray[np.intp]]:
-        codes = self._apply(X, self.module_.codes).cpu().numpy()
-        counted = codes[run.counted]
-        check_codes(torch.from_numpy(counted))
-        self.head_ = self._make_head(run.seed).fit(counted, run.table.array("weight"))
-        self._clusters = Clusters(np.arange(self._n_candidates()))
-        self._keep_outlier_scores(codes)
-        return codes, label_codes(self.head_, codes)
-
-    def _used_after_training(self) -> set[str]:
-        heads = {"head", "head_params", "min_cluster_size"}
-        return {"n_clusters", "manifold", "manifold_params"} | heads
-
-    @property
-    def _head(self) -> ClusteringHead:
-        return self.head_

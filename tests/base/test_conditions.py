@@ -79,7 +79,7 @@ IDLE: dict[str, dict[str, Any]] = {
 ACTIVE: dict[str, dict[str, Any]] = {
     "detach_features": {"feature_weight": 1.0},
     "manifold_params": {"manifold": "umap"},
-    "min_cluster_size": {"head": "hdbscan", "n_clusters": "auto"},
+    "min_cluster_size": {"head": "hdbscan"},
 }
 
 DECLARED = [
