@@ -138,6 +138,7 @@ class HeadedClusterer(HeadingClusterer):
     """Base of the estimators whose labels are those of a head, once the networks are trained."""
 
     outlier_scores_: NDArray[np.float64]
+    probabilities_: NDArray[np.float64]
 
     @property
     @abstractmethod
@@ -170,10 +171,12 @@ class HeadedClusterer(HeadingClusterer):
         return scores
 
     def _keep_outlier_scores(self, codes: NDArray[Any]) -> None:
-        """Keep the scores of the training codes, if the head has any."""
-        self.__dict__.pop("outlier_scores_", None)  # of an earlier fit with another head
+        """Keep what HDBSCAN says of the training codes, if it is the head."""
+        for name in ("outlier_scores_", "probabilities_"):
+            self.__dict__.pop(name, None)  # of an earlier fit with another head
         if hasattr(self._head, "outlier_scores"):
             self.outlier_scores_ = self._head.outlier_scores(codes)
+            self.probabilities_ = self._head.strengths(codes)
 
     def _code_centers(self) -> NDArray[Any]:
         """Return the head's own centres, or mean codes where it has none or clusters elsewhere."""

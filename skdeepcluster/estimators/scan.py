@@ -101,6 +101,8 @@ class SCANClustering(OneHeadClusterer):
     outlier_scores_ : ndarray of shape (n_samples,)
         How far every training row lies outside of the clusters, in [0, 1], higher farther; with
         ``head="hdbscan"`` alone.
+    probabilities_ : ndarray of shape (n_samples,)
+        How surely every training row belongs to its cluster, in [0, 1], 0 for noise; likewise.
     n_clusters_ : int
         Number of clusters.
     cluster_centers_ : ndarray of shape (n_clusters_, n_features_in_)
