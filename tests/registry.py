@@ -19,6 +19,7 @@ from skdeepcluster import (
     KDAEClustering,
     KDVAEClustering,
     MoEDCClustering,
+    SCANClustering,
     SPCClustering,
     VaDEClustering,
 )
@@ -90,6 +91,18 @@ ESTIMATORS: dict[str, DeepClusterer] = {
         pretrain_epochs=20,
         init_epochs=10,
         max_epochs=10,
+    ),
+    "scan": SCANClustering(
+        3,
+        device="cpu",
+        random_state=0,
+        max_epochs=20,
+        batch_size=50,
+        lr=1e-2,
+        n_heads=4,
+        n_neighbors=10,
+        metric="euclidean",
+        manifold=None,
     ),
     "spc-members": SPCClustering(
         3, **SPC, init=KMeans(), recluster=None, n_members=2, max_rounds=2

@@ -475,9 +475,10 @@ def test_names_of_columns_are_kept(estimator, blobs):
 def test_images_keep_their_shape(name, blobs):
     estimator = ESTIMATORS[name]
     images = np.random.RandomState(0).uniform(size=(40, 9, 7)).astype(np.float32)
-    model = brief(estimator, hidden_layer_sizes=(4, 8)).fit(images)
+    sizes = {"hidden_layer_sizes": (4, 8)} if hasattr(estimator, "hidden_layer_sizes") else {}
+    model = brief(estimator, **sizes).fit(images)
     assert model.n_features_in_ == 63
-    flat = brief(estimator, hidden_layer_sizes=(4, 8), image_shape=(1, 9, 7))
+    flat = brief(estimator, **sizes, image_shape=(1, 9, 7))
     flat.fit(images.reshape(40, 63))
     np.testing.assert_array_equal(flat.transform(images.reshape(40, 63)), model.transform(images))
     with pytest.raises(ValueError, match=r"images of shape \(1, 7, 9\).* = \(1, 9, 7\)"):
@@ -991,6 +992,7 @@ def test_bad_parameters_are_explained(estimator, blobs, params, message):
         brief(estimator, **params).fit(blobs[0])
 
 
+@pytest.mark.usefixtures("encoding")
 @one_of_each
 def test_a_network_that_gives_no_numbers_is_to_blame(estimator, blobs):
     from interruption import NoTraining
@@ -1031,6 +1033,7 @@ def test_bad_parameters_of_heads_are_explained(estimator, blobs, params, message
         brief(estimator, callbacks=[NoTraining()], **{**umap, **params}).fit(blobs[0])
 
 
+@pytest.mark.usefixtures("encoding")
 @one_of_each
 def test_networks_of_another_precision_are_cast(estimator, blobs):
     def encoder(shape, n_outputs):
@@ -1040,6 +1043,7 @@ def test_networks_of_another_precision_are_cast(estimator, blobs):
     assert {p.dtype for p in model.module_.parameters()} == {torch.float32}
 
 
+@pytest.mark.usefixtures("encoding")
 @one_of_each
 def test_a_network_that_is_returned_again_is_copied(estimator, blobs):
     """All clones of an estimator would train it, and a fitted model would change."""
@@ -1059,6 +1063,7 @@ def test_a_network_that_is_returned_again_is_copied(estimator, blobs):
     assert_same(expected, results(other, blobs[0]))
 
 
+@pytest.mark.usefixtures("encoding")
 @one_of_each
 def test_functions_of_networks_are_networks_of_ones_own(estimator, blobs):
     """Whatever the method wants of an encoder, it asks for."""

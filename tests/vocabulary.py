@@ -32,17 +32,22 @@ DEFAULTS = {
     ),
     "head": (
         "k-means is the plain choice beside a known number of clusters; HRWAE-GAN and MoEDC find "
-        "the number, by HDBSCAN."
+        "the number, by HDBSCAN; SCAN joins its heads by a mixture."
     ),
     "manifold": (
         "Off, where codes are clustered as they are; HRWAE-GAN and MoEDC are defined with UMAP, "
-        "without which HDBSCAN finds little in many dimensions."
+        "without which HDBSCAN finds little in many dimensions, and SCAN's codes have very many."
     ),
     "reconstruction_weight": (
         "It weighs against another loss in each method, of another size: measured for DCAN, the "
         "paper's for DEC and the discriminative method; SPC learns its decoder afterwards."
     ),
-    "n_neighbors": "3 for anchors and 10 for the length of a step, as in the papers of each.",
+    "n_neighbors": (
+        "3 for anchors, 10 for the length of a step and 20 for what SCAN draws from, as in the "
+        "papers of each."
+    ),
+    "n_heads": "1 for IMSAT, whose heads share a network; SCAN clusters what many say together.",
+    "balance_weight": "4 as in IMSAT's paper and 5 as in SCAN's.",
     "noise_weight": "10 as in ClusterGAN's paper; IMLE's thesis has 0, and more gained nothing.",
     "component_weight": "10 as in ClusterGAN's paper, and .5 as in IMLE's thesis.",
     "init_epochs": (

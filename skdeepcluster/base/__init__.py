@@ -3,7 +3,7 @@
 from ._adversarial import AdversarialClusterer
 from ._clusterer import DeepClusterer
 from ._generative import GenerativeClusterer
-from ._headed import HeadedClusterer, HeadingClusterer
+from ._headed import HeadedClusterer, HeadingClusterer, OneHeadClusterer
 from ._initialized import InitializedClusterer, init_constraint, named_start
 from ._k_networks import KNetworksClusterer
 from ._latent_groups import HierarchicalClusterer
@@ -22,6 +22,7 @@ __all__ = [
     "InitializedClusterer",
     "KNetworksClusterer",
     "MixtureClusterer",
+    "OneHeadClusterer",
     "Run",
     "SelfLabelingClusterer",
     "init_constraint",

@@ -15,14 +15,23 @@ from sklearn.utils._param_validation import HasMethods, Interval, RealNotInt, St
 from torch import Tensor
 
 from skdeepcluster.base._clusterer import DeepClusterer
+from skdeepcluster.base._clusters import Clusters
 from skdeepcluster.base._conditions import MattersIf
 from skdeepcluster.base._decoding import has
+from skdeepcluster.base._run import Run
 from skdeepcluster.engine.device import settled
 from skdeepcluster.engine.notices import notice
-from skdeepcluster.engine.table import Batch
+from skdeepcluster.engine.table import Batch, check_codes
 from skdeepcluster.heads import HEADS, ClusteringHead, describe_head, make_head, rule_module
 
-__all__ = ["MANIFOLD", "HeadedClusterer", "HeadingClusterer", "label_codes", "needs_density"]
+__all__ = [
+    "MANIFOLD",
+    "HeadedClusterer",
+    "HeadingClusterer",
+    "OneHeadClusterer",
+    "label_codes",
+    "needs_density",
+]
 
 
 MANIFOLD = MattersIf(
@@ -129,6 +138,7 @@ class HeadedClusterer(HeadingClusterer):
     """Base of the estimators whose labels are those of a head, once the networks are trained."""
 
     outlier_scores_: NDArray[np.float64]
+    probabilities_: NDArray[np.float64]
 
     @property
     @abstractmethod
@@ -161,10 +171,12 @@ class HeadedClusterer(HeadingClusterer):
         return scores
 
     def _keep_outlier_scores(self, codes: NDArray[Any]) -> None:
-        """Keep the scores of the training codes, if the head has any."""
-        self.__dict__.pop("outlier_scores_", None)  # of an earlier fit with another head
+        """Keep what HDBSCAN says of the training codes, if it is the head."""
+        for name in ("outlier_scores_", "probabilities_"):
+            self.__dict__.pop(name, None)  # of an earlier fit with another head
         if hasattr(self._head, "outlier_scores"):
             self.outlier_scores_ = self._head.outlier_scores(codes)
+            self.probabilities_ = self._head.strengths(codes)
 
     def _code_centers(self) -> NDArray[Any]:
         """Return the head's own centres, or mean codes where it has none or clusters elsewhere."""
@@ -191,6 +203,31 @@ class HeadedClusterer(HeadingClusterer):
 
     def _n_candidates(self) -> int:
         return self._head.n_clusters_  # a head has dropped its dead clusters
+
+
+class OneHeadClusterer(HeadedClusterer):
+    """Base of the estimators whose head clusters the codes once, after all training."""
+
+    head_: ClusteringHead
+
+    def _settle(
+        self, run: Run, X: Any, weight: NDArray[np.float64]
+    ) -> tuple[NDArray[Any], NDArray[np.intp]]:
+        codes = self._apply(X, self.module_.codes).cpu().numpy()
+        counted = codes[run.counted]
+        check_codes(torch.from_numpy(counted))
+        self.head_ = self._make_head(run.seed).fit(counted, run.table.array("weight"))
+        self._clusters = Clusters(np.arange(self._n_candidates()))
+        self._keep_outlier_scores(codes)
+        return codes, label_codes(self.head_, codes)
+
+    def _used_after_training(self) -> set[str]:
+        heads = {"head", "head_params", "min_cluster_size"}
+        return {"n_clusters", "manifold", "manifold_params"} | heads
+
+    @property
+    def _head(self) -> ClusteringHead:
+        return self.head_
 
 
 def memberships_of(head: ClusteringHead, codes: NDArray[Any]) -> NDArray[np.float32]:

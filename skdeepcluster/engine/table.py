@@ -41,6 +41,11 @@ class Table(Dataset):
     **columns : Tensor of shape (n_rows, ...)
         Values that belong to rows: weights, labels, targets. Assign new ones to ``columns``.
 
+    Attributes
+    ----------
+    partners : Tensor of int of shape (n_rows,) or None
+        Numbers, on the CPU, of rows that batches bring along, as ``"partner"``.
+
     Examples
     --------
     >>> import numpy as np
@@ -53,6 +58,7 @@ class Table(Dataset):
     def __init__(self, source: Any, device: str | torch.device = "cpu", **columns: Tensor):
         self.device = torch.device(device)
         self.columns = {name: column.to(self.device) for name, column in columns.items()}
+        self.partners: Tensor | None = None
         self._n_rows = source.shape[0]
         self._read = _reader(source, self.device)
 
@@ -63,6 +69,9 @@ class Table(Dataset):
         """Return the given rows of the data and of every column."""
         here = rows.to(self.device)
         columns = {name: column.index_select(0, here) for name, column in self.columns.items()}
+        if self.partners is not None:
+            others = self.partners[rows]
+            columns["partner"] = self._read(others, others.to(self.device))
         return {"X": self._read(rows, here), "index": here, **columns}
 
     def first_tile(self) -> Table:
@@ -84,7 +93,7 @@ class Table(Dataset):
         """
         here, part = rows.to(self.device), copy.copy(self)
         part.columns = {name: column[here] for name, column in self.columns.items()}
-        part._n_rows = len(rows)
+        part._n_rows, part.partners = len(rows), None  # which may not be among them
         part._read = lambda some, some_here: self._read(rows[some], here[some_here])
         return part
 

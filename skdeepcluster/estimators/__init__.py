@@ -11,6 +11,7 @@ from skdeepcluster.estimators.imsat import IMSATClustering
 from skdeepcluster.estimators.kdae import KDAEClustering
 from skdeepcluster.estimators.kdvae import KDVAEClustering
 from skdeepcluster.estimators.moedc import MoEDCClustering
+from skdeepcluster.estimators.scan import SCANClustering
 from skdeepcluster.estimators.spc import SPCClustering
 from skdeepcluster.estimators.vade import VaDEClustering
 
@@ -26,6 +27,7 @@ __all__ = [
     "KDAEClustering",
     "KDVAEClustering",
     "MoEDCClustering",
+    "SCANClustering",
     "SPCClustering",
     "VaDEClustering",
 ]

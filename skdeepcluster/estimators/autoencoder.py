@@ -15,24 +15,19 @@ from typing import Any, ClassVar
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 from sklearn.base import ClusterMixin
 from sklearn.utils._param_validation import StrOptions
 from torch import Tensor, nn
 
 from skdeepcluster.augment import augmentation_for
-from skdeepcluster.base import HeadedClusterer, Run, named_start
-from skdeepcluster.base._clusters import Clusters
-from skdeepcluster.base._headed import label_codes
-from skdeepcluster.engine.table import check_codes
-from skdeepcluster.heads import ClusteringHead
+from skdeepcluster.base import OneHeadClusterer, Run, named_start
 from skdeepcluster.models.autoencoder import Autoencoder, reconstruction_phase
 from skdeepcluster.scaling import Mode
 
 __all__ = ["AutoencoderClustering"]
 
 
-class AutoencoderClustering(HeadedClusterer):
+class AutoencoderClustering(OneHeadClusterer):
     r"""Train an autoencoder, then cluster its codes.
 
     The baseline of the field, and with ``manifold="umap", head="gmm"`` (N2D) one of the strongest
@@ -107,6 +102,8 @@ class AutoencoderClustering(HeadedClusterer):
     outlier_scores_ : ndarray of shape (n_samples,)
         How far every training row lies outside of the clusters, in [0, 1], higher farther; with
         ``head="hdbscan"`` alone.
+    probabilities_ : ndarray of shape (n_samples,)
+        How surely every training row belongs to its cluster, in [0, 1], 0 for noise; likewise.
     n_clusters_ : int
         Number of clusters.
     cluster_centers_ : ndarray of shape (n_clusters_, n_features_in_)
@@ -154,7 +151,7 @@ class AutoencoderClustering(HeadedClusterer):
     """
 
     _parameter_constraints: ClassVar[dict[str, list[Any]]] = {
-        **HeadedClusterer._parameter_constraints,
+        **OneHeadClusterer._parameter_constraints,
         "augment": [StrOptions({"auto"}), callable, None],
     }
 
@@ -196,25 +193,6 @@ class AutoencoderClustering(HeadedClusterer):
         model.augment = augmentation_for(self.augment, self._input_shape)
         phases = [reconstruction_phase(self.max_epochs, "reconstruction")]
         return run.train("autoencoder", model, phases)
-
-    def _settle(
-        self, run: Run, X: Any, weight: NDArray[np.float64]
-    ) -> tuple[NDArray[Any], NDArray[np.intp]]:
-        codes = self._apply(X, self.module_.codes).cpu().numpy()
-        counted = codes[run.counted]
-        check_codes(torch.from_numpy(counted))
-        self.head_ = self._make_head(run.seed).fit(counted, run.table.array("weight"))
-        self._clusters = Clusters(np.arange(self._n_candidates()))
-        self._keep_outlier_scores(codes)
-        return codes, label_codes(self.head_, codes)
-
-    def _used_after_training(self) -> set[str]:
-        heads = {"head", "head_params", "min_cluster_size"}
-        return {"n_clusters", "manifold", "manifold_params"} | heads
-
-    @property
-    def _head(self) -> ClusteringHead:
-        return self.head_
 
 
 @named_start("n2d")

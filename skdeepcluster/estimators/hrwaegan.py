@@ -154,9 +154,9 @@ class HRWAEGANClustering(AdversarialClusterer, HierarchicalClusterer):
         Cluster of every training row in `cluster_group`; -1 is noise.
     group_labels_ : ndarray of shape (n_samples, n_groups)
         Clusters in all groups, each with numbers of its own.
-    outlier_scores_ : ndarray of shape (n_samples,)
-        How far every training row lies outside of the clusters, in [0, 1], higher farther; with
-        ``head="hdbscan"`` alone.
+    outlier_scores_, probabilities_ : ndarray of shape (n_samples,)
+        How far every training row lies outside of the clusters, in [0, 1], and how surely it
+        belongs to its own, 0 for noise; with ``head="hdbscan"`` alone.
     n_clusters_ : int
         Number of clusters; 0 if HDBSCAN takes all rows for noise.
     cluster_centers_ : ndarray of shape (n_clusters_, n_features_in_)

@@ -264,6 +264,23 @@ class ClusteringHead:
         """
         return self._rule.outlier_scores(self._place(_as_codes(codes)))
 
+    @available_if(_scores_outliers)
+    def strengths(self, codes: ArrayLike) -> Array:
+        """Return how surely codes belong to their cluster; with "hdbscan" alone.
+
+        Parameters
+        ----------
+        codes : array-like of shape (n_samples, latent_dim)
+            Codes.
+
+        Returns
+        -------
+        ndarray of shape (n_samples,)
+            HDBSCAN's `probabilities_`, in [0, 1] and 0 for noise, for the codes that it saw, and
+            those of the nearest such codes for others.
+        """
+        return self._rule.strengths_of(self._place(_as_codes(codes)))
+
     def _width(self) -> int:
         """Return the dimensions of the embedding."""
         known = isinstance(self.n_clusters, Integral)

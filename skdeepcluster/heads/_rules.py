@@ -54,7 +54,8 @@ def make_rule(clusterer: Any, rows: Array, weights: Array) -> OwnRule | Neighbor
     if hasattr(clusterer, "predict_proba") or predicts(clusterer):
         return OwnRule(clusterer, rows, weights)
     labels = np.asarray(learned_labels(clusterer))
-    return NeighborRule(rows, labels, getattr(clusterer, "outlier_scores_", None))
+    told = (getattr(clusterer, name, None) for name in ("outlier_scores_", "probabilities_"))
+    return NeighborRule(rows, labels, *told)
 
 
 class OwnRule:
@@ -190,14 +191,21 @@ class NeighborRule:
     scores : ndarray of shape (n_samples,), default=None
         How far out each of them lies, if the clusterer says so; NaN, as of a row among copies of
         itself, is nowhere near.
+    strengths : ndarray of shape (n_samples,), default=None
+        How surely each of them belongs to its cluster, likewise.
     """
 
     def __init__(
-        self, rows: Array, labels: NDArray[Any], scores: NDArray[Any] | None = None
+        self,
+        rows: Array,
+        labels: NDArray[Any],
+        scores: NDArray[Any] | None = None,
+        strengths: NDArray[Any] | None = None,
     ) -> None:
         self.rows, first = np.unique(rows, axis=0, return_index=True)
         self.labels = _consecutive(labels[first])
         self.scores = None if scores is None else np.nan_to_num(scores[first])
+        self.strengths = None if strengths is None else np.nan_to_num(strengths[first])
 
     @cached_property
     def _vote(self) -> KNeighborsClassifier:
@@ -206,6 +214,10 @@ class NeighborRule:
     @cached_property
     def _mean(self) -> KNeighborsRegressor:
         return KNeighborsRegressor(**self._search()).fit(self.rows, self.scores)
+
+    @cached_property
+    def _mean_strength(self) -> KNeighborsRegressor:
+        return KNeighborsRegressor(**self._search()).fit(self.rows, self.strengths)
 
     def _search(self) -> dict[str, Any]:
         n_neighbors = min(N_NEIGHBORS, len(self.rows))
@@ -219,9 +231,13 @@ class NeighborRule:
         """Return the mean score of the nearest training rows."""
         return self._mean.predict(rows)
 
+    def strengths_of(self, rows: Array) -> Array:
+        """Return the mean strength of the nearest training rows."""
+        return self._mean_strength.predict(rows)
+
     def __getstate__(self) -> dict[str, Any]:
         """Keep the arrays, and no trees."""
-        return {name: vars(self)[name] for name in ("rows", "labels", "scores")}
+        return {name: vars(self)[name] for name in ("rows", "labels", "scores", "strengths")}
 
 
 def mean_by_label(rows: Array, labels: Labels, weights: Array, n_clusters: int) -> Array:

@@ -87,7 +87,7 @@ OWN_IDLE = {"SPCClustering-manifold_params": {"init": [0], "recluster": None}}
 ACTIVE: dict[str, dict[str, Any]] = {
     "detach_features": {"feature_weight": 1.0},
     "manifold_params": {"manifold": "umap"},
-    "min_cluster_size": {"head": "hdbscan", "n_clusters": "auto"},
+    "min_cluster_size": {"head": "hdbscan"},
 }
 
 DECLARED = [

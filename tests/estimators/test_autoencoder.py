@@ -193,9 +193,12 @@ def test_hdbscan_tells_outliers_among_all_rows(blobs):
     np.testing.assert_array_equal(model.outlier_scores(blobs[0]), model.outlier_scores_)
     nearest = model.outlier_scores(blobs[0][4:5] + 1e-6)
     np.testing.assert_allclose(nearest, model.outlier_scores_[4:5], atol=1e-3)
+    assert model.probabilities_.shape == (len(blobs[0]),)
+    assert ((model.probabilities_ == 0) == (model.labels_ == -1)).all()
     assert not hasattr(AutoencoderClustering(3), "outlier_scores")
     model.set_params(head="kmeans", n_clusters=3).fit(blobs[0])
     assert not hasattr(model, "outlier_scores_") and not hasattr(model, "outlier_scores")
+    assert not hasattr(model, "probabilities_")
 
 
 @pytest.mark.parametrize(("verbose", "stream"), [(1, "err"), (2, "out")])

@@ -39,6 +39,16 @@ def test_outliers_are_told_from_members(blobs):
     np.testing.assert_allclose(head.outlier_scores(codes[-1:] + 1e-9), scores[-1:], atol=1e-6)
 
 
+def test_strengths_are_those_of_hdbscan_and_0_for_noise(blobs):
+    codes = np.vstack([blobs[0], [[60.0, 60, 60]], [[-60.0, 60, -60]]])
+    head = fitted("hdbscan", codes, "auto")
+    strengths = head.strengths(codes)
+    assert ((strengths == 0) == (head.labels_ == -1)).all()
+    assert strengths[head.labels_ >= 0].max() == 1
+    assert len(np.unique(strengths)) > len(codes) / 2  # none of them a vote
+    assert_row_independent(head.strengths, codes)
+
+
 def test_copies_of_one_row_are_no_outliers():
     codes = np.repeat([[0.0, 0], [9, 9]], 30, axis=0)
     scores = fitted("hdbscan", codes, "auto").outlier_scores(codes)
@@ -48,3 +58,4 @@ def test_copies_of_one_row_are_no_outliers():
 def test_other_heads_know_no_outliers(blobs):
     assert not hasattr(make_head("gmm", 3), "outlier_scores")
     assert not hasattr(fitted("kmeans", blobs[0]), "outlier_scores")
+    assert not hasattr(fitted("kmeans", blobs[0]), "strengths")
