@@ -20,13 +20,14 @@ ALLOWED = {
     **{leaf: set() for leaf in LEAVES},
     "heads": {"isolation", "tiles"},
     "plotting": {"isolation"},
+    "features": {"engine", "validation"},
     "engine": {"files", "tiles"},
     "models": PARTS,
     "base": PARTS | {"augment", "files", "models", "tiles", "validation"},
     "estimators": PARTS | {"augment", "base", "models", "validation"},
     "__init__": {"base", "estimators"},
 }
-SLOW = {"hdbscan", "matplotlib", "numba", "pandas", "polars", "umap"}
+SLOW = {"PIL", "hdbscan", "matplotlib", "numba", "pandas", "polars", "umap"}
 
 
 def room(source):

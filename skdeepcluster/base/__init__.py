@@ -4,7 +4,7 @@ from ._adversarial import AdversarialClusterer
 from ._clusterer import DeepClusterer
 from ._generative import GenerativeClusterer
 from ._headed import HeadedClusterer, HeadingClusterer
-from ._initialized import InitializedClusterer
+from ._initialized import InitializedClusterer, init_constraint, named_start
 from ._k_networks import KNetworksClusterer
 from ._latent_groups import HierarchicalClusterer
 from ._mixture import MixtureClusterer
@@ -24,5 +24,7 @@ __all__ = [
     "MixtureClusterer",
     "Run",
     "SelfLabelingClusterer",
+    "init_constraint",
     "load",
+    "named_start",
 ]

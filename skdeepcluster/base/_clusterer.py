@@ -32,7 +32,7 @@ from skdeepcluster.engine.notices import gathered, notice
 from skdeepcluster.engine.options import check_callbacks, check_trainer_params
 from skdeepcluster.engine.table import Batch, check_codes, encoded
 from skdeepcluster.networks import make_decoder, make_encoder
-from skdeepcluster.scaling import Mode, Scaling, fit_scaling
+from skdeepcluster.scaling import Mode, Scaling, extremes, fit_scaling
 from skdeepcluster.validation import check_network, check_weight
 
 
@@ -164,6 +164,7 @@ class DeepClusterer(FittedClusterer):
         self._check_enough(int(counted.sum()))
         self.device_ = str(resolve_device(self.device))
         trainer_params, callbacks = self._trainer_params(), check_callbacks(self.callbacks)
+        self._extent = extremes(X, weight)
         scaling = fit_scaling(X, self.scaling, self._input_shape, weight)
         table = self._table(X, weight)
         if not counted.all():
@@ -200,7 +201,7 @@ class DeepClusterer(FittedClusterer):
 
     def _is_ours(self) -> bool:
         """Tell whether no code of the user's takes part in training."""
-        parts = ("encoder", "decoder", "critic", "callbacks")
+        parts = ("encoder", "decoder", "critic", "augment", "callbacks")
         own = (getattr(self, part, None) for part in parts)
         return all(part is None for part in own) and isinstance(self.optimizer, str)
 

@@ -23,8 +23,10 @@ from skdeepcluster.base._clusters import Clusters
 from skdeepcluster.base._decoding import Decoding, has
 from skdeepcluster.base._network import Networked, memberships
 from skdeepcluster.base._saved import Saved
+from skdeepcluster.base._units import Extent, check_units
 from skdeepcluster.engine.device import settled
 from skdeepcluster.engine.table import Batch, Table, tiled
+from skdeepcluster.scaling import extremes
 from skdeepcluster.validation import (
     DTYPES,
     as_rows,
@@ -57,6 +59,7 @@ class FittedClusterer(
     image_shape: tuple[int, int, int] | None
     callbacks: Sequence[Any] | None
     _clusters: Clusters
+    _extent: Extent
 
     _decodes = True  # whether codes can be turned into rows
     _has_memberships = True  # whether they are honest probabilities
@@ -232,7 +235,9 @@ class FittedClusterer(
             return X
         if row_shape and len(self._input_shape) == 3:
             self._check_same_images((1, *row_shape)[-3:])
-        self.module_.scaling.check(X)
+        given = extremes(X)
+        self.module_.scaling.check(*given)
+        check_units(self._extent, given)
         return X
 
     def _check_many(self, shape: tuple[int, ...]) -> None:
