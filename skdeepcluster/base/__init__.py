@@ -9,6 +9,7 @@ from ._k_networks import KNetworksClusterer
 from ._latent_groups import HierarchicalClusterer
 from ._mixture import MixtureClusterer
 from ._run import Run
+from ._saved import load
 from ._self_labeling import SelfLabelingClusterer
 
 __all__ = [
@@ -24,5 +25,6 @@ __all__ = [
     "Run",
     "SelfLabelingClusterer",
     "init_constraint",
+    "load",
     "named_start",
 ]

@@ -71,6 +71,9 @@ class DECClustering(InitializedClusterer):
         Weight of the reconstruction against the clustering loss. 0 is DEC, whose decoder goes
         stale: `sample` and `inverse_transform` then show the codes as they were before clustering
         began. 10 is IDEC.
+    target_power : float, default=2.0
+        How much sharper the target is than the memberships, from 1 to 10: the power that they are
+        raised to. 2 is DEC and IDEC, more is DBC.
     pretrain_epochs : int, default=50
         Epochs of reconstruction alone.
     epochs_per_update : int, default=1
@@ -95,7 +98,8 @@ class DECClustering(InitializedClusterer):
         (channels, height, width) of flattened images. Not needed for 3-d and 4-d arrays.
     scaling : {"auto", "minmax", "standard"} or None, default="auto"
         How rows are scaled for the networks. "auto" leaves data in [0, 1] alone, divides uint8 by
-        255 and sparse data by its largest magnitude, and standardises the rest.
+        255 and sparse data by its largest magnitude, and standardises the rest. Columns of two
+        values become 0 and 1, and principal components keep their proportions.
     optimizer : {"adam", "adamw", "rmsprop", "sgd"} or callable, default="adam"
         A callable takes parameters and ``lr``.
     device : str or torch.device, default="auto"
@@ -152,6 +156,8 @@ class DECClustering(InitializedClusterer):
     Guo, Gao, Liu & Yin, *Improved deep embedded clustering with local structure preservation*,
     IJCAI 2017.
     Guo, Zhu, Liu & Yin, *Deep embedded clustering with data augmentation*, ACML 2018.
+    Li, Qiao & Zhang, *Discriminatively boosted image clustering with fully convolutional
+    auto-encoders*, Pattern Recognition 2018.
 
     Examples
     --------
@@ -169,6 +175,7 @@ class DECClustering(InitializedClusterer):
         **DeepClusterer._parameter_constraints,
         "init": init_constraint(*OWN_STARTS),
         "reconstruction_weight": [Interval(Real, 0, None, closed="left")],
+        "target_power": [Interval(Real, 1, 10, closed="both")],  # whose powers float32 holds
         "epochs_per_update": [Interval(Integral, 1, None, closed="left")],
         "tol": [Interval(Real, 0, 1, closed="both")],
         "pretrain_epochs": [Interval(Integral, 0, None, closed="left")],
@@ -185,6 +192,7 @@ class DECClustering(InitializedClusterer):
         batch_size: int = 256,
         lr: float = 1e-3,
         reconstruction_weight: float = 10.0,
+        target_power: float = 2.0,
         pretrain_epochs: int = 50,
         epochs_per_update: int = 1,
         tol: float = 1e-3,
@@ -207,12 +215,13 @@ class DECClustering(InitializedClusterer):
 
     def _fit(self, run: Run) -> DEC:
         weight = self.reconstruction_weight
+        target = partial(update_target, power=self.target_power)
         clustering = Phase(
             "clustering",
             [Turn("model", "both" if weight else "clustering")],
             epochs=self.max_epochs,
             start=self._first_step(run, self._make_model, OWN_STARTS, place_on_labels),
-            refresh=[Refresh(update_target, every=self.epochs_per_update)],
+            refresh=[Refresh(target, every=self.epochs_per_update)],
             weights={"reconstruction": weight} if weight else {},
             until=partial(has_settled, tol=self.tol),
         )

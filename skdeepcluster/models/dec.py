@@ -77,10 +77,10 @@ def place_on_labels(trainer: Training, table: Table, labels: NDArray[np.integer[
     forget_labels(table)
 
 
-def update_target(trainer: Training, table: Table) -> Mapping[str, float]:
-    """Compute the target p from the memberships q of the whole data (eq. 3)."""
+def update_target(trainer: Training, table: Table, power: float = 2.0) -> Mapping[str, float]:
+    """Compute the target p from the memberships q of the whole data (eq. 3: power 2)."""
     q = _reseed_dead(trainer, table, trainer.apply(trainer.model.log_memberships, table).exp())
-    table.columns["target"] = target_distribution(q, table.columns.get("weight"))
+    table.columns["target"] = target_distribution(q, table.columns.get("weight"), power)
     return follow_labels(table, q.argmax(1))
 
 

@@ -79,7 +79,8 @@ class KAutoencoders(VariationalModel):
         mean, log_variance = self.posterior(rows)
         scores = self._scores(rows, mean, log_variance)
         winner = best_of(scores, live)
-        own = mean[winner, torch.arange(len(winner), device=winner.device)]
+        # Not len(), which would fix the number of rows where torch traces or exports this.
+        own = mean[winner, torch.arange(winner.shape[0], device=winner.device)]
         return torch.cat([own, F.one_hot(winner, self.n_networks)], 1), scores
 
     def decode(self, codes: Tensor) -> Tensor:
