@@ -3,12 +3,13 @@
 from importlib import import_module
 from types import ModuleType
 
+from skdeepcluster.base import load as load  # which `__all__`, of estimators alone, leaves out
 from skdeepcluster.estimators import *  # noqa: F403 - what is public is listed there alone
 from skdeepcluster.estimators import __all__ as __all__
 
 __version__ = "0.1.0"
 
-_ON_DEMAND = ("datasets", "metrics", "plotting")  # so that importing us stays cheap
+_ON_DEMAND = ("datasets", "features", "metrics", "plotting")  # so that importing us stays cheap
 
 
 def __getattr__(name: str) -> ModuleType:

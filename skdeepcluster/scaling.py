@@ -13,7 +13,7 @@ from sklearn.preprocessing import StandardScaler
 from sklearn.utils import gen_batches
 from torch import Tensor, nn
 
-__all__ = ["Scaling", "chunks", "fit_scaling"]
+__all__ = ["Scaling", "chunks", "extremes", "fit_scaling"]
 
 CHUNK = 2**23  # bytes, as float64, of the rows looked at together: whatever their width, few
 LARGEST, SMALLEST = 1e37, 1e-37  # within which differences and their inverses fit in float32
@@ -22,6 +22,11 @@ LARGEST, SMALLEST = 1e37, 1e-37  # within which differences and their inverses f
 SLACK = 2**-9
 LARGEST_UNSCALED = 1e15  # whose squares, and sums of them, fit as well
 ULPS = 4  # of its largest magnitude: a column that varies by no more is a constant and its rounding
+# Components are orthogonal but for what the solver leaves, a randomised one more than rounding.
+# Columns that were merely observed are hardly ever so close to it, all pairs of them.
+ORTHOGONAL = 0.01
+NEGLIGIBLE = 1e-5  # beside the largest component: what is left when rows have fewer dimensions
+WIDEST = 2000  # columns whose products are compared: they take 32 MB
 Mode = Literal["auto", "minmax", "standard"]
 
 
@@ -87,20 +92,19 @@ class Scaling(nn.Module):
         offset = self.offset.cpu().double() + self.rest.cpu().double()
         return flat / self.factor.cpu().double() + offset
 
-    def check(self, X: NDArray[Any] | sparse.csr_array) -> None:
+    def check(self, low: NDArray[np.float64], high: NDArray[np.float64]) -> None:
         """Refuse rows that are too large for float32 once they are scaled.
 
         Parameters
         ----------
-        X : ndarray or CSR matrix of shape (n_samples, n_features)
-            Rows in the user's units.
+        low, high : ndarray of shape (n_features,)
+            The least and the largest value of every column, in the user's units.
 
         Raises
         ------
         ValueError
             With the column.
         """
-        low, high = _extremes(X)
         offset, factor = (t.cpu().double().numpy() for t in (self.offset, self.factor))
         _check_magnitude(low, high)
         _check_magnitude((low - offset) * factor, (high - offset) * factor)
@@ -119,8 +123,10 @@ def fit_scaling(
     X : ndarray or CSR matrix of shape (n_samples, n_features)
         The data, of any real type.
     mode : {"auto", "minmax", "standard"} or None
-        "auto": data in [0, 1], up to rounding, is left alone, uint8 is divided by 255, other dense
-        data is standardised and sparse data divided by its largest magnitude. "minmax" maps every
+        "auto": data in [0, 1], up to rounding, is left alone, uint8 is divided by 255 and sparse
+        data by its largest magnitude. Of other dense data a column of two values becomes 0 and 1,
+        as one of a one-hot block is, and any other is standardised; principal components, which are
+        orthogonal columns of falling variance, have one factor in common. "minmax" maps every
         column to [0, 1]; "standard" gives it mean 0 and variance 1; a column that is constant, up
         to rounding, keeps its unit. None leaves the data alone.
         Images have one offset and factor per channel instead of per column.
@@ -144,7 +150,7 @@ def fit_scaling(
     >>> fit_scaling(np.array([[0, 255]], dtype=np.uint8), "auto", (2,)).bounded
     True
     """
-    low, high = _extremes(X, sample_weight)
+    low, high = extremes(X, sample_weight)
     _check_magnitude(low, high)
     if mode is None:
         _check_squares(low, high)
@@ -161,6 +167,11 @@ def fit_scaling(
     offset, spread = low, high - low
     if mode != "minmax":
         offset, spread = _moments(X, shape, sample_weight)
+    if mode == "auto" and len(shape) == 1:
+        if _are_components(X, offset, spread, sample_weight):
+            return Scaling(shape, offset, _inverse(np.sqrt(np.mean(spread**2))))
+        binary = _have_two_values(X, low, high, sample_weight)
+        offset, spread = np.where(binary, [low, high - low], [offset, spread])
     varies = high - low > ULPS * _resolution(X.dtype) * np.maximum(-low, high)
     repeats = int(np.prod(shape[1:]))
     factor = _inverse(np.where(varies, spread, 0.0))
@@ -217,10 +228,55 @@ def _moments(
     return mean.mean(1), np.sqrt(variance.mean(1) + mean.var(1))
 
 
-def _extremes(
+def _have_two_values(
+    X: NDArray[Any], low: NDArray[Any], high: NDArray[Any], sample_weight: NDArray[Any] | None
+) -> NDArray[np.bool_]:
+    """Tell which columns hold nothing but their smallest and their largest value."""
+    two = low < high
+    for chunk, _ in chunks(X, sample_weight):
+        part = chunk[:, two]
+        two[two] = ((part == low[two]) | (part == high[two])).all(axis=0)
+    return two
+
+
+def _are_components(
+    X: NDArray[Any],
+    mean: NDArray[Any],
+    deviation: NDArray[Any],
+    sample_weight: NDArray[Any] | None,
+) -> bool:
+    """Tell whether columns are principal components: orthogonal, and of falling size."""
+    size = np.hypot(mean, deviation)
+    size = size[: (size > NEGLIGIBLE * size.max()).sum()]
+    if not 2 <= len(size) <= WIDEST or (np.diff(size) > SLACK * size[:-1]).any():
+        return False
+    products, total = np.zeros((len(size), len(size))), 0.0
+    for chunk, weight in chunks(X, sample_weight):
+        rows = chunk[:, : len(size)] / size
+        weight = np.ones(len(rows)) if weight is None else weight
+        products += (rows * weight[:, None]).T @ rows
+        total += weight.sum()
+    np.fill_diagonal(products, 0)
+    return bool(np.abs(products).max() <= ORTHOGONAL * total)
+
+
+def extremes(
     X: Any, sample_weight: NDArray[Any] | None = None
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """Return the smallest and the largest value of every column."""
+    """Return the least and the largest value of every column.
+
+    Parameters
+    ----------
+    X : {ndarray, CSR matrix} of shape (n, n_features)
+        Rows, read some at a time.
+    sample_weight : ndarray of shape (n,), default=None
+        Weights; rows of weight 0 are left out.
+
+    Returns
+    -------
+    low, high : ndarray of shape (n_features,)
+        The values.
+    """
     low, high = np.full((2, X.shape[1]), [[np.inf], [-np.inf]])
     for chunk, _ in chunks(X, sample_weight):
         least, most = chunk.min(axis=0), chunk.max(axis=0)

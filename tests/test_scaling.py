@@ -9,10 +9,11 @@ import numpy as np
 import pytest
 import torch
 from scipy import sparse
+from sklearn.decomposition import PCA, TruncatedSVD
 from sklearn.preprocessing import MinMaxScaler, StandardScaler
 
 from skdeepcluster import scaling as module
-from skdeepcluster.scaling import Scaling, fit_scaling
+from skdeepcluster.scaling import Scaling, extremes, fit_scaling
 
 MODES = ["auto", "standard", "minmax", None]
 
@@ -193,6 +194,97 @@ def test_sparse_images_are_scaled_per_channel(kind):
     np.testing.assert_allclose(1 / found.factor, np.repeat(pixels.std(1), 9), rtol=1e-6)
 
 
+# -- mixed tables and components ----------------------------------------------------------------
+
+
+def make_mixed(n=200, seed=0):
+    """Three numeric columns, one-hot columns of four levels, and a flag."""
+    rng = np.random.default_rng(seed)
+    levels = np.eye(4)[rng.choice(4, n, p=[0.9, 0.05, 0.03, 0.02])]
+    return np.column_stack([make_rows(n), levels, rng.random(n) < 0.3])
+
+
+def test_auto_judges_column_by_column():
+    X = make_mixed()
+    scaled = apply(fit_scaling(X, "auto", (8,)), X).numpy()
+    np.testing.assert_allclose(scaled[:, :3], StandardScaler().fit_transform(X[:, :3]), atol=1e-5)
+    np.testing.assert_array_equal(scaled[:, 3:], X[:, 3:])
+    assert_inverse(X, "auto")
+
+
+def test_what_was_scaled_before_stays_as_it_is():
+    X = make_mixed()
+    X[:, :3] = StandardScaler().fit_transform(X[:, :3])
+    np.testing.assert_allclose(apply(fit_scaling(X, "auto", (8,)), X).numpy(), X, atol=1e-5)
+
+
+@pytest.mark.parametrize("values", [(1, 2), (-1, 1), (0, 100), (-0.3, 3.1)])
+@pytest.mark.parametrize("dtype", [np.float64, np.float32])
+def test_two_values_are_0_and_1_in_any_unit(values, dtype):
+    X = make_mixed()
+    expected = X[:, 7].copy()
+    X[:, 7] = np.where(expected == 1, values[1], values[0])
+    scaled = apply(fit_scaling(X.astype(dtype), "auto", (8,)), X.astype(dtype)).numpy()
+    np.testing.assert_allclose(scaled[:, 7], expected, atol=1e-6)
+
+
+def test_a_row_of_weight_zero_does_not_make_a_third_value(monkeypatch):
+    monkeypatch.setattr(module, "CHUNK", 8 * 8 * 10)
+    X, weight = make_mixed(), np.ones(200)
+    X[-1, 7], weight[-1] = 0.5, 0
+    assert fit_scaling(X, "auto", (8,), weight).factor[7] == 1
+    assert fit_scaling(X, "auto", (8,)).factor[7] > 2
+
+
+def test_pixels_of_two_values_are_scaled_as_their_channel():
+    images = 7 + make_rows(40, 9)
+    images[:, 4] = np.where(images[:, 4] > 7, 9, 3)
+    assert len(fit_scaling(images, "auto", (1, 3, 3)).factor.unique()) == 1
+
+
+def make_components(maker=PCA, n=300, **options):
+    rng = np.random.default_rng(0)
+    X = rng.normal(size=(n, 8)) @ rng.normal(size=(8, 12)) + 5
+    return maker(6, random_state=0, **options).fit_transform(X)
+
+
+@pytest.mark.parametrize(
+    "X",
+    [
+        make_components(),
+        make_components().astype(np.float16),
+        make_components(svd_solver="randomized").astype(np.float32),
+        make_components(TruncatedSVD),
+        1e-6 * make_components(),
+        np.column_stack([make_components(), 1e-12 * make_rows(300)]),
+    ],
+    ids=["pca", "half precision", "randomised", "svd", "small unit", "with rounding"],
+)
+def test_components_keep_their_proportions(X):
+    scaling = fit_scaling(X, "auto", (X.shape[1],))
+    scaled = apply(scaling, X).double().numpy()
+    assert scaling.factor.ndim == 0
+    spread = X.astype(np.float64).std(0)
+    np.testing.assert_allclose(scaled.std(0) / scaled.std(0)[0], spread / spread[0], atol=1e-3)
+    assert np.mean(scaled.var(0)) == pytest.approx(1, abs=1e-3)
+
+
+@pytest.mark.parametrize("weight", [None, np.ones(300)])
+def test_what_is_no_list_of_components_is_standardised(weight):
+    X = make_components()
+    related = np.column_stack([X[:, 0], 0.5 * X[:, 0] + X[:, 1]])
+    for rows in (X[:, ::-1], related, X + 50, X[:, :1]):
+        assert fit_scaling(rows, "auto", (rows.shape[1],), weight).factor.ndim == 1
+
+
+def test_weights_decide_what_is_orthogonal():
+    X = make_components()
+    weight = np.r_[np.ones(300), np.zeros(100)]
+    rows = np.vstack([X, 9 + X[:100]])
+    assert fit_scaling(rows, "auto", (6,), weight).factor.ndim == 0
+    assert fit_scaling(rows, "auto", (6,)).factor.ndim == 1
+
+
 # -- weights ------------------------------------------------------------------------------------
 
 
@@ -302,7 +394,7 @@ def test_constant_columns_become_constant_and_come_back(value, mode):
 def test_values_too_large_for_float32_are_refused(mode):
     X = np.array([[1e36, 0.0], [-1e36, 1.0]]) * (1 if mode else 1e-22)
     scaling = fit_scaling(X, mode, (2,))
-    scaling.check(X)
+    scaling.check(*extremes(X))
     assert apply(scaling, X).isfinite().all()
     np.testing.assert_allclose(round_trip(scaling, X), X, rtol=1e-6)
     with pytest.raises(ValueError, match=r"1e\+300.*too large.*another unit"):
@@ -312,9 +404,9 @@ def test_values_too_large_for_float32_are_refused(mode):
 def test_rows_that_scaling_makes_too_large_are_refused():
     """The rows of a fit may be tiny, and later ones need not be."""
     scaling = fit_scaling(np.array([[0.0, 0.0], [1.0, 1e-30]]), "minmax", (2,))
-    scaling.check(np.array([[1e30, 1.0]]))
+    scaling.check(np.array([1e30, 1.0]), np.array([1e30, 1.0]))
     with pytest.raises(ValueError, match=r"1e\+40 in column 1"):
-        scaling.check(np.array([[1e30, 1e10]]))
+        scaling.check(np.array([1e30, 1e10]), np.array([1e30, 1e10]))
 
 
 def test_unscaled_values_leave_room_for_their_squares():

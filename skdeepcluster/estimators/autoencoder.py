@@ -17,9 +17,11 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from sklearn.base import ClusterMixin
-from torch import nn
+from sklearn.utils._param_validation import StrOptions
+from torch import Tensor, nn
 
-from skdeepcluster.base import HeadedClusterer, Run
+from skdeepcluster.augment import augmentation_for
+from skdeepcluster.base import HeadedClusterer, Run, named_start
 from skdeepcluster.base._clusters import Clusters
 from skdeepcluster.base._headed import label_codes
 from skdeepcluster.engine.table import check_codes
@@ -62,6 +64,12 @@ class AutoencoderClustering(HeadedClusterer):
         What the codes go through before the head.
     manifold_params : dict, default=None
         Further parameters of UMAP, in place of 20 neighbours and ``min_dist=0``.
+    augment : "auto", callable or None, default=None
+        Changes of the rows in training. What is reconstructed are the changed rows.
+        Changes are random and keep a batch's meaning: from a tensor of scaled rows, shape
+        (n, \*input_shape), to one of the same shape. Such are the modules of
+        `skdeepcluster.augment`, and a `torch.nn.Sequential` of several. "auto" is `RandomAffine`
+        for images, and nothing for other rows.
     hidden_layer_sizes : "auto" or sequence of int, default="auto"
         Widths of the encoder's hidden layers; the decoder mirrors them. For images, the channels
         of its convolutions. "auto": 500-500-2000, or 32-64-128 channels.
@@ -73,7 +81,8 @@ class AutoencoderClustering(HeadedClusterer):
         (channels, height, width) of flattened images. Not needed for 3-d and 4-d arrays.
     scaling : {"auto", "minmax", "standard"} or None, default="auto"
         How rows are scaled for the networks. "auto" leaves data in [0, 1] alone, divides uint8 by
-        255 and sparse data by its largest magnitude, and standardises the rest.
+        255 and sparse data by its largest magnitude, and standardises the rest. Columns of two
+        values become 0 and 1, and principal components keep their proportions.
     optimizer : {"adam", "adamw", "rmsprop", "sgd"} or callable, default="adam"
         A callable takes parameters and ``lr``.
     device : str or torch.device, default="auto"
@@ -146,6 +155,7 @@ class AutoencoderClustering(HeadedClusterer):
 
     _parameter_constraints: ClassVar[dict[str, list[Any]]] = {
         **HeadedClusterer._parameter_constraints,
+        "augment": [StrOptions({"auto"}), callable, None],
     }
 
     def __init__(
@@ -161,6 +171,7 @@ class AutoencoderClustering(HeadedClusterer):
         min_cluster_size: int | float = 0.02,
         manifold: str | None = None,
         manifold_params: dict[str, Any] | None = None,
+        augment: str | Callable[[Tensor], Tensor] | None = None,
         hidden_layer_sizes: str | Sequence[int] = "auto",
         encoder: Callable[[tuple[int, ...], int], nn.Module] | None = None,
         decoder: Callable[[int, tuple[int, ...]], nn.Module] | None = None,
@@ -182,6 +193,7 @@ class AutoencoderClustering(HeadedClusterer):
         self._make_head(run.seed)  # refused now rather than after the training
         encoder = self._make_encoder(self.latent_dim)
         model = Autoencoder(run.scaling, encoder, self._make_decoder(self.latent_dim))
+        model.augment = augmentation_for(self.augment, self._input_shape)
         phases = [reconstruction_phase(self.max_epochs, "reconstruction")]
         return run.train("autoencoder", model, phases)
 
@@ -203,3 +215,19 @@ class AutoencoderClustering(HeadedClusterer):
     @property
     def _head(self) -> ClusteringHead:
         return self.head_
+
+
+@named_start("n2d")
+def _as_start(owner: Any) -> AutoencoderClustering:
+    """Return what finds the first clusters of another estimator, with its data and device."""
+    return AutoencoderClustering(
+        owner.n_clusters,
+        manifold="umap",
+        manifold_params=getattr(owner, "manifold_params", None),
+        head="hdbscan" if owner.n_clusters == "auto" else "gmm",
+        image_shape=owner.image_shape,
+        scaling=owner.scaling,
+        device=owner.device,
+        precision=owner.precision,
+        verbose=owner.verbose,
+    )

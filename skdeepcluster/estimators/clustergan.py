@@ -80,8 +80,9 @@ class ClusterGANClustering(AdversarialClusterer, GenerativeClusterer):
         (channels, height, width) of flattened images. Not needed for 3-d and 4-d arrays.
     scaling : {"auto", "minmax", "standard"} or None, default="auto"
         How rows are scaled for the networks. "auto" leaves data in [0, 1] alone, divides uint8 by
-        255 and sparse data by its largest magnitude, and standardises the rest. The generator
-        ends in a sigmoid for scaled data in [0, 1].
+        255 and sparse data by its largest magnitude, and standardises the rest. Columns of two
+        values become 0 and 1, and principal components keep their proportions. The generator ends
+        in a sigmoid for scaled data in [0, 1].
     optimizer : {"adam", "adamw", "rmsprop", "sgd"} or callable, default="adam"
         A callable takes parameters and ``lr``. "adam" has betas of .5 and .9.
     device : str or torch.device, default="auto"

@@ -128,7 +128,8 @@ class HRWAEGANClustering(AdversarialClusterer, HierarchicalClusterer):
         (channels, height, width) of flattened images. Not needed for 3-d and 4-d arrays.
     scaling : {"auto", "minmax", "standard"} or None, default="auto"
         How rows are scaled for the networks. "auto" leaves data in [0, 1] alone, divides uint8 by
-        255 and sparse data by its largest magnitude, and standardises the rest. The reconstruction
+        255 and sparse data by its largest magnitude, and standardises the rest. Columns of two
+        values become 0 and 1, and principal components keep their proportions. The reconstruction
         error is a cross-entropy for scaled rows in [0, 1] of at most one channel, else squared.
     optimizer : {"adam", "adamw", "rmsprop", "sgd"} or callable, default="adam"
         A callable takes parameters and ``lr``.
@@ -181,7 +182,6 @@ class HRWAEGANClustering(AdversarialClusterer, HierarchicalClusterer):
     See Also
     --------
     AutoencoderClustering : The same heads on an autoencoder that nothing regularises.
-    VaDEClustering : One latent group, whose prior has a component for every cluster.
 
     References
     ----------

@@ -26,14 +26,18 @@ class KDAEClustering(KNetworksClusterer):
     latent_dim : int, default=10
         Width of a network's code. `transform` returns the code and, after it, a column for every
         cluster, here 1 for the network that wins the row.
-    init : {"vade", "kmeans"}, clusterer or array-like of shape (n_samples,), default="vade"
+    init : {"vade", "kmeans", "n2d", "spc"}, clusterer or array-like, default="vade"
         First clusters. "vade" trains VaDE and runs k-means on its codes, as the paper does;
-        "kmeans" runs it on the scaled rows, of which it takes a dense copy. A scikit-learn
-        clusterer, one of this package, or a pipeline that ends in one, is cloned and fitted to
-        the rows, not scaled, as an array; its `n_clusters` is set if it has its default value,
-        and any `random_state` that is None. ``FrozenEstimator(clusterer)`` is one that is fitted
-        already and predicts. Labels in 0..n_clusters-1, such as another clusterer's ``labels_``,
-        are taken as they are, and -1 leaves a row free.
+        "kmeans" runs it on the scaled rows, of which it takes a dense copy.
+
+        - "n2d": an autoencoder, UMAP and a mixture; "spc": :class:`SPCClustering`. Each looks for
+          as many clusters.
+        - A scikit-learn clusterer, one of this package, or a pipeline that ends in one. It is
+          cloned and fitted to the rows, not scaled, as an array; its `n_clusters` is set if it has
+          its default value, and any `random_state` that is None. ``FrozenEstimator(clusterer)`` is
+          one that is fitted already and predicts.
+        - Labels in 0..n_clusters-1 of shape (n_samples,), such as another clusterer's ``labels_``;
+          -1 leaves a row out until the networks have learnt the others.
     max_epochs : int, default=50
         Epochs in which each network trains on the rows it wins.
     batch_size : int, default=100
@@ -61,8 +65,9 @@ class KDAEClustering(KNetworksClusterer):
         (channels, height, width) of flattened images. Not needed for 3-d and 4-d arrays.
     scaling : {"auto", "minmax", "standard"} or None, default="auto"
         How rows are scaled for the networks. "auto" leaves data in [0, 1] alone, divides uint8 by
-        255 and sparse data by its largest magnitude, and standardises the rest. Scaled data in
-        [0, 1] is modelled by Bernoulli variables, other data by Gaussians.
+        255 and sparse data by its largest magnitude, and standardises the rest. Columns of two
+        values become 0 and 1, and principal components keep their proportions. Scaled data in [0,
+        1] is modelled by Bernoulli variables, other data by Gaussians.
     optimizer : {"adam", "adamw", "rmsprop", "sgd"} or callable, default="adam"
         A callable takes parameters and ``lr``. "adam" has an epsilon of 1e-4.
     device : str or torch.device, default="auto"
@@ -84,6 +89,8 @@ class KDAEClustering(KNetworksClusterer):
     ----------
     labels_ : ndarray of shape (n_samples,)
         Cluster of every training row.
+    start_labels_ : ndarray of shape (n_samples,)
+        Clusters that training started from; -1 is none.
     n_clusters_ : int
         Number of clusters that have members.
     cluster_centers_ : ndarray of shape (n_clusters_, n_features_in_)

@@ -27,10 +27,9 @@ from sklearn.base import ClusterMixin
 from sklearn.utils._param_validation import HasMethods, Interval, StrOptions
 from torch import Tensor, nn
 
-from skdeepcluster.base import Run, SelfLabelingClusterer
+from skdeepcluster.base import Run, SelfLabelingClusterer, named_start
 from skdeepcluster.base._conditions import MattersIf
 from skdeepcluster.engine.table import Table
-from skdeepcluster.estimators.autoencoder import AutoencoderClustering
 from skdeepcluster.models.labelings import Labeling, has_settled, warn_unsettled
 from skdeepcluster.models.reclustering import Reclustering, start_rows
 from skdeepcluster.models.self_labels import SelfLabeler, calibrate
@@ -121,7 +120,8 @@ class SPCClustering(SelfLabelingClusterer):
         (channels, height, width) of flattened images. Not needed for 3-d and 4-d arrays.
     scaling : {"auto", "minmax", "standard"} or None, default="auto"
         How rows are scaled for the networks. "auto" leaves data in [0, 1] alone, divides uint8 by
-        255 and sparse data by its largest magnitude, and standardises the rest.
+        255 and sparse data by its largest magnitude, and standardises the rest. Columns of two
+        values become 0 and 1, and principal components keep their proportions.
     optimizer : {"adam", "adamw", "rmsprop", "sgd"} or callable, default="adam"
         A callable takes parameters and ``lr``.
     device : str or torch.device, default="auto"
@@ -226,6 +226,7 @@ class SPCClustering(SelfLabelingClusterer):
         "manifold_params": [dict, None],
     }
 
+    _tells_departure = False  # it judges itself whether to leave the start: `settled_`
     _conditions: ClassVar[tuple[MattersIf, ...]] = (
         *SelfLabelingClusterer._conditions,
         MattersIf(
@@ -306,7 +307,7 @@ class SPCClustering(SelfLabelingClusterer):
             model = self._learn(run, stage, found, n_clusters, sample)
             if not run.interrupted:
                 anew = partial(self._cluster_anew, run, model, sample)
-                found = self._compare(found, self._labeling(run, f"{stage}: clusters", anew))
+                found = self._compare(start, found, self._labeling(run, f"{stage}: clusters", anew))
         self.settled_ = has_settled(self.n_rounds_, self.label_change_, self.agreement_)
         self._has_noise = False
         if run.interrupted and model is not None:
@@ -332,7 +333,7 @@ class SPCClustering(SelfLabelingClusterer):
 
     def _start(self, run: Run, sample: Table, drawn: NDArray[np.intp]) -> Labeling:
         """Return the first clusters."""
-        if not isinstance(self.init, str) or self._is_init("n2d"):
+        if self._is_given():
             labels = self._given_labels(run)[drawn].astype(np.int64)
             return Labeling(labels, labels >= 0)
         # Sparse rows that are left to us are taken for counts of words, whose sum means little.
@@ -344,22 +345,6 @@ class SPCClustering(SelfLabelingClusterer):
             return clusters.find(rows, metric)
         known = isinstance(self.n_clusters, Integral)
         return clusters.start(rows, int(self.n_clusters) if known else None, metric)
-
-    def _first_clusterer(self) -> Any:
-        if not self._is_init("n2d"):
-            return self.init
-        finds = self.n_clusters == "auto"
-        return AutoencoderClustering(
-            self.n_clusters,
-            manifold="umap",
-            manifold_params=self.manifold_params,
-            head="hdbscan" if finds else "gmm",
-            image_shape=self.image_shape,
-            scaling=self.scaling,
-            device=self.device,
-            precision=self.precision,
-            verbose=self.verbose,
-        )
 
     def _is_init(self, name: str) -> bool:
         return isinstance(self.init, str) and self.init == name
@@ -396,3 +381,17 @@ class SPCClustering(SelfLabelingClusterer):
             return labels
         # The classifier's last output is the noise that it was taught.
         return labels.masked_fill(scores.argmax(1) == self._n_candidates(), -1)
+
+
+@named_start("spc")
+def _as_start(owner: Any) -> SPCClustering:
+    """Return what finds the first clusters of another estimator, with its data and device."""
+    return SPCClustering(
+        owner.n_clusters,
+        decoder_epochs=0,  # nothing is generated
+        image_shape=owner.image_shape,
+        scaling=owner.scaling,
+        device=owner.device,
+        precision=owner.precision,
+        verbose=owner.verbose,
+    )
