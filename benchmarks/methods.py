@@ -168,6 +168,7 @@ METHODS: dict[str, Method] = {
     # Methods that train for the clusters.
     "dec": deep(DECClustering, reconstruction_weight=0.0),
     "idec": deep(DECClustering, reconstruction_weight=10.0),
+    "dbc": deep(DECClustering, images=True, reconstruction_weight=0.0, target_power=4.0),
     "vade": deep(VaDEClustering),
     "kdae": deep(KDAEClustering),
     "kdvae": deep(KDVAEClustering),

@@ -68,6 +68,10 @@ PUBLISHED: dict[str, dict[str, Published]] = {
     },
     "dec": {"mnist": Published(0.843, "Xie et al. 2016, best of 20")},
     "idec": {"mnist": Published(0.881, "Guo et al. 2017")},
+    "dbc": {
+        "mnist": Published(0.964, "Li et al. 2018"),
+        "coil20": Published(0.793, "Li et al. 2018"),
+    },
     "vade": {"mnist": Published(0.944, _KDVAE)},
     "kdae": {"mnist": Published(0.965, _KDVAE)},
     "kdvae": {"mnist": Published(0.979, _KDVAE)},

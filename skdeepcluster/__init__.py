@@ -3,6 +3,7 @@
 from importlib import import_module
 from types import ModuleType
 
+from skdeepcluster.base import load as load  # which `__all__`, of estimators alone, leaves out
 from skdeepcluster.estimators import *  # noqa: F403 - what is public is listed there alone
 from skdeepcluster.estimators import __all__ as __all__
 

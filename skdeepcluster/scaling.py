@@ -13,7 +13,7 @@ from sklearn.preprocessing import StandardScaler
 from sklearn.utils import gen_batches
 from torch import Tensor, nn
 
-__all__ = ["Scaling", "chunks", "fit_scaling"]
+__all__ = ["Scaling", "chunks", "extremes", "fit_scaling"]
 
 CHUNK = 2**23  # bytes, as float64, of the rows looked at together: whatever their width, few
 LARGEST, SMALLEST = 1e37, 1e-37  # within which differences and their inverses fit in float32
@@ -92,20 +92,19 @@ class Scaling(nn.Module):
         offset = self.offset.cpu().double() + self.rest.cpu().double()
         return flat / self.factor.cpu().double() + offset
 
-    def check(self, X: NDArray[Any] | sparse.csr_array) -> None:
+    def check(self, low: NDArray[np.float64], high: NDArray[np.float64]) -> None:
         """Refuse rows that are too large for float32 once they are scaled.
 
         Parameters
         ----------
-        X : ndarray or CSR matrix of shape (n_samples, n_features)
-            Rows in the user's units.
+        low, high : ndarray of shape (n_features,)
+            The least and the largest value of every column, in the user's units.
 
         Raises
         ------
         ValueError
             With the column.
         """
-        low, high = _extremes(X)
         offset, factor = (t.cpu().double().numpy() for t in (self.offset, self.factor))
         _check_magnitude(low, high)
         _check_magnitude((low - offset) * factor, (high - offset) * factor)
@@ -151,7 +150,7 @@ def fit_scaling(
     >>> fit_scaling(np.array([[0, 255]], dtype=np.uint8), "auto", (2,)).bounded
     True
     """
-    low, high = _extremes(X, sample_weight)
+    low, high = extremes(X, sample_weight)
     _check_magnitude(low, high)
     if mode is None:
         _check_squares(low, high)
@@ -261,10 +260,23 @@ def _are_components(
     return bool(np.abs(products).max() <= ORTHOGONAL * total)
 
 
-def _extremes(
+def extremes(
     X: Any, sample_weight: NDArray[Any] | None = None
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """Return the smallest and the largest value of every column."""
+    """Return the least and the largest value of every column.
+
+    Parameters
+    ----------
+    X : {ndarray, CSR matrix} of shape (n, n_features)
+        Rows, read some at a time.
+    sample_weight : ndarray of shape (n,), default=None
+        Weights; rows of weight 0 are left out.
+
+    Returns
+    -------
+    low, high : ndarray of shape (n_features,)
+        The values.
+    """
     low, high = np.full((2, X.shape[1]), [[np.inf], [-np.inf]])
     for chunk, _ in chunks(X, sample_weight):
         least, most = chunk.min(axis=0), chunk.max(axis=0)

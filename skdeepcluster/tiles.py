@@ -1,7 +1,8 @@
-"""Tiles of one size, in which all inference runs.
+"""Tiles of few sizes, in which all inference runs.
 
-A matrix product of another shape may differ in its last bit, enough to flip a tie. With one shape a
-row's result is its own, whatever rows are beside it.
+A matrix product of another shape may differ in its last bit, enough to flip a tie. From a handful
+of rows on, kernels treat each row alike whatever their number, so that its result is its own,
+whatever rows are beside it; a single row takes another kernel, and so never goes alone.
 """
 
 from __future__ import annotations
@@ -11,33 +12,34 @@ from collections.abc import Iterator
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["TILE", "tiles"]
+__all__ = ["SIZES", "TILE", "tiles"]
 
-TILE = 256  # rows: few enough for one, enough for thousands
+TILE = 256  # rows of a full tile, enough for thousands
+SIZES = (8, 64, TILE)  # of a last tile: a row that comes alone takes the smallest
 
 
-def tiles(n_rows: int, size: int = TILE) -> Iterator[tuple[slice, NDArray[np.intp]]]:
-    """Yield stretches of rows, each with its row numbers padded to one size by the last row.
+def tiles(n_rows: int) -> Iterator[tuple[slice, NDArray[np.intp]]]:
+    """Yield stretches of rows, each with its row numbers, padded to a size by the last row.
 
     Parameters
     ----------
     n_rows : int
         Number of rows.
-    size : int, default=256
-        Number of rows in every tile.
 
     Yields
     ------
     stretch : slice
         The rows that the tile is about; as many of its first results count.
     index : ndarray of shape (size,)
-        Row numbers.
+        Row numbers: 256 of them, and in the last tile the least of 8, 64 and 256 that holds what is
+        left.
 
     Examples
     --------
-    >>> [(stretch.stop, index.tolist()) for stretch, index in tiles(5, size=3)]
-    [(3, [0, 1, 2]), (5, [3, 4, 4])]
+    >>> [(stretch.stop, len(index)) for stretch, index in tiles(260)]
+    [(256, 256), (260, 8)]
     """
-    for begin in range(0, n_rows, size):
-        index = np.arange(begin, begin + size).clip(max=n_rows - 1)
-        yield slice(begin, min(begin + size, n_rows)), index
+    for begin in range(0, n_rows, TILE):
+        stop = min(begin + TILE, n_rows)
+        size = next(size for size in SIZES if size >= stop - begin)
+        yield slice(begin, stop), np.arange(begin, begin + size).clip(max=n_rows - 1)

@@ -13,19 +13,19 @@ ROOT = Path(skdeepcluster.__file__).parent
 SOURCES = sorted(ROOT.rglob("*.py"))
 
 # The rooms of the package and what each may import of it, by type as well.
-LEAVES = {"augment", "datasets", "isolation", "metrics", "neighbors", "networks", "objectives"}
-LEAVES |= {"priors", "scaling", "tiles", "validation"}
+LEAVES = {"augment", "datasets", "files", "isolation", "metrics", "neighbors", "networks"}
+LEAVES |= {"objectives", "priors", "scaling", "tiles", "validation"}
 PARTS = {"engine", "heads", "neighbors", "networks", "objectives", "priors", "scaling"}
 ALLOWED = {
     **{leaf: set() for leaf in LEAVES},
     "heads": {"isolation", "tiles"},
     "plotting": {"isolation"},
-    "engine": {"tiles"},
     "features": {"engine", "validation"},
+    "engine": {"files", "tiles"},
     "models": PARTS,
-    "base": PARTS | {"augment", "models", "tiles", "validation"},
+    "base": PARTS | {"augment", "files", "models", "tiles", "validation"},
     "estimators": PARTS | {"augment", "base", "models", "validation"},
-    "__init__": {"estimators"},
+    "__init__": {"base", "estimators"},
 }
 SLOW = {"PIL", "hdbscan", "matplotlib", "numba", "pandas", "polars", "umap"}
 

@@ -24,6 +24,7 @@ import polars as pl
 import pytest
 import torch
 from registry import ESTIMATORS, ONE_OF_EACH, expected_failures, matters, stages
+from saving import assert_equal
 from scipy import sparse
 from sklearn import config_context
 from sklearn.base import clone
@@ -39,6 +40,7 @@ import skdeepcluster
 from skdeepcluster.base import DeepClusterer, HeadedClusterer, _fitted
 from skdeepcluster.engine.table import Table
 from skdeepcluster.networks import make_decoder, make_encoder
+from skdeepcluster.tiles import TILE
 
 pytestmark = pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
 
@@ -269,13 +271,50 @@ def test_threads_may_predict_while_another_fits(fitted, blobs):
 # -- law 5: copies ----------------------------------------------------------------------------
 
 
-def test_pickles_predict_alike(fitted, blobs):
-    expected = results(fitted, blobs[0])
-    assert_same(expected, results(pickle.loads(pickle.dumps(fitted)), blobs[0]))
+def test_pickles_are_the_same(fitted, blobs):
     file = BytesIO()
     joblib.dump(fitted, file)
     file.seek(0)
-    assert_same(expected, results(joblib.load(file), blobs[0]))
+    for copied in (pickle.loads(pickle.dumps(fitted)), joblib.load(file)):
+        assert_equal(fitted, copied, blobs[0])
+
+
+def test_a_saved_file_is_the_estimator(fitted, blobs, tmp_path):
+    path = tmp_path / "model.safetensors"
+    fitted.save(path)
+    first = path.read_bytes()
+    loaded = skdeepcluster.load(path)
+    assert_equal(fitted, loaded, blobs[0])
+    loaded.save(str(path))
+    assert path.read_bytes() == first
+
+
+def test_skops_keeps_a_pipeline(fitted, blobs):
+    """It is told to trust the class of the estimator, and nothing else."""
+    skops = pytest.importorskip("skops.io")
+    pipeline = make_pipeline(StandardScaler().fit(blobs[0]), fitted)
+    stored = skops.dumps(pipeline)
+    kind = type(fitted)
+    own = [f"{kind.__module__}.{kind.__qualname__}"]
+    assert skops.get_untrusted_types(data=stored) == own
+    assert_equal(fitted, skops.loads(stored, trusted=own)[-1], blobs[0])
+
+
+def test_the_network_alone_says_what_the_estimator_does(fitted, blobs):
+    X = np.resize(blobs[0], (TILE, 6))  # as many rows as inference has in a tile, bit for bit
+    rows = torch.from_numpy(X).requires_grad_()
+    codes = fitted.network()(rows)
+    np.testing.assert_array_equal(codes.detach().numpy(), fitted.transform(X))
+    codes.sum().backward()
+    assert torch.isfinite(rows.grad).all() and rows.grad.any()
+    if not hasattr(fitted, "predict_proba"):
+        with pytest.raises(ValueError, match="no probabilities"):
+            fitted.network("probabilities")
+        return
+    network = fitted.network("probabilities")
+    found = network(torch.from_numpy(X)).detach().numpy()
+    np.testing.assert_allclose(found, fitted.predict_proba(X), rtol=1e-5, atol=1e-6)
+    assert not any(p is q for p in network.parameters() for q in fitted.module_.parameters())
 
 
 def test_a_fitted_estimator_is_small(fitted, blobs):
@@ -887,6 +926,12 @@ def test_pipeline_and_grid_search(estimator, blobs):
     assert search.best_estimator_.predict(blobs[0]).shape == (len(blobs[0]),)
 
 
+def test_timings_tell_every_stage(fitted):
+    stages = {record["stage"] for record in fitted.history_}
+    assert stages | {"clusters"} <= set(fitted.timings_)
+    assert all(seconds >= 0 for seconds in fitted.timings_.values())
+
+
 def test_history_tells_the_training(fitted):
     assert len(fitted.history_) == fitted.n_iter_
     for record in fitted.history_:
@@ -1044,9 +1089,10 @@ class LogFile(Callback):
     """A callback that holds an open file, which cannot be copied."""
 
     def __init__(self, file):
-        self.file = file
+        self.file, self.n_epochs = file, 0
 
     def on_epoch_end(self, net, **kwargs):
+        self.n_epochs = self.n_epochs + 1
         print(net.history[-1, "train_loss"], file=self.file)
 
 
@@ -1055,8 +1101,9 @@ def test_callbacks_may_hold_what_cannot_be_copied(estimator, blobs, tmp_path):
     with open(tmp_path / "log.txt", "w") as file:
         model = brief(estimator, callbacks=[LogFile(file)])
         assert clone(model).callbacks[0].file is file
-        n_epochs = clone(model).fit(blobs[0]).n_iter_
+        n_epochs = model.fit(blobs[0]).n_iter_
     assert len((tmp_path / "log.txt").read_text().splitlines()) == n_epochs
+    assert model.callbacks[0].n_epochs == n_epochs  # called itself, not a copy of it
 
 
 @one_of_each

@@ -31,6 +31,7 @@ SHARED = {
     "random_state",
     "verbose",
     "cluster_centers_",
+    "timings_",
     "device_",
     "n_iter_",
     "n_features_in_",

@@ -14,6 +14,9 @@ DEFAULTS = {
         "10. The discriminative method needs a dimension for every cluster and takes the 60 of its "
         "paper, HRWAE-GAN the 23 of its thesis; MoEDC finds the width."
     ),
+    "augment": (
+        "On for SPC and IMSAT, which learn by what changes leave alone; an addition to the others."
+    ),
     "init": "Each method starts as its paper does: from VaDE, from a mixture, from UMAP.",
     "max_epochs": (
         "What the training of a method takes: longer for a game or for matching than for an "

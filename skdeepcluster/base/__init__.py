@@ -4,11 +4,12 @@ from ._adversarial import AdversarialClusterer
 from ._clusterer import DeepClusterer
 from ._generative import GenerativeClusterer
 from ._headed import HeadedClusterer, HeadingClusterer, OneHeadClusterer
-from ._initialized import InitializedClusterer
+from ._initialized import InitializedClusterer, init_constraint, named_start
 from ._k_networks import KNetworksClusterer
 from ._latent_groups import HierarchicalClusterer
 from ._mixture import MixtureClusterer
 from ._run import Run
+from ._saved import load
 from ._self_labeling import SelfLabelingClusterer
 
 __all__ = [
@@ -24,4 +25,7 @@ __all__ = [
     "OneHeadClusterer",
     "Run",
     "SelfLabelingClusterer",
+    "init_constraint",
+    "load",
+    "named_start",
 ]

@@ -20,7 +20,8 @@ from skdeepcluster.base._clusters import Clusters, mean_rows
 from skdeepcluster.base._conditions import MattersIf, check_conditions
 from skdeepcluster.base._fitted import FittedClusterer
 from skdeepcluster.base._run import Run
-from skdeepcluster.engine.callbacks import EpochLog, ProgressBar
+from skdeepcluster.base._saved import with_origin
+from skdeepcluster.engine.callbacks import EpochLog, ProgressBar, tell
 from skdeepcluster.engine.checkpoint import Checkpoint
 from skdeepcluster.engine.device import alone, precision_on, resolve_device, settled
 from skdeepcluster.engine.draws import Draws
@@ -31,7 +32,7 @@ from skdeepcluster.engine.notices import gathered, notice
 from skdeepcluster.engine.options import check_callbacks, check_trainer_params
 from skdeepcluster.engine.table import Batch, check_codes, encoded
 from skdeepcluster.networks import make_decoder, make_encoder
-from skdeepcluster.scaling import Mode, Scaling, fit_scaling
+from skdeepcluster.scaling import Mode, Scaling, extremes, fit_scaling
 from skdeepcluster.validation import check_network, check_weight
 
 
@@ -149,7 +150,9 @@ class DeepClusterer(FittedClusterer):
             try:
                 with run.under_way():
                     self.module_ = self._fit(run)
-                    self._complete(run, X, np.ones(X.shape[0]) if weight is None else weight)
+                    with run.timed("clusters", told=True):
+                        self._complete(run, X, np.ones(X.shape[0]) if weight is None else weight)
+                tell(_shown(run.timings), self.verbose)
                 self._end(run)
             finally:
                 self._close(run)
@@ -161,6 +164,7 @@ class DeepClusterer(FittedClusterer):
         self._check_enough(int(counted.sum()))
         self.device_ = str(resolve_device(self.device))
         trainer_params, callbacks = self._trainer_params(), check_callbacks(self.callbacks)
+        self._extent = extremes(X, weight)
         scaling = fit_scaling(X, self.scaling, self._input_shape, weight)
         table = self._table(X, weight)
         if not counted.all():
@@ -177,8 +181,9 @@ class DeepClusterer(FittedClusterer):
             [[], [ProgressBar()], [EpochLog()]][int(self.verbose)],
             callbacks,
             checkpoint,
+            self.verbose,
         )
-        self.history_, self._copies = run.history, run.copies
+        self.history_, self.timings_, self._copies = run.history, run.timings, run.copies
         return run
 
     def _close(self, run: Run) -> None:
@@ -196,7 +201,7 @@ class DeepClusterer(FittedClusterer):
 
     def _is_ours(self) -> bool:
         """Tell whether no code of the user's takes part in training."""
-        parts = ("encoder", "decoder", "critic", "callbacks")
+        parts = ("encoder", "decoder", "critic", "augment", "callbacks")
         own = (getattr(self, part, None) for part in parts)
         return all(part is None for part in own) and isinstance(self.optimizer, str)
 
@@ -324,6 +329,11 @@ class DeepClusterer(FittedClusterer):
     ) -> nn.Module:
         """Return the network that the parameter of a name makes."""
         copies = self.__dict__.get("_copies", {})  # shared by the networks of one model
-        return check_network(
-            getattr(self, name), name, arguments, input_shape, output_shape, copies
-        )
+        origin = name, arguments, input_shape, output_shape
+        return with_origin(check_network(getattr(self, name), *origin, copies), origin)
+
+
+def _shown(timings: Mapping[str, float]) -> str:
+    """Say what took how long."""
+    steps = ", ".join(f"{step} {seconds:.1f} s" for step, seconds in timings.items())
+    return f"fitted in {sum(timings.values()):.1f} s: {steps}"

@@ -21,8 +21,12 @@ from torch import Tensor
 
 from skdeepcluster.base._clusters import Clusters
 from skdeepcluster.base._decoding import Decoding, has
-from skdeepcluster.engine.device import resolve_device, settled
+from skdeepcluster.base._network import Networked, memberships
+from skdeepcluster.base._saved import Saved
+from skdeepcluster.base._units import Extent, check_units
+from skdeepcluster.engine.device import settled
 from skdeepcluster.engine.table import Batch, Table, tiled
+from skdeepcluster.scaling import extremes
 from skdeepcluster.validation import (
     DTYPES,
     as_rows,
@@ -38,6 +42,8 @@ def _float_of(dtype: Any) -> type[np.floating[Any]]:
 
 
 class FittedClusterer(
+    Saved,
+    Networked,
     Decoding,
     ClassNamePrefixFeaturesOutMixin,
     ClusterMixin,
@@ -53,6 +59,7 @@ class FittedClusterer(
     image_shape: tuple[int, int, int] | None
     callbacks: Sequence[Any] | None
     _clusters: Clusters
+    _extent: Extent
 
     _decodes = True  # whether codes can be turned into rows
     _has_memberships = True  # whether they are honest probabilities
@@ -66,10 +73,7 @@ class FittedClusterer(
 
     def _memberships(self, scores: Tensor) -> Tensor:
         """Return the probabilities of the clusters, given log-memberships of all candidates."""
-        logits = scores.float().index_select(1, self._live)
-        # Of a row so far away that its squares overflow, nothing is known: -inf alone would be NaN.
-        least = torch.finfo(logits.dtype).min
-        return logits.nan_to_num(nan=least, posinf=-least, neginf=least).softmax(1)
+        return memberships(scores, self._live)
 
     def _label(self, scores: Tensor) -> Tensor:
         """Return labels, from what tells the clusters; -1 is noise."""
@@ -231,7 +235,9 @@ class FittedClusterer(
             return X
         if row_shape and len(self._input_shape) == 3:
             self._check_same_images((1, *row_shape)[-3:])
-        self.module_.scaling.check(X)
+        given = extremes(X)
+        self.module_.scaling.check(*given)
+        check_units(self._extent, given)
         return X
 
     def _check_many(self, shape: tuple[int, ...]) -> None:
@@ -269,21 +275,3 @@ class FittedClusterer(
         tags.input_tags.three_d_array = True
         tags.transformer_tags.preserves_dtype = ["float64", "float32"]
         return tags
-
-    def __getstate__(self) -> dict[str, Any]:
-        """Keep the model where every machine can load it."""
-        state = dict(super().__getstate__())
-        if "module_" in state and self.device_ != "cpu":
-            state["module_"] = copy.deepcopy(self.module_).cpu()
-        return state
-
-    def __setstate__(self, state: dict[str, Any]) -> None:
-        """Take the model to its device if that exists here."""
-        super().__setstate__(state)
-        if "module_" not in state or self.device_ == "cpu":
-            return
-        try:
-            resolve_device(self.device_)
-        except ValueError:
-            self.device_ = "cpu"
-        self.module_.to(self.device_)

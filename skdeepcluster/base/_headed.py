@@ -22,7 +22,7 @@ from skdeepcluster.base._run import Run
 from skdeepcluster.engine.device import settled
 from skdeepcluster.engine.notices import notice
 from skdeepcluster.engine.table import Batch, check_codes
-from skdeepcluster.heads import HEADS, ClusteringHead, describe_head, make_head
+from skdeepcluster.heads import HEADS, ClusteringHead, describe_head, make_head, rule_module
 
 __all__ = [
     "MANIFOLD",
@@ -191,6 +191,9 @@ class HeadedClusterer(HeadingClusterer):
 
     def _label(self, scores: Tensor) -> Tensor:
         return torch.from_numpy(label_codes(self._head, scores.cpu().numpy()))
+
+    def _network_parts(self, tells_memberships: bool) -> dict[str, Any]:
+        return {"live": None, "rule": rule_module(self._head) if tells_memberships else None}
 
     @property
     def _has_memberships(self) -> bool:  # type: ignore[override]

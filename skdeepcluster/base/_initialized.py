@@ -1,26 +1,112 @@
-"""What VaDE and k-DVAE share: a start from clusters that somebody else has found."""
+"""A start from clusters that somebody else has found, and what became of them."""
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping
+from functools import partial
 from numbers import Integral
 from typing import Any
 
 import numpy as np
 import torch
 from numpy.typing import ArrayLike, NDArray
+from sklearn.base import ClusterMixin
+from sklearn.utils._param_validation import HasMethods, StrOptions
+from skorch.callbacks import Callback
 from torch import Tensor
 
 from skdeepcluster.base._clusterer import DeepClusterer
 from skdeepcluster.base._run import Run
+from skdeepcluster.engine.model import Model
+from skdeepcluster.engine.schedule import Step
 from skdeepcluster.heads import fit_labels
+from skdeepcluster.models.starts import (
+    agreement,
+    as_column,
+    current_labels,
+    note_start,
+    warn_of_departure,
+)
+from skdeepcluster.scaling import Scaling
 
-__all__ = ["InitializedClusterer"]
+__all__ = ["STARTS", "InitializedClusterer", "StartAgreement", "init_constraint", "named_start"]
+
+STARTS = ("n2d", "spc")  # clusterers of this package that every method can start from
+
+_MAKERS: dict[str, Callable[[Any], ClusterMixin]] = {}
+Maker = Callable[[Any], ClusterMixin]
+
+
+def named_start(name: str) -> Callable[[Maker], Maker]:
+    """Register what makes the clusterer of a name, given the estimator that starts from it.
+
+    The base cannot import the estimators: those that are a start say so themselves.
+    """
+    assert name in STARTS
+
+    def register(make: Maker) -> Maker:
+        _MAKERS[name] = make
+        return make
+
+    return register
+
+
+def init_constraint(*own: str) -> list[Any]:
+    """Return what `init` may be, given the names of a method's own starts."""
+    return [StrOptions({*own, *STARTS}), HasMethods(["fit"]), "array-like"]
 
 
 class InitializedClusterer(DeepClusterer):
-    """Base of the estimators whose `init` may be a clusterer or labels."""
+    """Base of the estimators whose `init` may be a name, a clusterer or labels.
 
+    A method says how labels become its first clusters: :meth:`_first_step` makes the start of a
+    phase of a function ``place(trainer, table, labels)``. A method whose clusters do not start in a
+    phase asks for :meth:`_given_labels`, and tells :meth:`_note_start` of what it starts from.
+    """
+
+    _tells_departure = True  # whether many rows that leave the start are worth a warning
     init: Any
+    start_labels_: NDArray[np.intp]
+
+    def _is_given(self) -> bool:
+        """Tell whether the first clusters come from elsewhere, not from the method's own start."""
+        return not isinstance(self.init, str) or self.init in STARTS
+
+    def _first_step(
+        self,
+        run: Run,
+        make_model: Callable[[Scaling], Model],
+        own: Mapping[str, Callable[..., None]],
+        place: Callable[..., None],
+    ) -> Step:
+        """Return the step that places the first clusters.
+
+        Parameters
+        ----------
+        run : Run
+            The fit.
+        make_model : callable
+            Makes the model, which is tried before a clusterer takes its time.
+        own : dict of str to callable
+            The method's own starts by name, ``start(trainer, table, seed)``.
+        place : callable
+            ``place(trainer, table, labels)`` starts from labels, in which -1 is none.
+
+        Returns
+        -------
+        step : callable
+            The start of a phase.
+        """
+        noting = partial(note_start, n_clusters=self.n_clusters)
+        if not self._is_given():
+            return partial(noting, place=partial(own[self.init], seed=run.seed))
+        self._check_model(run, make_model)
+        labels = self._given_labels(run)
+        return partial(noting, place=partial(place, labels=labels), labels=labels)
+
+    def _note_start(self, run: Run, labels: NDArray[np.integer[Any]]) -> None:
+        """Note the first clusters of the rows that count, where no phase starts from them."""
+        run.table.columns["start"] = as_column(labels, run.table)
 
     def _given_labels(self, run: Run) -> NDArray[np.integer[Any]]:
         """Return the label that `init` gives each row that counts; -1 is none."""
@@ -46,7 +132,7 @@ class InitializedClusterer(DeepClusterer):
 
     def _first_clusterer(self) -> Any:
         """Return the clusterer, or the labels, that `init` stands for."""
-        return self.init
+        return _MAKERS[self.init](self) if isinstance(self.init, str) else self.init
 
     def _fit_init(self, init: Any, run: Run) -> dict[str, Tensor]:
         """Return the labels of the clusterer."""
@@ -61,6 +147,44 @@ class InitializedClusterer(DeepClusterer):
             seed=run.seed,
         )
         return {"labels": torch.from_numpy(_checked_type(labels, len(run.table)).astype(np.int64))}
+
+    # -- what became of the start ---------------------------------------------------------------
+
+    def _complete(self, run: Run, X: Any, weight: NDArray[np.float64]) -> None:
+        super()._complete(run, X, weight)
+        self.__dict__.pop("start_labels_", None)  # of an earlier fit
+        start = run.table.array("start")
+        if start is None:
+            return  # the method has no first clusters
+        self.start_labels_ = np.full(len(run.counted), -1)
+        self.start_labels_[run.counted] = start
+        labels = self.labels_[run.counted]
+        if self.history_:
+            self.history_[-1]["start_agreement"] = agreement(start, labels)
+        if self._tells_departure and not run.interrupted:  # which tells enough
+            warn_of_departure(start, labels, self._is_given())
+
+
+class StartAgreement(Callback):
+    """Note in the last record of every phase how far clusters agree with those of the start.
+
+    For methods that go on in further phases; the last record of a fit has it anyway.
+
+    Parameters
+    ----------
+    n_clusters : int
+        Clusters of the model.
+    """
+
+    def __init__(self, n_clusters: int):
+        self.n_clusters = n_clusters
+
+    def on_train_end(self, net: Any, X: Any = None, **kwargs: Any) -> None:
+        """Compare, if the clusters have started and the phase has trained."""
+        record = net.history[-1] if net.history else {}
+        if "start" in X.columns and record.get("phase") == net.phase_.name:
+            labels = current_labels(net, X, self.n_clusters).cpu().numpy()
+            record["start_agreement"] = agreement(X.array("start"), labels)
 
 
 def _checked_type(labels: ArrayLike, n_rows: int) -> NDArray[np.integer[Any]]:

@@ -13,12 +13,12 @@ import numpy as np
 import torch
 from numpy.typing import ArrayLike, NDArray
 from sklearn.base import ClusterMixin
-from sklearn.utils._param_validation import HasMethods, Interval, StrOptions
+from sklearn.utils._param_validation import Interval
 from torch import Tensor, nn
 
 from skdeepcluster.base._clusterer import DeepClusterer
 from skdeepcluster.base._conditions import MattersIf
-from skdeepcluster.base._initialized import InitializedClusterer
+from skdeepcluster.base._initialized import InitializedClusterer, StartAgreement, init_constraint
 from skdeepcluster.base._run import Run
 from skdeepcluster.engine.callbacks import HoldIdle
 from skdeepcluster.engine.schedule import Phase, Refresh, Turn
@@ -38,7 +38,7 @@ class KNetworksClusterer(InitializedClusterer):
     _has_one_space = False
     _parameter_constraints: ClassVar[dict[str, list[Any]]] = {
         **DeepClusterer._parameter_constraints,
-        "init": [StrOptions({"vade", "kmeans"}), HasMethods(["fit"]), "array-like"],
+        "init": init_constraint("vade", "kmeans"),
         "pretrain_epochs": [Interval(Integral, 0, None, closed="left")],
         "vade_epochs": [Interval(Integral, 0, None, closed="left")],
         "init_epochs": [Interval(Integral, 0, None, closed="left")],
@@ -106,18 +106,21 @@ class KNetworksClusterer(InitializedClusterer):
     def _fit(self, run: Run) -> KAutoencoders:
         self._check_model(run, self._make_model)
         turns = [Turn("model", "winner_loss")]
-        start = partial(hold, labels=self._first_labels(run))
+        labels = self._first_labels(run)
+        self._note_start(run, labels)
+        start = partial(hold, labels=labels)
         refresh = [Refresh(partial(release, seed=run.seed))]
         phases = [
             Phase("first clusters", turns, epochs=self.init_epochs, start=start),
             Phase("winners", turns, epochs=self.max_epochs, refresh=refresh),
         ]
         model = self._make_model(run.scaling)
-        return run.train("networks", model, phases, callbacks=[HoldIdle()])
+        callbacks = [HoldIdle(), StartAgreement(self.n_clusters)]
+        return run.train("networks", model, phases, callbacks=callbacks)
 
     def _first_labels(self, run: Run) -> NDArray[np.integer[Any]]:
         """Return the clusters that training starts from."""
-        if not isinstance(self.init, str):
+        if self._is_given():
             return self._given_labels(run)
         if self.init == "vade":
             start = partial(place_mixture, seed=run.seed)

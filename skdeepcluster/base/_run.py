@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass, field
@@ -13,6 +14,7 @@ import torch
 from numpy.typing import NDArray
 from skorch.callbacks import Callback
 
+from skdeepcluster.engine.callbacks import tell
 from skdeepcluster.engine.checkpoint import Checkpoint
 from skdeepcluster.engine.draws import Draws
 from skdeepcluster.engine.interruption import on_ctrl_c
@@ -51,6 +53,8 @@ class Run:
         What shows the progress, and the user's own.
     checkpoint : Checkpoint or None
         Where progress is kept.
+    verbose : int, default=0
+        Whether steps over the whole data are told.
     """
 
     X: Any
@@ -63,7 +67,9 @@ class Run:
     progress: Sequence[Callback]
     callbacks: Sequence[Any]
     checkpoint: Checkpoint | None
+    verbose: int = 0
     history: list[dict[str, Any]] = field(default_factory=list)
+    timings: dict[str, float] = field(default_factory=dict)  # seconds of every step
     copies: dict[int, Any] = field(default_factory=dict)  # of the user's networks, in one model
     interrupted: bool = False
 
@@ -81,6 +87,15 @@ class Run:
             torch.inference_mode(False),
         ):
             yield
+
+    @contextlib.contextmanager
+    def timed(self, step: str, told: bool = False) -> Iterator[None]:
+        """Count the seconds of a step, and say that it begins if nothing else shows it."""
+        if told:
+            tell(f"{step} ...", self.verbose)
+        begin = time.perf_counter()
+        yield
+        self.timings[step] = self.timings.get(step, 0.0) + time.perf_counter() - begin
 
     @property
     def seed(self) -> int:
@@ -123,7 +138,7 @@ class Run:
         trainer.interrupted_ = self.interrupted
         aside = self.draws.aside() if model.owns_draws and self.is_ours else nullcontext()
         model.draws = self.draws
-        with aside:
+        with aside, self.timed(stage):
             trainer.run(self.table if table is None else table, phases, self.checkpoint)
         model.draws = None
         self.interrupted = trainer.interrupted_
@@ -151,7 +166,8 @@ class Run:
         saved = self.checkpoint.of(name) if self.checkpoint else None
         if saved is not None:
             return saved
-        found = dict(compute())
+        with self.timed(name, told=True):
+            found = dict(compute())
         if self.checkpoint and not self.interrupted:
             self.checkpoint.save(name, found)
         return found

@@ -13,13 +13,13 @@ from torch import nn
 from skdeepcluster.augment import augmentation_for
 from skdeepcluster.base._initialized import InitializedClusterer
 from skdeepcluster.base._run import Run
-from skdeepcluster.engine.callbacks import tell
 from skdeepcluster.engine.notices import notice
 from skdeepcluster.engine.table import Table
 from skdeepcluster.heads import check_umap
 from skdeepcluster.models.labelings import Labeling
 from skdeepcluster.models.reclustering import Reclustering
 from skdeepcluster.models.self_labels import SelfLabeler, decoding, learning, taught
+from skdeepcluster.models.starts import agreement
 from skdeepcluster.networks import make_feature_encoder
 from skdeepcluster.scaling import Scaling
 
@@ -44,7 +44,6 @@ class SelfLabelingClusterer(InitializedClusterer):
     n_rounds_: int
     label_change_: float
     agreement_: float
-    start_labels_: NDArray[np.intp]
 
     def _check_before(self, run: Run) -> None:
         """Refuse parameters of UMAP and networks of the user's before anything takes its time."""
@@ -133,7 +132,7 @@ class SelfLabelingClusterer(InitializedClusterer):
         rng = np.random.default_rng(run.seed)
         return np.sort(rng.choice(n_rows, self.max_samples, replace=False))
 
-    def _compare(self, before: Labeling, found: Labeling) -> Labeling:
+    def _compare(self, start: Labeling, before: Labeling, found: Labeling) -> Labeling:
         """Note what a round has changed."""
         known = before.labels >= 0
         self.label_change_ = float((before.labels != found.labels)[known].mean())
@@ -144,13 +143,14 @@ class SelfLabelingClusterer(InitializedClusterer):
                 "agreement": found.agreement,
                 "classifier_agreement": found.classifier_agreement,
                 "confident": float(found.confident.mean()),
+                "start_agreement": agreement(start.labels, found.labels),
             }
         return found
 
     def _keep_start(self, run: Run, start: Labeling, drawn: NDArray[np.intp]) -> None:
-        counted = run.counted
-        self.start_labels_ = np.full(len(counted), -1)
-        self.start_labels_[np.flatnonzero(counted)[drawn]] = start.labels
+        labels = np.full(len(run.table), -1)
+        labels[drawn] = start.labels
+        self._note_start(run, labels)
         self.n_rounds_, self.label_change_, self.agreement_ = 0, np.nan, start.agreement
 
     def _count(self, start: Labeling) -> int:
@@ -164,10 +164,6 @@ class SelfLabelingClusterer(InitializedClusterer):
 
     def _cluster_anew(self, run: Run, model: SelfLabeler, sample: Table) -> Labeling:
         """Return the clusters of a round."""
-        self._tell(f"round {self.n_rounds_}", len(sample))
         seed = run.seed + self.n_rounds_ * self.n_members
         clusters = Reclustering(seed, self.manifold_params or {})
         return clusters.anew(model, sample, self.recluster is not None)
-
-    def _tell(self, stage: str, n_rows: int) -> None:
-        tell(f"{stage}: clustering {n_rows} rows", self.verbose)

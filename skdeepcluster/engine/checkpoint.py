@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import hashlib
-import io
 import itertools
 import os
 import tempfile
@@ -19,11 +17,20 @@ from filelock import FileLock, Timeout
 from skorch.callbacks import Callback
 
 from skdeepcluster.engine.notices import warn
+from skdeepcluster.files import (
+    Damaged,
+    Foreign,
+    Reader,
+    Writer,
+    dumps,
+    loads,
+    partial_files,
+    write_file,
+)
 
 __all__ = ["Checkpoint", "copied", "plain", "plain_state"]
 
-MAGIC = b"skdeepcluster checkpoint 1\n"  # then a digest of the rest, then the rest
-DIGEST = 32  # bytes
+KIND, MODE = "checkpoint", 0o600  # its owner's alone
 SHARE = 0.05  # of the time that saving may take
 
 
@@ -72,6 +79,8 @@ class Checkpoint:
         if not self._acquire():
             return
         try:
+            for left in partial_files(self.path):  # by a fit that was killed
+                left.unlink(missing_ok=True)
             if self.path.exists():
                 self._load()
         except BaseException:
@@ -140,20 +149,9 @@ class Checkpoint:
         return self._lock.is_locked
 
     def _write(self) -> None:
-        body = io.BytesIO()
-        torch.save(self._content, body)
-        content = body.getbuffer()
-        handle, partial = tempfile.mkstemp(".partial", f"{self.path.name}.", self.path.parent)
-        try:
-            with os.fdopen(handle, "wb") as file:
-                file.writelines([MAGIC, hashlib.sha256(content).digest(), content])
-                file.flush()
-                os.fsync(file.fileno())
-            os.replace(partial, self.path)
-        except BaseException:
-            with contextlib.suppress(OSError):
-                os.unlink(partial)
-            raise
+        writer = Writer()
+        content = writer.write(self._content)
+        write_file(self.path, dumps(KIND, content, writer.arrays), MODE)
 
     def _warn_of(self, error: Exception) -> None:
         if not self._warned:
@@ -165,28 +163,25 @@ class Checkpoint:
         self._warned = True
 
     def _load(self) -> None:
-        raw = self.path.read_bytes()
-        digest, body = raw[len(MAGIC) :][:DIGEST], raw[len(MAGIC) + DIGEST :]
-        if not raw.startswith(MAGIC):
-            raise self._foreign()
-        if hashlib.sha256(body).digest() != digest:
-            return self._set_aside()
         try:
-            content = torch.load(io.BytesIO(body), map_location="cpu", weights_only=True)
-        except Exception as error:  # a file of another kind can raise almost any
-            raise self._foreign() from error
-        if content["fingerprint"] != self._content["fingerprint"]:
+            tree, arrays = loads(self.path.read_bytes(), KIND)
+            content = Reader(arrays).read(tree)
+            fingerprint = content["fingerprint"]
+        except Damaged:
+            return self._set_aside()
+        except (Foreign, LookupError, TypeError) as error:
+            raise ValueError(
+                f"checkpoint {str(self.path)!r} is not a checkpoint of this package ({error}). "
+                "Remove the file or choose another path."
+            ) from error
+        except ValueError as error:
+            raise ValueError(f"checkpoint {str(self.path)!r} {error}") from error
+        if fingerprint != self._content["fingerprint"]:
             raise ValueError(
                 f"checkpoint {str(self.path)!r} belongs to a fit with other parameters or other "
                 "data. Remove the file to start anew, or choose another path."
             )
         self._content = content
-
-    def _foreign(self) -> ValueError:
-        return ValueError(
-            f"checkpoint {str(self.path)!r} is not a checkpoint of this package. "
-            "Remove the file or choose another path."
-        )
 
     def _set_aside(self) -> None:
         """Keep a damaged file under another name."""

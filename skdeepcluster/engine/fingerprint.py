@@ -207,7 +207,11 @@ def _hashable_matrix(matrix: sparse.csr_array) -> Any:
 
 def _lasting(attributes: Mapping[str, Any]) -> dict[str, Any]:
     """Leave out what differs between two runs of one fit, such as seconds."""
-    return {k: v for k, v in attributes.items() if k not in NO_MATTER | {"device_", "history_"}}
+    return {
+        k: v
+        for k, v in attributes.items()
+        if k not in NO_MATTER | {"device_", "history_", "timings_"}
+    }
 
 
 def _plain_settings(module: nn.Module) -> dict[str, Any]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, ClassVar, cast
 
@@ -58,6 +58,7 @@ class Model(nn.Module):
         super().__init__()
         self.scaling = scaling
         self.draws: Draws | None = None  # of the fit, while it trains
+        self.augment: Callable[[Tensor], Tensor] | None = None  # changes scaled rows at random
 
     def random_on(self, device: torch.device) -> torch.Generator | None:
         """Return what losses draw with on a device; None is torch's global generator."""
@@ -74,6 +75,11 @@ class Model(nn.Module):
     def inputs(self, batch: Batch) -> Tensor:
         """Return the rows of a batch, which are in the user's units, as the networks take them."""
         return cast(Tensor, self.scaling(batch["X"]))
+
+    def changed(self, batch: Batch) -> Tensor:
+        """Return the rows of a batch as losses take them: scaled, and augmented if they are."""
+        x = self.inputs(batch)
+        return x if self.augment is None else self.augment(x)
 
     def codes(self, batch: Batch) -> Tensor:
         """Return the code of every row, shape (n, latent_dim)."""

@@ -9,7 +9,7 @@ from typing import Any, Self, cast
 
 import torch
 from skorch import NeuralNet
-from skorch.callbacks import Callback, LRScheduler
+from skorch.callbacks import Callback, LRScheduler, PrintLog
 from torch import Tensor
 
 from skdeepcluster.engine.ledger import Ledger
@@ -18,6 +18,8 @@ from skdeepcluster.engine.schedule import Turn
 from skdeepcluster.engine.table import Batch, Table, check_codes, tiled
 
 __all__ = ["OPTIMIZERS", "PlayersNet"]
+
+TEXTS = ("stage", "phase")  # in the history
 
 # A fused step is several times faster than torch's default, also on a processor.
 OPTIMIZERS: dict[Any, Callable[..., torch.optim.Optimizer]] = {
@@ -57,6 +59,14 @@ class PlayersNet(NeuralNet):
     @property
     def _default_callbacks(self) -> list[tuple[str, Callback]]:
         return []
+
+    def initialize_callbacks(self) -> Self:
+        """Keep the history's texts from loggers of numbers, which would fail on them."""
+        super().initialize_callbacks()
+        for _, callback in self.callbacks_:
+            if hasattr(callback, "keys_ignored_") and not isinstance(callback, PrintLog):
+                callback.keys_ignored_.update(TEXTS)
+        return self
 
     def initialize_optimizer(self, triggered_directly: bool | None = None) -> Self:
         """Give every player an optimizer of its own."""

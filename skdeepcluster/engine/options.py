@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import copy
 import inspect
 from collections.abc import Collection, Mapping, Sequence
 from typing import Any
@@ -16,7 +15,6 @@ from skorch.callbacks import (
     InputShapeSetter,
     LoadInitState,
     PassthroughScoring,
-    PrintLog,
     TrainEndCheckpoint,
 )
 
@@ -43,8 +41,6 @@ RESERVED = {
 }
 
 
-TEXTS = ("stage", "phase")  # in the history
-
 UNFIT: dict[Any, str] = {  # callbacks, and why they cannot work
     (Checkpoint, TrainEndCheckpoint, LoadInitState): (
         "saves or loads skorch's net, which a fit does not keep. Use the estimator's checkpoint= "
@@ -61,7 +57,7 @@ UNFIT: dict[Any, str] = {  # callbacks, and why they cannot work
 
 
 def check_callbacks(callbacks: Sequence[Any] | None) -> list[Any]:
-    """Return copies of the user's callbacks, so that a fit leaves the parameter as it was.
+    """Return the user's callbacks, themselves: what they collect is for whoever passed them.
 
     Parameters
     ----------
@@ -71,25 +67,25 @@ def check_callbacks(callbacks: Sequence[Any] | None) -> list[Any]:
     Returns
     -------
     callbacks : list
-        Copies. What they hold is the user's own: an open file or a connection cannot be copied.
+        The same objects.
 
     Raises
     ------
     ValueError
         If a callback needs what these estimators do not have.
     """
-    return [
-        (item[0], _checked_callback(item[1])) if _is_named(item) else _checked_callback(item)
-        for item in (() if callbacks is None else callbacks)
-    ]
+    own = list(() if callbacks is None else callbacks)
+    for item in own:
+        _check_callback(item[1] if _is_named(item) else item)
+    return own
 
 
 def _is_named(item: Any) -> bool:
     return isinstance(item, tuple) and len(item) == 2 and isinstance(item[0], str)
 
 
-def _checked_callback(callback: Any) -> Any:
-    """Return a copy of a callback that can work; what it holds, such as an open file, is shared."""
+def _check_callback(callback: Any) -> None:
+    """Refuse what is no callback, and callbacks that cannot work."""
     kind = callback if inspect.isclass(callback) else type(callback)
     if not issubclass(kind, Callback):
         raise ValueError(
@@ -103,13 +99,6 @@ def _checked_callback(callback: Any) -> Any:
             f"EarlyStopping monitors {_monitor(callback)!r}, but there is no validation set. "
             'Use EarlyStopping(monitor="train_loss"), or a key that all records of history_ have.'
         )
-    if inspect.isclass(callback):
-        return callback
-    copied = copy.copy(callback)
-    if hasattr(copied, "keys_ignored") and not isinstance(copied, PrintLog):
-        own = copied.keys_ignored or ()  # a logger of numbers would fail on text
-        copied.keys_ignored = [*([own] if isinstance(own, str) else own), *TEXTS]
-    return copied
 
 
 def _monitor(callback: Any) -> str:

@@ -116,11 +116,6 @@ class Table(Dataset):
         for begin, end in pairwise(cuts):
             yield self.batch(order[begin:end])
 
-    def tiles(self, size: int = TILE) -> Iterator[tuple[Batch, int]]:
-        """Yield the rows in order, in batches of exactly `size`, and how many of them count."""
-        for stretch, index in tiles(len(self), size):
-            yield self.batch(torch.from_numpy(index)), stretch.stop - stretch.start
-
 
 def tiled(function: Callable[[Any], Any], rows: Table | Tensor) -> Any:
     """Apply `function` to rows, tile by tile, without gradients.

@@ -16,9 +16,11 @@ from typing import Any, ClassVar
 import numpy as np
 import torch
 from sklearn.base import ClusterMixin
-from torch import nn
+from sklearn.utils._param_validation import StrOptions
+from torch import Tensor, nn
 
-from skdeepcluster.base import OneHeadClusterer, Run
+from skdeepcluster.augment import augmentation_for
+from skdeepcluster.base import OneHeadClusterer, Run, named_start
 from skdeepcluster.models.autoencoder import Autoencoder, reconstruction_phase
 from skdeepcluster.scaling import Mode
 
@@ -57,6 +59,12 @@ class AutoencoderClustering(OneHeadClusterer):
         What the codes go through before the head.
     manifold_params : dict, default=None
         Further parameters of UMAP, in place of 20 neighbours and ``min_dist=0``.
+    augment : "auto", callable or None, default=None
+        Changes of the rows in training. What is reconstructed are the changed rows.
+        Changes are random and keep a batch's meaning: from a tensor of scaled rows, shape
+        (n, \*input_shape), to one of the same shape. Such are the modules of
+        `skdeepcluster.augment`, and a `torch.nn.Sequential` of several. "auto" is `RandomAffine`
+        for images, and nothing for other rows.
     hidden_layer_sizes : "auto" or sequence of int, default="auto"
         Widths of the encoder's hidden layers; the decoder mirrors them. For images, the channels
         of its convolutions. "auto": 500-500-2000, or 32-64-128 channels.
@@ -79,7 +87,7 @@ class AutoencoderClustering(OneHeadClusterer):
     checkpoint : str or path, default=None
         A file in which the fit saves its progress and from which it continues after a crash.
     callbacks : sequence of skorch callbacks, default=None
-        Copied, and called during training.
+        Called during training, themselves and not copies.
     trainer_params : dict, default=None
         Further parameters of skorch's net, such as ``{"optimizer__weight_decay": 1e-5}``.
     random_state : int, RandomState or None, default=None
@@ -108,6 +116,8 @@ class AutoencoderClustering(OneHeadClusterer):
         The trained networks.
     history_ : list of dict
         Stage, phase, epoch, loss terms and seconds of every epoch.
+    timings_ : dict of str to float
+        Seconds of every stage, in this process, and of finding the clusters at the end.
     device_ : str
         Where the networks are.
     n_iter_ : int
@@ -142,6 +152,7 @@ class AutoencoderClustering(OneHeadClusterer):
 
     _parameter_constraints: ClassVar[dict[str, list[Any]]] = {
         **OneHeadClusterer._parameter_constraints,
+        "augment": [StrOptions({"auto"}), callable, None],
     }
 
     def __init__(
@@ -157,6 +168,7 @@ class AutoencoderClustering(OneHeadClusterer):
         min_cluster_size: int | float = 0.02,
         manifold: str | None = None,
         manifold_params: dict[str, Any] | None = None,
+        augment: str | Callable[[Tensor], Tensor] | None = None,
         hidden_layer_sizes: str | Sequence[int] = "auto",
         encoder: Callable[[tuple[int, ...], int], nn.Module] | None = None,
         decoder: Callable[[int, tuple[int, ...]], nn.Module] | None = None,
@@ -178,5 +190,22 @@ class AutoencoderClustering(OneHeadClusterer):
         self._make_head(run.seed)  # refused now rather than after the training
         encoder = self._make_encoder(self.latent_dim)
         model = Autoencoder(run.scaling, encoder, self._make_decoder(self.latent_dim))
+        model.augment = augmentation_for(self.augment, self._input_shape)
         phases = [reconstruction_phase(self.max_epochs, "reconstruction")]
         return run.train("autoencoder", model, phases)
+
+
+@named_start("n2d")
+def _as_start(owner: Any) -> AutoencoderClustering:
+    """Return what finds the first clusters of another estimator, with its data and device."""
+    return AutoencoderClustering(
+        owner.n_clusters,
+        manifold="umap",
+        manifold_params=getattr(owner, "manifold_params", None),
+        head="hdbscan" if owner.n_clusters == "auto" else "gmm",
+        image_shape=owner.image_shape,
+        scaling=owner.scaling,
+        device=owner.device,
+        precision=owner.precision,
+        verbose=owner.verbose,
+    )

@@ -92,7 +92,7 @@ class ClusterGANClustering(AdversarialClusterer, GenerativeClusterer):
     checkpoint : str or path, default=None
         A file in which the fit saves its progress and from which it continues after a crash.
     callbacks : sequence of skorch callbacks, default=None
-        Copied, and called during training.
+        Called during training, themselves and not copies.
     trainer_params : dict, default=None
         Further parameters of skorch's net, such as ``{"critic_optimizer__weight_decay": 1e-5}``.
     random_state : int, RandomState or None, default=None
@@ -114,6 +114,8 @@ class ClusterGANClustering(AdversarialClusterer, GenerativeClusterer):
         The trained networks.
     history_ : list of dict
         Stage, phase, epoch, loss terms and seconds of every epoch.
+    timings_ : dict of str to float
+        Seconds of every stage, in this process, and of finding the clusters at the end.
     device_ : str
         Where the networks are.
     n_iter_ : int

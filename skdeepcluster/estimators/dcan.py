@@ -12,20 +12,35 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Sequence
+from functools import partial
 from numbers import Integral, Real
 from typing import Any, ClassVar
 
 import numpy as np
 import torch
+from numpy.typing import ArrayLike
+from sklearn.base import ClusterMixin
 from sklearn.utils._param_validation import Interval, StrOptions
 from torch import nn
 
-from skdeepcluster.base import AdversarialClusterer, MixtureClusterer, Run
+from skdeepcluster.base import (
+    AdversarialClusterer,
+    InitializedClusterer,
+    MixtureClusterer,
+    Run,
+    init_constraint,
+)
 from skdeepcluster.base._adversarial import CRITIC
 from skdeepcluster.base._conditions import MattersIf
 from skdeepcluster.engine.schedule import Turn
 from skdeepcluster.models.autoencoder import reconstruction_phase
-from skdeepcluster.models.code_mixture import CodeMixture, mixture_phases
+from skdeepcluster.models.code_mixture import (
+    CodeMixture,
+    mixture_phases,
+    place_by_kmeans,
+    place_by_mixture,
+    place_on_labels,
+)
 from skdeepcluster.models.pulls import PULLS
 from skdeepcluster.networks import make_critic
 from skdeepcluster.priors import GaussianMixturePrior
@@ -33,8 +48,10 @@ from skdeepcluster.scaling import Mode, Scaling
 
 __all__ = ["DCANClustering"]
 
+OWN_STARTS = {"kmeans": place_by_kmeans, "gmm": place_by_mixture}
 
-class DCANClustering(MixtureClusterer, AdversarialClusterer):
+
+class DCANClustering(MixtureClusterer, AdversarialClusterer, InitializedClusterer):
     r"""Draw codes towards the Gaussians of a mixture that follows them (DCAN, ABC).
 
     An autoencoder is trained, and a Gaussian mixture of its codes started by k-means. Then the
@@ -48,6 +65,19 @@ class DCANClustering(MixtureClusterer, AdversarialClusterer):
         Number of components.
     latent_dim : int, default=10
         Width of the code.
+    init : {"kmeans", "gmm", "n2d", "spc"}, clusterer or array-like, default="kmeans"
+        First components. "kmeans" makes each the Gaussian of a cluster of the pretrained codes, as
+        the paper does; "gmm" takes the best of 48 mixtures of them. Otherwise each starts as the
+        Gaussian of the codes of a cluster found elsewhere.
+
+        - "n2d": an autoencoder, UMAP and a mixture; "spc": :class:`SPCClustering`. Each looks for
+          as many clusters.
+        - A scikit-learn clusterer, one of this package, or a pipeline that ends in one. It is
+          cloned and fitted to the rows, not scaled, as an array; its `n_clusters` is set if it has
+          its default value, and any `random_state` that is None. ``FrozenEstimator(clusterer)`` is
+          one that is fitted already and predicts.
+        - Labels in 0..n_clusters-1 of shape (n_samples,), such as another clusterer's ``labels_``;
+          -1 leaves a row out.
     max_epochs : int, default=50
         Epochs of clustering.
     batch_size : int, default=256
@@ -114,7 +144,7 @@ class DCANClustering(MixtureClusterer, AdversarialClusterer):
     checkpoint : str or path, default=None
         A file in which the fit saves its progress and from which it continues after a crash.
     callbacks : sequence of skorch callbacks, default=None
-        Copied, and called during training.
+        Called during training, themselves and not copies.
     trainer_params : dict, default=None
         Further parameters of skorch's net, such as ``{"critic_optimizer__weight_decay": 1e-5}``.
     random_state : int, RandomState or None, default=None
@@ -126,6 +156,8 @@ class DCANClustering(MixtureClusterer, AdversarialClusterer):
     ----------
     labels_ : ndarray of shape (n_samples,)
         Cluster of every training row.
+    start_labels_ : ndarray of shape (n_samples,)
+        Clusters that training started from; -1 is none.
     n_clusters_ : int
         Number of clusters that have members.
     cluster_centers_ : ndarray of shape (n_clusters_, n_features_in_)
@@ -143,7 +175,10 @@ class DCANClustering(MixtureClusterer, AdversarialClusterer):
     history_ : list of dict
         Stage, phase, epoch, loss terms and seconds of every epoch; the share of the codes'
         variance that lies within components (``within_variance``, in (0, 1]); and how often the
-        discriminator is right (``critic_accuracy``, in [0, 1]).
+        discriminator is right (``critic_accuracy``, in [0, 1]). The last record of a phase also has
+        the adjusted Rand index of the clusters with those of the start (``start_agreement``).
+    timings_ : dict of str to float
+        Seconds of every stage, in this process, and of finding the clusters at the end.
     device_ : str
         Where the networks are.
     n_iter_ : int
@@ -183,6 +218,7 @@ class DCANClustering(MixtureClusterer, AdversarialClusterer):
 
     _parameter_constraints: ClassVar[dict[str, list[Any]]] = {
         **AdversarialClusterer._parameter_constraints,
+        "init": init_constraint(*OWN_STARTS),
         "clustering_loss": [StrOptions(set(PULLS))],
         "reconstruction_weight": [Interval(Real, 0, None, closed="left")],
         "sample_scale": [Interval(Real, 0, None, closed="neither")],
@@ -215,6 +251,7 @@ class DCANClustering(MixtureClusterer, AdversarialClusterer):
         n_clusters: int = 8,
         *,
         latent_dim: int = 10,
+        init: str | ClusterMixin | ArrayLike = "kmeans",
         max_epochs: int = 50,
         batch_size: int = 256,
         lr: float = 1e-3,
@@ -285,8 +322,9 @@ class DCANClustering(MixtureClusterer, AdversarialClusterer):
         if self.clustering_loss == "adversarial":
             turns.insert(0, Turn("critic", "judgement", self._n_critic(1)))
             weights["critic_accuracy"] = 0.0  # told, not trained for
-        phases = mixture_phases(turns, self.max_epochs, self.batches_per_em_step, weights, run.seed)
+        make_model = partial(self._make_model, n_recent=min(self.buffer_size, len(run.table)))
+        start = self._first_step(run, make_model, OWN_STARTS, place_on_labels)
+        phases = mixture_phases(turns, self.max_epochs, self.batches_per_em_step, weights, start)
         if self._will_decode():
             phases.insert(0, reconstruction_phase(self.pretrain_epochs))
-        model = self._make_model(run.scaling, n_recent=min(self.buffer_size, len(run.table)))
-        return run.train("dcan", model, phases)
+        return run.train("dcan", make_model(run.scaling), phases)

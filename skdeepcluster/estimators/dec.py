@@ -19,20 +19,25 @@ from typing import Any, ClassVar
 
 import numpy as np
 import torch
-from sklearn.utils._param_validation import Interval
+from numpy.typing import ArrayLike
+from sklearn.base import ClusterMixin
+from sklearn.utils._param_validation import Interval, StrOptions
 from torch import Tensor, nn
 
-from skdeepcluster.base import DeepClusterer, Run
+from skdeepcluster.augment import augmentation_for
+from skdeepcluster.base import DeepClusterer, InitializedClusterer, Run, init_constraint
 from skdeepcluster.engine.schedule import Phase, Refresh, Turn
 from skdeepcluster.models.autoencoder import reconstruction_phase
 from skdeepcluster.models.clusters import has_settled
-from skdeepcluster.models.dec import DEC, place_centers, update_target
-from skdeepcluster.scaling import Mode
+from skdeepcluster.models.dec import DEC, place_centers, place_on_labels, update_target
+from skdeepcluster.scaling import Mode, Scaling
 
 __all__ = ["DECClustering"]
 
+OWN_STARTS = {"kmeans": place_centers}
 
-class DECClustering(DeepClusterer):
+
+class DECClustering(InitializedClusterer):
     r"""Deep embedded clustering (DEC), and its improved form (IDEC).
 
     An autoencoder is trained, k-means places centres among its codes, and the encoder and the
@@ -44,6 +49,18 @@ class DECClustering(DeepClusterer):
         Number of clusters.
     latent_dim : int, default=10
         Width of the code.
+    init : {"kmeans", "n2d", "spc"}, clusterer or array-like, default="kmeans"
+        First centres. "kmeans" finds them among the pretrained codes, as the papers do. Otherwise
+        they are the mean codes of clusters found elsewhere.
+
+        - "n2d": an autoencoder, UMAP and a mixture; "spc": :class:`SPCClustering`. Each looks for
+          as many clusters.
+        - A scikit-learn clusterer, one of this package, or a pipeline that ends in one. It is
+          cloned and fitted to the rows, not scaled, as an array; its `n_clusters` is set if it has
+          its default value, and any `random_state` that is None. ``FrozenEstimator(clusterer)`` is
+          one that is fitted already and predicts.
+        - Labels in 0..n_clusters-1 of shape (n_samples,), such as another clusterer's ``labels_``;
+          -1 leaves a row out.
     max_epochs : int, default=50
         Epochs of clustering at most.
     batch_size : int, default=256
@@ -54,12 +71,22 @@ class DECClustering(DeepClusterer):
         Weight of the reconstruction against the clustering loss. 0 is DEC, whose decoder goes
         stale: `sample` and `inverse_transform` then show the codes as they were before clustering
         began. 10 is IDEC.
+    target_power : float, default=2.0
+        How much sharper the target is than the memberships, from 1 to 10: the power that they are
+        raised to. 2 is DEC and IDEC, more is DBC.
     pretrain_epochs : int, default=50
         Epochs of reconstruction alone.
     epochs_per_update : int, default=1
         Epochs from one update of the target distribution, on the whole data, to the next.
     tol : float, default=1e-3
         Training stops when fewer than this share of the labels change between updates.
+    augment : "auto", callable or None, default=None
+        Changes of the rows in training, with which this is DEC-DA or IDEC-DA: changed rows are
+        reconstructed, and pulled to where the unchanged ones are (Guo et al. 2018).
+        Changes are random and keep a batch's meaning: from a tensor of scaled rows, shape
+        (n, \*input_shape), to one of the same shape. Such are the modules of
+        `skdeepcluster.augment`, and a `torch.nn.Sequential` of several. "auto" is `RandomAffine`
+        for images, and nothing for other rows.
     hidden_layer_sizes : "auto" or sequence of int, default="auto"
         Widths of the encoder's hidden layers; the decoder mirrors them. For images, the channels
         of its convolutions. "auto": 500-500-2000, or 32-64-128 channels.
@@ -82,7 +109,7 @@ class DECClustering(DeepClusterer):
     checkpoint : str or path, default=None
         A file in which the fit saves its progress and from which it continues after a crash.
     callbacks : sequence of skorch callbacks, default=None
-        Copied, and called during training.
+        Called during training, themselves and not copies.
     trainer_params : dict, default=None
         Further parameters of skorch's net, such as ``{"optimizer__weight_decay": 1e-5}``.
     random_state : int, RandomState or None, default=None
@@ -94,6 +121,8 @@ class DECClustering(DeepClusterer):
     ----------
     labels_ : ndarray of shape (n_samples,)
         Cluster of every training row.
+    start_labels_ : ndarray of shape (n_samples,)
+        Clusters that training started from; -1 is none.
     n_clusters_ : int
         Number of clusters that have members.
     cluster_centers_ : ndarray of shape (n_clusters_, n_features_in_)
@@ -104,7 +133,10 @@ class DECClustering(DeepClusterer):
         The trained networks and centres.
     history_ : list of dict
         Stage, phase, epoch, loss terms and seconds of every epoch, and the share of labels that
-        changed (``label_change``).
+        changed (``label_change``). The last record of a phase also has the adjusted Rand index of
+        the clusters with those of the start (``start_agreement``).
+    timings_ : dict of str to float
+        Seconds of every stage, in this process, and of finding the clusters at the end.
     device_ : str
         Where the networks are.
     n_iter_ : int
@@ -123,6 +155,9 @@ class DECClustering(DeepClusterer):
     Xie, Girshick & Farhadi, *Unsupervised deep embedding for clustering analysis*, ICML 2016.
     Guo, Gao, Liu & Yin, *Improved deep embedded clustering with local structure preservation*,
     IJCAI 2017.
+    Guo, Zhu, Liu & Yin, *Deep embedded clustering with data augmentation*, ACML 2018.
+    Li, Qiao & Zhang, *Discriminatively boosted image clustering with fully convolutional
+    auto-encoders*, Pattern Recognition 2018.
 
     Examples
     --------
@@ -138,10 +173,13 @@ class DECClustering(DeepClusterer):
 
     _parameter_constraints: ClassVar[dict[str, list[Any]]] = {
         **DeepClusterer._parameter_constraints,
+        "init": init_constraint(*OWN_STARTS),
         "reconstruction_weight": [Interval(Real, 0, None, closed="left")],
+        "target_power": [Interval(Real, 1, 10, closed="both")],  # whose powers float32 holds
         "epochs_per_update": [Interval(Integral, 1, None, closed="left")],
         "tol": [Interval(Real, 0, 1, closed="both")],
         "pretrain_epochs": [Interval(Integral, 0, None, closed="left")],
+        "augment": [StrOptions({"auto"}), callable, None],
     }
 
     def __init__(
@@ -149,13 +187,16 @@ class DECClustering(DeepClusterer):
         n_clusters: int = 8,
         *,
         latent_dim: int = 10,
+        init: str | ClusterMixin | ArrayLike = "kmeans",
         max_epochs: int = 50,
         batch_size: int = 256,
         lr: float = 1e-3,
         reconstruction_weight: float = 10.0,
+        target_power: float = 2.0,
         pretrain_epochs: int = 50,
         epochs_per_update: int = 1,
         tol: float = 1e-3,
+        augment: str | Callable[[Tensor], Tensor] | None = None,
         hidden_layer_sizes: str | Sequence[int] = "auto",
         encoder: Callable[[tuple[int, ...], int], nn.Module] | None = None,
         decoder: Callable[[int, tuple[int, ...]], nn.Module] | None = None,
@@ -173,21 +214,26 @@ class DECClustering(DeepClusterer):
         self._keep(locals())
 
     def _fit(self, run: Run) -> DEC:
-        encoder = self._make_encoder(self.latent_dim)
-        decoder = self._make_decoder(self.latent_dim)
-        model = DEC(run.scaling, encoder, decoder, (self.n_clusters, self.latent_dim))
         weight = self.reconstruction_weight
+        target = partial(update_target, power=self.target_power)
         clustering = Phase(
             "clustering",
             [Turn("model", "both" if weight else "clustering")],
             epochs=self.max_epochs,
-            start=partial(place_centers, seed=run.seed),
-            refresh=[Refresh(update_target, every=self.epochs_per_update)],
+            start=self._first_step(run, self._make_model, OWN_STARTS, place_on_labels),
+            refresh=[Refresh(target, every=self.epochs_per_update)],
             weights={"reconstruction": weight} if weight else {},
             until=partial(has_settled, tol=self.tol),
         )
         phases = [reconstruction_phase(self.pretrain_epochs), clustering]
-        return run.train("dec", model, phases)
+        return run.train("dec", self._make_model(run.scaling), phases)
+
+    def _make_model(self, scaling: Scaling) -> DEC:
+        encoder = self._make_encoder(self.latent_dim)
+        decoder = self._make_decoder(self.latent_dim)
+        model = DEC(scaling, encoder, decoder, (self.n_clusters, self.latent_dim))
+        model.augment = augmentation_for(self.augment, self._input_shape)
+        return model
 
     def _learned_centers(self) -> Tensor:
         return self.module_.centers

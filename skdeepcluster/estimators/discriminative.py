@@ -20,17 +20,22 @@ from typing import Any, ClassVar
 
 import numpy as np
 import torch
+from numpy.typing import ArrayLike
+from sklearn.base import ClusterMixin
 from sklearn.utils._param_validation import Interval, StrOptions
 from torch import Tensor, nn
 
-from skdeepcluster.base import DeepClusterer, Run
+from skdeepcluster.base import DeepClusterer, InitializedClusterer, Run, init_constraint
+from skdeepcluster.base._initialized import StartAgreement
 from skdeepcluster.engine.schedule import Phase, Ramp, Refresh, Step, Turn
 from skdeepcluster.models.clusters import has_settled
 from skdeepcluster.models.discriminative import (
     DiscriminativeAutoencoder,
     anchors_of,
+    hold_clusters,
     list_neighbors,
     place_centers,
+    place_on_labels,
     update_clusters,
 )
 from skdeepcluster.networks import (
@@ -49,9 +54,10 @@ NETWORKS = {
     3: (make_pooled_encoder, make_pooled_decoder),
 }
 WIDTHS = {1: (128, 64), 3: (6, 8)}  # of vectors, and channels of images as in the paper
+OWN_STARTS = {"spherical": place_centers}
 
 
-class DiscriminativeClustering(DeepClusterer):
+class DiscriminativeClustering(InitializedClusterer):
     r"""Deep discriminative latent space.
 
     An autoencoder learns codes whose cosines are zero for all pairs of rows but the anchors:
@@ -67,6 +73,19 @@ class DiscriminativeClustering(DeepClusterer):
     latent_dim : int, default=60
         Width of the code. Clusters that have nothing in common need a dimension each, so at least
         `n_clusters`. For images a multiple of four gives a code of 2 x 2 maps.
+    init : {"spherical", "n2d", "spc"}, clusterer or array-like, default="spherical"
+        First clusters. "spherical" finds them by spherical k-means among the pretrained codes.
+        Clusters from elsewhere are kept throughout the first stage, in which the networks learn
+        them, and are free to change in the second.
+
+        - "n2d": an autoencoder, UMAP and a mixture; "spc": :class:`SPCClustering`. Each looks for
+          as many clusters.
+        - A scikit-learn clusterer, one of this package, or a pipeline that ends in one. It is
+          cloned and fitted to the rows, not scaled, as an array; its `n_clusters` is set if it has
+          its default value, and any `random_state` that is None. ``FrozenEstimator(clusterer)`` is
+          one that is fitted already and predicts.
+        - Labels in 0..n_clusters-1 of shape (n_samples,), such as another clusterer's ``labels_``;
+          -1 leaves a row free.
     max_epochs : int, default=25
         Epochs of the second stage at most.
     batch_size : int, default=1000
@@ -123,7 +142,7 @@ class DiscriminativeClustering(DeepClusterer):
     checkpoint : str or path, default=None
         A file in which the fit saves its progress and from which it continues after a crash.
     callbacks : sequence of skorch callbacks, default=None
-        Copied, and called during training.
+        Called during training, themselves and not copies.
     trainer_params : dict, default=None
         Further parameters of skorch's net, such as ``{"optimizer__weight_decay": 1e-5}``.
     random_state : int, RandomState or None, default=None
@@ -135,6 +154,8 @@ class DiscriminativeClustering(DeepClusterer):
     ----------
     labels_ : ndarray of shape (n_samples,)
         Cluster of every training row.
+    start_labels_ : ndarray of shape (n_samples,)
+        Clusters that training started from; -1 is none.
     n_clusters_ : int
         Number of clusters that have members.
     cluster_centers_ : ndarray of shape (n_clusters_, n_features_in_)
@@ -145,7 +166,10 @@ class DiscriminativeClustering(DeepClusterer):
         The trained networks and the centroids.
     history_ : list of dict
         Stage, phase, epoch, loss terms and seconds of every epoch, and the share of labels that
-        changed (``label_change``).
+        changed (``label_change``). The last record of a phase also has the adjusted Rand index of
+        the clusters with those of the start (``start_agreement``).
+    timings_ : dict of str to float
+        Seconds of every stage, in this process, and of finding the clusters at the end.
     device_ : str
         Where the networks are.
     n_iter_ : int
@@ -177,6 +201,7 @@ class DiscriminativeClustering(DeepClusterer):
 
     _parameter_constraints: ClassVar[dict[str, list[Any]]] = {
         **DeepClusterer._parameter_constraints,
+        "init": init_constraint(*OWN_STARTS),
         "anchors": [StrOptions({"mutual", "global"}), Interval(Real, 0, 1, closed="right")],
         "n_neighbors": [Interval(Integral, 1, None, closed="left")],
         "anchor_weight": [Interval(Real, 0, 1, closed="right")],
@@ -197,6 +222,7 @@ class DiscriminativeClustering(DeepClusterer):
         n_clusters: int = 8,
         *,
         latent_dim: int = 60,
+        init: str | ClusterMixin | ArrayLike = "spherical",
         max_epochs: int = 25,
         batch_size: int = 1000,
         lr: float = 2e-3,
@@ -243,7 +269,7 @@ class DiscriminativeClustering(DeepClusterer):
 
     def _fit(self, run: Run) -> DiscriminativeAutoencoder:
         listing = partial(list_neighbors, n_neighbors=self.n_neighbors)
-        placing = partial(place_centers, seed=run.seed)
+        placing = self._first_step(run, self._make_model, OWN_STARTS, place_on_labels)
         apart, between = _ramp(self.discrimination_weight), self.between_weight
         phases = [
             Phase(
@@ -258,22 +284,27 @@ class DiscriminativeClustering(DeepClusterer):
             # The last update moved the codes: the centroids follow.
             Phase("assignment", [], epochs=0, start=update_clusters),
         ]
-        return run.train("discriminative", self._make_model(run.scaling), phases)
+        watch = StartAgreement(self.n_clusters)
+        return run.train("discriminative", self._make_model(run.scaling), phases, callbacks=[watch])
 
     def _stage(
         self, name: str, epochs: int, start: Step | None = None, **weights: float | Ramp
     ) -> Phase:
-        """Return a phase that alternates as algorithm 2 does; what is maximised weighs below 0."""
+        """Return a phase that alternates as algorithm 2 does; what is maximised weighs below 0.
+
+        Given clusters are held in the first one, for all of its epochs.
+        """
+        holds = start is not None and self._is_given()
         shared = {"alignment": -1.0, "reconstruction": self.reconstruction_weight}
         return Phase(
             name,
             [Turn("model", name)],
             epochs=epochs,
             start=start,
-            refresh=[Refresh(update_clusters)],
+            refresh=[Refresh(hold_clusters if holds else update_clusters)],
             lr={"model": self.clustering_lr / self.lr},
             weights={**shared, **weights},
-            until=partial(has_settled, tol=self.tol),
+            until=None if holds else partial(has_settled, tol=self.tol),
         )
 
     def _label(self, scores: Tensor) -> Tensor:

@@ -140,7 +140,7 @@ class HRWAEGANClustering(AdversarialClusterer, HierarchicalClusterer):
     checkpoint : str or path, default=None
         A file in which the fit saves its progress and from which it continues after a crash.
     callbacks : sequence of skorch callbacks, default=None
-        Copied, and called during training.
+        Called during training, themselves and not copies.
     trainer_params : dict, default=None
         Further parameters of skorch's net, such as ``{"critic_optimizer__weight_decay": 1e-5}``.
     random_state : int, RandomState or None, default=None
@@ -168,6 +168,8 @@ class HRWAEGANClustering(AdversarialClusterer, HierarchicalClusterer):
     history_ : list of dict
         Stage, phase, epoch, loss terms and seconds of every epoch, and those of the searches for
         noise: ``"refresh_seconds"``, and the share that is noise, ``"noise_share"``.
+    timings_ : dict of str to float
+        Seconds of every stage, in this process, and of finding the clusters at the end.
     device_ : str
         Where the networks are.
     n_iter_ : int
@@ -180,7 +182,6 @@ class HRWAEGANClustering(AdversarialClusterer, HierarchicalClusterer):
     See Also
     --------
     AutoencoderClustering : The same heads on an autoencoder that nothing regularises.
-    VaDEClustering : One latent group, whose prior has a component for every cluster.
 
     References
     ----------

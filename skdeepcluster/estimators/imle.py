@@ -19,10 +19,12 @@ from typing import Any, ClassVar
 
 import numpy as np
 import torch
+from numpy.typing import ArrayLike
+from sklearn.base import ClusterMixin
 from sklearn.utils._param_validation import Interval, StrOptions
 from torch import nn
 
-from skdeepcluster.base import GenerativeClusterer, Run
+from skdeepcluster.base import GenerativeClusterer, InitializedClusterer, Run, init_constraint
 from skdeepcluster.base._conditions import MattersIf
 from skdeepcluster.engine.schedule import Phase, Progress, Refresh, Turn
 from skdeepcluster.models.matching import MatchedGenerator, watch_matches
@@ -37,7 +39,7 @@ PRIORS = {
 }
 
 
-class IMLEClustering(GenerativeClusterer):
+class IMLEClustering(GenerativeClusterer, InitializedClusterer):
     r"""Cluster by implicit maximum likelihood, with a generator whose code names the cluster.
 
     Every row is matched with the nearest of many generated samples, and that sample is pulled
@@ -51,6 +53,20 @@ class IMLEClustering(GenerativeClusterer):
     latent_dim : int, default=10
         Width of the noise beside the components, which `transform` leaves out: it returns a column
         for every cluster alone.
+    init : {"random", "n2d", "spc"}, clusterer or array-like, default="random"
+        What rows a component learns first, in the epochs of `balanced_share`. "random" leaves it to
+        the matching, as the thesis does. Otherwise a row is matched with a sample of the component
+        that has its label, so that the components start as clusters found elsewhere; afterwards
+        rows go where they are matched.
+
+        - "n2d": an autoencoder, UMAP and a mixture; "spc": :class:`SPCClustering`. Each looks for
+          as many clusters.
+        - A scikit-learn clusterer, one of this package, or a pipeline that ends in one. It is
+          cloned and fitted to the rows, not scaled, as an array; its `n_clusters` is set if it has
+          its default value, and any `random_state` that is None. ``FrozenEstimator(clusterer)`` is
+          one that is fitted already and predicts.
+        - Labels in 0..n_clusters-1 of shape (n_samples,), such as another clusterer's ``labels_``;
+          -1 leaves a row free.
     max_epochs : int, default=100
         Passes over the data.
     batch_size : int, default=64
@@ -71,7 +87,8 @@ class IMLEClustering(GenerativeClusterer):
     balanced_share : float, default=0.5
         Share of the epochs, from the first on, in which every row gets a sample of its own: the
         stages of `search` are then assignments of least total distance. Rows are spread over all
-        components, and no sample is left behind. With 1 it stays so to the end.
+        components, or as `init` has them, and no sample is left behind. With 1 it stays so to the
+        end.
     n_samples_per_point : int, default=1
         Samples that `search` has for every row of a batch, spread evenly over the components. It
         is one in the epochs of `balanced_share`.
@@ -115,7 +132,7 @@ class IMLEClustering(GenerativeClusterer):
     checkpoint : str or path, default=None
         A file in which the fit saves its progress and from which it continues after a crash.
     callbacks : sequence of skorch callbacks, default=None
-        Copied, and called during training.
+        Called during training, themselves and not copies.
     trainer_params : dict, default=None
         Further parameters of skorch's net, such as ``{"optimizer__weight_decay": 1e-5}``.
     random_state : int, RandomState or None, default=None
@@ -127,6 +144,8 @@ class IMLEClustering(GenerativeClusterer):
     ----------
     labels_ : ndarray of shape (n_samples,)
         Cluster of every training row.
+    start_labels_ : ndarray of shape (n_samples,)
+        Clusters that training started from, -1 is none; not with ``init="random"``.
     n_clusters_ : int
         Number of clusters that have members.
     cluster_centers_ : ndarray of shape (n_clusters_, n_features_in_)
@@ -139,7 +158,10 @@ class IMLEClustering(GenerativeClusterer):
     history_ : list of dict
         Stage, phase, epoch, loss terms and seconds of every epoch, and the number of components
         that had lost all rows before it (``dead``). ``matching`` is the clustering error: the
-        squared distance from a row to its sample.
+        squared distance from a row to its sample. The last record also has the adjusted Rand index
+        of the clusters with those of the start (``start_agreement``), if there were some.
+    timings_ : dict of str to float
+        Seconds of every stage, in this process, and of finding the clusters at the end.
     device_ : str
         Where the networks are.
     n_iter_ : int
@@ -173,6 +195,7 @@ class IMLEClustering(GenerativeClusterer):
 
     _parameter_constraints: ClassVar[dict[str, list[Any]]] = {
         **GenerativeClusterer._parameter_constraints,
+        "init": init_constraint("random"),
         "prior": [StrOptions(set(PRIORS))],
         "search": [StrOptions({"two_stage", "global"})],
         "label_source": [StrOptions({"encoder", "centroid", "centroid_alone"})],
@@ -186,6 +209,12 @@ class IMLEClustering(GenerativeClusterer):
 
     _conditions: ClassVar[tuple[MattersIf, ...]] = (
         *GenerativeClusterer._conditions,
+        MattersIf(
+            ("init",),
+            lambda self: self.balanced_share > 0,
+            "rows go where they are matched in all epochs with {balanced_share}",
+            "Use a balanced_share above 0",
+        ),
         MattersIf(
             ("encoder", "component_weight", "noise_weight", "encoded_samples", "feature_weight"),
             lambda self: self._has_encoder,
@@ -211,6 +240,7 @@ class IMLEClustering(GenerativeClusterer):
         n_clusters: int = 8,
         *,
         latent_dim: int = 10,
+        init: str | ClusterMixin | ArrayLike = "random",
         max_epochs: int = 100,
         batch_size: int = 64,
         lr: float = 1e-3,
@@ -285,6 +315,9 @@ class IMLEClustering(GenerativeClusterer):
             refresh=[Refresh(partial(watch_matches, n_balanced=n_balanced))],
             weights=self._weights(),
         )
+        if self._is_given():
+            self._check_model(run, self._make_model)
+            self._note_start(run, self._given_labels(run))
         model = run.train("imle", self._make_model(run.scaling), [matching])
         model.fix_centroids(run.seed)
         return model

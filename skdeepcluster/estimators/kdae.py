@@ -26,14 +26,18 @@ class KDAEClustering(KNetworksClusterer):
     latent_dim : int, default=10
         Width of a network's code. `transform` returns the code and, after it, a column for every
         cluster, here 1 for the network that wins the row.
-    init : {"vade", "kmeans"}, clusterer or array-like of shape (n_samples,), default="vade"
+    init : {"vade", "kmeans", "n2d", "spc"}, clusterer or array-like, default="vade"
         First clusters. "vade" trains VaDE and runs k-means on its codes, as the paper does;
-        "kmeans" runs it on the scaled rows, of which it takes a dense copy. A scikit-learn
-        clusterer, one of this package, or a pipeline that ends in one, is cloned and fitted to
-        the rows, not scaled, as an array; its `n_clusters` is set if it has its default value,
-        and any `random_state` that is None. ``FrozenEstimator(clusterer)`` is one that is fitted
-        already and predicts. Labels in 0..n_clusters-1, such as another clusterer's ``labels_``,
-        are taken as they are, and -1 leaves a row free.
+        "kmeans" runs it on the scaled rows, of which it takes a dense copy.
+
+        - "n2d": an autoencoder, UMAP and a mixture; "spc": :class:`SPCClustering`. Each looks for
+          as many clusters.
+        - A scikit-learn clusterer, one of this package, or a pipeline that ends in one. It is
+          cloned and fitted to the rows, not scaled, as an array; its `n_clusters` is set if it has
+          its default value, and any `random_state` that is None. ``FrozenEstimator(clusterer)`` is
+          one that is fitted already and predicts.
+        - Labels in 0..n_clusters-1 of shape (n_samples,), such as another clusterer's ``labels_``;
+          -1 leaves a row out until the networks have learnt the others.
     max_epochs : int, default=50
         Epochs in which each network trains on the rows it wins.
     batch_size : int, default=100
@@ -73,7 +77,7 @@ class KDAEClustering(KNetworksClusterer):
     checkpoint : str or path, default=None
         A file in which the fit saves its progress and from which it continues after a crash.
     callbacks : sequence of skorch callbacks, default=None
-        Copied, and called during training.
+        Called during training, themselves and not copies.
     trainer_params : dict, default=None
         Further parameters of skorch's net, such as ``{"optimizer__weight_decay": 1e-5}``.
     random_state : int, RandomState or None, default=None
@@ -85,6 +89,8 @@ class KDAEClustering(KNetworksClusterer):
     ----------
     labels_ : ndarray of shape (n_samples,)
         Cluster of every training row.
+    start_labels_ : ndarray of shape (n_samples,)
+        Clusters that training started from; -1 is none.
     n_clusters_ : int
         Number of clusters that have members.
     cluster_centers_ : ndarray of shape (n_clusters_, n_features_in_)
@@ -96,6 +102,8 @@ class KDAEClustering(KNetworksClusterer):
     history_ : list of dict
         Stage, phase, epoch, loss terms and seconds of every epoch, and how many networks were
         started anew (``reseeded``).
+    timings_ : dict of str to float
+        Seconds of every stage, in this process, and of finding the clusters at the end.
     device_ : str
         Where the networks are.
     n_iter_ : int

@@ -18,12 +18,14 @@ from typing import Any, ClassVar
 
 import numpy as np
 import torch
+from numpy.typing import ArrayLike, NDArray
 from sklearn.base import ClusterMixin
 from sklearn.utils._param_validation import Interval, StrOptions
 from torch import Tensor, nn
 
-from skdeepcluster.base import HeadingClusterer, Run
+from skdeepcluster.base import HeadingClusterer, InitializedClusterer, Run, init_constraint
 from skdeepcluster.base._conditions import MattersIf
+from skdeepcluster.base._initialized import StartAgreement
 from skdeepcluster.engine.callbacks import HoldIdle
 from skdeepcluster.engine.schedule import Phase, Turn, one_cycle
 from skdeepcluster.engine.table import Batch, encoded, tiled
@@ -44,7 +46,7 @@ MANAGER_WIDTH = 100  # of the manager's hidden layer
 PCA_ENTRIES = 10_000_000  # numbers that the principal components are computed from at most
 
 
-class MoEDCClustering(HeadingClusterer):
+class MoEDCClustering(HeadingClusterer, InitializedClusterer):
     r"""Mixture of experts for deep clustering (MoEDC).
 
     Finds the width of the code by principal components and the clusters by UMAP and HDBSCAN among
@@ -60,6 +62,18 @@ class MoEDCClustering(HeadingClusterer):
         Width of the code. "auto" takes as many principal components of the scaled rows as it takes
         to explain `explained_variance`. `transform` returns the code and, after it, a column for
         every cluster, here 1 for the expert of the row.
+    init : {"head", "n2d", "spc"}, clusterer or array-like, default="head"
+        The clusters that the manager learns. "head" finds them among the codes, as the thesis does,
+        by `manifold` and `head`. Others come from elsewhere:
+
+        - "n2d": an autoencoder, UMAP and a mixture; "spc": :class:`SPCClustering`. Each looks for
+          as many clusters.
+        - A scikit-learn clusterer, one of this package, or a pipeline that ends in one. It is
+          cloned and fitted to the rows, not scaled, as an array; its `n_clusters` is set if it has
+          its default value, and any `random_state` that is None. ``FrozenEstimator(clusterer)`` is
+          one that is fitted already and predicts.
+        - Labels in 0..n_clusters-1 of shape (n_samples,), such as another clusterer's ``labels_``;
+          -1 leaves a row out.
     max_epochs : int, default=20
         Epochs of the experts.
     batch_size : int, default=256
@@ -115,7 +129,7 @@ class MoEDCClustering(HeadingClusterer):
     checkpoint : str or path, default=None
         A file in which the fit saves its progress and from which it continues after a crash.
     callbacks : sequence of skorch callbacks, default=None
-        Copied, and called during training.
+        Called during training, themselves and not copies.
     trainer_params : dict, default=None
         Further parameters of skorch's net, such as ``{"optimizer__weight_decay": 1e-5}``.
     random_state : int, RandomState or None, default=None
@@ -128,8 +142,10 @@ class MoEDCClustering(HeadingClusterer):
     labels_ : ndarray of shape (n_samples,)
         Cluster of every training row, by the manager, which gives noise to a cluster too.
     noise_ : ndarray of bool of shape (n_samples,)
-        Training rows that HDBSCAN held to be noise, and from which the manager did not learn.
-        False for rows of weight 0, which it did not see.
+        Training rows that HDBSCAN or `init` held to be noise, and from which the manager did not
+        learn. False for rows of weight 0, which it did not see.
+    start_labels_ : ndarray of shape (n_samples,)
+        Clusters that training started from; -1 is none.
     n_clusters_ : int
         Number of clusters that have members.
     latent_dim_ : int
@@ -141,7 +157,10 @@ class MoEDCClustering(HeadingClusterer):
     module_ : MixtureOfExperts
         The trained networks.
     history_ : list of dict
-        Stage, phase, epoch, loss terms and seconds of every epoch.
+        Stage, phase, epoch, loss terms and seconds of every epoch. The last record of a phase also
+        has the adjusted Rand index of the clusters with those of the start (``start_agreement``).
+    timings_ : dict of str to float
+        Seconds of every stage, in this process, and of finding the clusters at the end.
     device_ : str
         Where the networks are.
     n_iter_ : int
@@ -192,6 +211,7 @@ class MoEDCClustering(HeadingClusterer):
     _has_one_space = False
     _parameter_constraints: ClassVar[dict[str, list[Any]]] = {
         **HeadingClusterer._parameter_constraints,
+        "init": init_constraint("head"),
         "latent_dim": [Interval(Integral, 1, None, closed="left"), StrOptions({"auto"})],
         "explained_variance": [Interval(Real, 0, 1, closed="right")],
         "max_latent_dim": [Interval(Integral, 1, None, closed="left")],
@@ -202,6 +222,12 @@ class MoEDCClustering(HeadingClusterer):
 
     _conditions: ClassVar[tuple[MattersIf, ...]] = (
         *HeadingClusterer._conditions,
+        MattersIf(
+            ("head", "head_params", "min_cluster_size", "manifold", "manifold_params"),
+            lambda self: not self._is_given(),
+            "the clusters are those of `init`, and are not looked for among the codes",
+            "Use init='head'",
+        ),
         MattersIf(
             ("explained_variance", "max_latent_dim"),
             lambda self: self.latent_dim == "auto",
@@ -215,6 +241,7 @@ class MoEDCClustering(HeadingClusterer):
         n_clusters: int | str = "auto",
         *,
         latent_dim: int | str = "auto",
+        init: str | ClusterMixin | ArrayLike = "head",
         max_epochs: int = 20,
         batch_size: int = 256,
         lr: float = 1e-3,
@@ -245,22 +272,22 @@ class MoEDCClustering(HeadingClusterer):
         self._keep(locals())
 
     def _fit(self, run: Run) -> MixtureOfExperts:
-        self._tell_of_n_clusters()
-        self._make_head(run.seed)  # refused now rather than after the training
         table = run.table
         is_given = isinstance(self.latent_dim, Integral)
         self.latent_dim_ = int(self.latent_dim) if is_given else self._find_width(run)
+        given = self._clusters_before(run)
         pretraining = self._phase("pretraining", self.pretrain_epochs)
         vae = run.train("vae", self._make_vae(run.scaling), [pretraining])
-        found = run.once("clusters", lambda: self._find_clusters(encoded(vae.codes, table), run))
-        labels = found["labels"].numpy()
+        labels = self._clusters_among(vae, run) if given is None else given
+        self._note_start(run, labels)
         self.noise_ = np.zeros(len(run.counted), dtype=bool)
         self.noise_[run.counted] = labels < 0
         clustered = table.subset(torch.from_numpy(np.flatnonzero(labels >= 0)))
         start = partial(start_manager, labels=labels[labels >= 0])
         retraining = self._phase("without noise", self.init_epochs, start=start)
         managed = self._make_managed(vae, int(labels.max()) + 1)
-        run.train("manager", managed, [retraining], clustered)
+        watch = StartAgreement(managed.n_clusters)
+        run.train("manager", managed, [retraining], clustered, callbacks=[watch])
         experts = self._phase("experts", self.max_epochs, "experts", "routed")
         return run.train("experts", MixtureOfExperts(managed), [experts], callbacks=[HoldIdle()])
 
@@ -294,6 +321,21 @@ class MoEDCClustering(HeadingClusterer):
         manager = make_mlp([self.latent_dim_, MANAGER_WIDTH, n_clusters])
         return ManagedAutoencoder(vae, manager, n_clusters)
 
+    def _clusters_before(self, run: Run) -> NDArray[np.integer[Any]] | None:
+        """Return the clusters that are given, numbered without gaps: every expert needs rows."""
+        if not self._is_given():
+            self._tell_of_n_clusters()
+            self._make_head(run.seed)  # refused now rather than after the training
+            return None
+        self._check_model(run, self._make_vae)
+        labels = self._given_labels(run)
+        return np.where(labels < 0, -1, np.searchsorted(np.unique(labels[labels >= 0]), labels))
+
+    def _clusters_among(self, vae: VariationalAutoencoder, run: Run) -> NDArray[np.integer[Any]]:
+        """Return the clusters that the head finds among the codes."""
+        codes = partial(encoded, vae.codes, run.table)
+        return run.once("clusters", lambda: self._find_clusters(codes(), run))["labels"].numpy()
+
     def _find_clusters(self, codes: Tensor, run: Run) -> dict[str, Tensor]:
         """Return the clusters among the codes, noise -1; if all is noise, one cluster."""
         head = self._make_head(run.seed).fit(codes.cpu().numpy(), run.table.array("weight"))
@@ -302,11 +344,14 @@ class MoEDCClustering(HeadingClusterer):
 
     def _check_enough(self, n_samples: int) -> None:
         super()._check_enough(n_samples)
-        if n_samples < 3 and self.manifold is not None:
+        if n_samples < 3 and self.manifold is not None and not self._is_given():
             raise ValueError(
                 "n_samples=2 is too few to look for clusters, whatever n_clusters is: UMAP takes "
                 "at least 3 rows. Pass more rows, or use manifold=None."
             )
+
+    def _n_clusters_asked(self) -> Any:
+        return self.n_clusters if self._is_given() else super()._n_clusters_asked()
 
     def _n_candidates(self) -> int:
         return self.module_.n_experts

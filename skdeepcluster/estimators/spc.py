@@ -27,10 +27,9 @@ from sklearn.base import ClusterMixin
 from sklearn.utils._param_validation import HasMethods, Interval, StrOptions
 from torch import Tensor, nn
 
-from skdeepcluster.base import Run, SelfLabelingClusterer
+from skdeepcluster.base import Run, SelfLabelingClusterer, named_start
 from skdeepcluster.base._conditions import MattersIf
 from skdeepcluster.engine.table import Table
-from skdeepcluster.estimators.autoencoder import AutoencoderClustering
 from skdeepcluster.models.labelings import Labeling, has_settled, warn_unsettled
 from skdeepcluster.models.reclustering import Reclustering, start_rows
 from skdeepcluster.models.self_labels import SelfLabeler, calibrate
@@ -132,7 +131,7 @@ class SPCClustering(SelfLabelingClusterer):
     checkpoint : str or path, default=None
         A file in which the fit saves its progress and from which it continues after a crash.
     callbacks : sequence of skorch callbacks, default=None
-        Copied, and called during training.
+        Called during training, themselves and not copies.
     trainer_params : dict, default=None
         Further parameters of skorch's net, such as ``{"optimizer__weight_decay": 1e-5}``.
     random_state : int, RandomState or None, default=None
@@ -167,6 +166,8 @@ class SPCClustering(SelfLabelingClusterer):
         Stage, phase, epoch, loss terms and seconds of every epoch. The last of each round also has
         `label_change`, `agreement`, `classifier_agreement` (the share of rows on which classifier
         and clusters agree) and `confident` (the share to be learnt from next).
+    timings_ : dict of str to float
+        Seconds of every stage, in this process, and of finding the clusters at the end.
     device_ : str
         Where the networks are.
     n_iter_ : int
@@ -225,6 +226,7 @@ class SPCClustering(SelfLabelingClusterer):
         "manifold_params": [dict, None],
     }
 
+    _tells_departure = False  # it judges itself whether to leave the start: `settled_`
     _conditions: ClassVar[tuple[MattersIf, ...]] = (
         *SelfLabelingClusterer._conditions,
         MattersIf(
@@ -305,7 +307,7 @@ class SPCClustering(SelfLabelingClusterer):
             model = self._learn(run, stage, found, n_clusters, sample)
             if not run.interrupted:
                 anew = partial(self._cluster_anew, run, model, sample)
-                found = self._compare(found, self._labeling(run, f"{stage}: clusters", anew))
+                found = self._compare(start, found, self._labeling(run, f"{stage}: clusters", anew))
         self.settled_ = has_settled(self.n_rounds_, self.label_change_, self.agreement_)
         self._has_noise = False
         if run.interrupted and model is not None:
@@ -331,10 +333,9 @@ class SPCClustering(SelfLabelingClusterer):
 
     def _start(self, run: Run, sample: Table, drawn: NDArray[np.intp]) -> Labeling:
         """Return the first clusters."""
-        if not isinstance(self.init, str) or self._is_init("n2d"):
+        if self._is_given():
             labels = self._given_labels(run)[drawn].astype(np.int64)
             return Labeling(labels, labels >= 0)
-        self._tell("start", len(sample))
         # Sparse rows that are left to us are taken for counts of words, whose sum means little.
         is_text = sparse.issparse(run.X) and self.scaling == "auto"
         metric = "cosine" if is_text else "euclidean"
@@ -344,22 +345,6 @@ class SPCClustering(SelfLabelingClusterer):
             return clusters.find(rows, metric)
         known = isinstance(self.n_clusters, Integral)
         return clusters.start(rows, int(self.n_clusters) if known else None, metric)
-
-    def _first_clusterer(self) -> Any:
-        if not self._is_init("n2d"):
-            return self.init
-        finds = self.n_clusters == "auto"
-        return AutoencoderClustering(
-            self.n_clusters,
-            manifold="umap",
-            manifold_params=self.manifold_params,
-            head="hdbscan" if finds else "gmm",
-            image_shape=self.image_shape,
-            scaling=self.scaling,
-            device=self.device,
-            precision=self.precision,
-            verbose=self.verbose,
-        )
 
     def _is_init(self, name: str) -> bool:
         return isinstance(self.init, str) and self.init == name
@@ -396,3 +381,17 @@ class SPCClustering(SelfLabelingClusterer):
             return labels
         # The classifier's last output is the noise that it was taught.
         return labels.masked_fill(scores.argmax(1) == self._n_candidates(), -1)
+
+
+@named_start("spc")
+def _as_start(owner: Any) -> SPCClustering:
+    """Return what finds the first clusters of another estimator, with its data and device."""
+    return SPCClustering(
+        owner.n_clusters,
+        decoder_epochs=0,  # nothing is generated
+        image_shape=owner.image_shape,
+        scaling=owner.scaling,
+        device=owner.device,
+        precision=owner.precision,
+        verbose=owner.verbose,
+    )

@@ -13,7 +13,6 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Sequence
-from functools import partial
 from numbers import Integral
 from typing import Any, ClassVar
 
@@ -21,15 +20,24 @@ import numpy as np
 import torch
 from numpy.typing import ArrayLike
 from sklearn.base import ClusterMixin
-from sklearn.utils._param_validation import HasMethods, Interval, StrOptions
+from sklearn.utils._param_validation import Interval, StrOptions
 from torch import Tensor, nn
 
-from skdeepcluster.base import DeepClusterer, InitializedClusterer, MixtureClusterer, Run
+from skdeepcluster.augment import augmentation_for
+from skdeepcluster.base import (
+    DeepClusterer,
+    InitializedClusterer,
+    MixtureClusterer,
+    Run,
+    init_constraint,
+)
 from skdeepcluster.engine.table import Batch
 from skdeepcluster.models.vade import VaDE, place_mixture, place_on_labels, vade_phases
 from skdeepcluster.scaling import Mode, Scaling
 
 __all__ = ["VaDEClustering"]
+
+OWN_STARTS = {"gmm": place_mixture}
 
 
 class VaDEClustering(MixtureClusterer, InitializedClusterer):
@@ -45,14 +53,18 @@ class VaDEClustering(MixtureClusterer, InitializedClusterer):
         Number of components.
     latent_dim : int, default=10
         Width of the code.
-    init : {"gmm"}, clusterer or array-like of shape (n_samples,), default="gmm"
-        First components. "gmm" fits a Gaussian mixture to the pretrained codes, as the paper does.
-        Otherwise each component starts as the Gaussian of the codes that have its label. A
-        scikit-learn clusterer, one of this package, or a pipeline that ends in one, is cloned and
-        fitted to the rows, not scaled, as an array; its `n_clusters` is set if it has its default
-        value, and any `random_state` that is None. ``FrozenEstimator(clusterer)`` is one that is
-        fitted already and predicts. Labels in 0..n_clusters-1, such as another clusterer's
-        ``labels_``, are taken as they are, and -1 leaves a row out.
+    init : {"gmm", "n2d", "spc"}, clusterer or array-like, default="gmm"
+        First components. "gmm" takes the best of 48 mixtures of the pretrained codes; the paper,
+        one. Otherwise each starts as the Gaussian of the codes of a cluster found elsewhere.
+
+        - "n2d": an autoencoder, UMAP and a mixture; "spc": :class:`SPCClustering`. Each looks for
+          as many clusters.
+        - A scikit-learn clusterer, one of this package, or a pipeline that ends in one. It is
+          cloned and fitted to the rows, not scaled, as an array; its `n_clusters` is set if it has
+          its default value, and any `random_state` that is None. ``FrozenEstimator(clusterer)`` is
+          one that is fitted already and predicts.
+        - Labels in 0..n_clusters-1 of shape (n_samples,), such as another clusterer's ``labels_``;
+          -1 leaves a row out.
     max_epochs : int, default=100
         Epochs on the evidence lower bound.
     batch_size : int, default=100
@@ -62,6 +74,12 @@ class VaDEClustering(MixtureClusterer, InitializedClusterer):
         epochs, down to a tenth.
     pretrain_epochs : int, default=50
         Epochs of reconstruction alone, before the components are placed.
+    augment : "auto", callable or None, default=None
+        Changes of the rows in training. What is modelled are the changed rows.
+        Changes are random and keep a batch's meaning: from a tensor of scaled rows, shape
+        (n, \*input_shape), to one of the same shape. Such are the modules of
+        `skdeepcluster.augment`, and a `torch.nn.Sequential` of several. "auto" is `RandomAffine`
+        for images, and nothing for other rows.
     hidden_layer_sizes : "auto" or sequence of int, default="auto"
         Widths of the encoder's hidden layers; the decoder mirrors them. For images, the channels
         of its convolutions. "auto": 500-500-2000, or 32-64-128 channels.
@@ -86,7 +104,7 @@ class VaDEClustering(MixtureClusterer, InitializedClusterer):
     checkpoint : str or path, default=None
         A file in which the fit saves its progress and from which it continues after a crash.
     callbacks : sequence of skorch callbacks, default=None
-        Copied, and called during training.
+        Called during training, themselves and not copies.
     trainer_params : dict, default=None
         Further parameters of skorch's net, such as ``{"optimizer__weight_decay": 1e-5}``.
     random_state : int, RandomState or None, default=None
@@ -98,6 +116,8 @@ class VaDEClustering(MixtureClusterer, InitializedClusterer):
     ----------
     labels_ : ndarray of shape (n_samples,)
         Cluster of every training row.
+    start_labels_ : ndarray of shape (n_samples,)
+        Clusters that training started from; -1 is none.
     n_clusters_ : int
         Number of clusters that have members.
     cluster_centers_ : ndarray of shape (n_clusters_, n_features_in_)
@@ -113,7 +133,10 @@ class VaDEClustering(MixtureClusterer, InitializedClusterer):
     module_ : nn.Module
         The trained networks and the mixture, ``module_.prior``.
     history_ : list of dict
-        Stage, phase, epoch, loss terms and seconds of every epoch.
+        Stage, phase, epoch, loss terms and seconds of every epoch. The last record of a phase also
+        has the adjusted Rand index of the clusters with those of the start (``start_agreement``).
+    timings_ : dict of str to float
+        Seconds of every stage, in this process, and of finding the clusters at the end.
     device_ : str
         Where the networks are.
     n_iter_ : int
@@ -154,8 +177,9 @@ class VaDEClustering(MixtureClusterer, InitializedClusterer):
 
     _parameter_constraints: ClassVar[dict[str, list[Any]]] = {
         **DeepClusterer._parameter_constraints,
-        "init": [StrOptions({"gmm"}), HasMethods(["fit"]), "array-like"],
+        "init": init_constraint(*OWN_STARTS),
         "pretrain_epochs": [Interval(Integral, 0, None, closed="left")],
+        "augment": [StrOptions({"auto"}), callable, None],
     }
 
     def __init__(
@@ -168,6 +192,7 @@ class VaDEClustering(MixtureClusterer, InitializedClusterer):
         batch_size: int = 100,
         lr: float = 2e-3,
         pretrain_epochs: int = 50,
+        augment: str | Callable[[Tensor], Tensor] | None = None,
         hidden_layer_sizes: str | Sequence[int] = "auto",
         encoder: Callable[[tuple[int, ...], int], nn.Module] | None = None,
         decoder: Callable[[int, tuple[int, ...]], nn.Module] | None = None,
@@ -185,18 +210,16 @@ class VaDEClustering(MixtureClusterer, InitializedClusterer):
         self._keep(locals())
 
     def _fit(self, run: Run) -> VaDE:
-        if isinstance(self.init, str):
-            start = partial(place_mixture, seed=run.seed)
-        else:
-            self._check_model(run, self._make_model)
-            start = partial(place_on_labels, labels=self._given_labels(run))
+        start = self._first_step(run, self._make_model, OWN_STARTS, place_on_labels)
         phases = vade_phases(self.pretrain_epochs, self.max_epochs, start)
         return run.train("vade", self._make_model(run.scaling), phases)
 
     def _make_model(self, scaling: Scaling) -> VaDE:
         encoder = self._make_encoder(2 * self.latent_dim)
         decoder = self._make_decoder(self.latent_dim)
-        return VaDE(scaling, encoder, decoder, self.n_clusters, self.latent_dim)
+        model = VaDE(scaling, encoder, decoder, self.n_clusters, self.latent_dim)
+        model.augment = augmentation_for(self.augment, self._input_shape)
+        return model
 
     def _score_rows(self, batch: Batch) -> Tensor:
         return self.module_.elbo(batch)

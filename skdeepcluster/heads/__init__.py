@@ -9,13 +9,20 @@ from ._clusterers import (
     mixture,
 )
 from ._head import ClusteringHead, make_head
-from ._manifold import check_umap, umap_coordinates
+from ._manifold import Placement, check_umap, umap_coordinates
 from ._mixture import SteadyGaussianMixture
+from ._rules import NearestCenter, NeighborRule, OwnRule, PlainMixture
 from ._spherical import SphericalKMeans, spherical_step
+from ._tensors import rule_module
 
 __all__ = [
     "HEADS",
     "ClusteringHead",
+    "NearestCenter",
+    "NeighborRule",
+    "OwnRule",
+    "Placement",
+    "PlainMixture",
     "SphericalKMeans",
     "SteadyGaussianMixture",
     "check_umap",
@@ -25,6 +32,7 @@ __all__ = [
     "fit_labels",
     "make_head",
     "mixture",
+    "rule_module",
     "spherical_step",
     "umap_coordinates",
 ]

@@ -5,6 +5,8 @@ from __future__ import annotations
 import warnings
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -21,18 +23,48 @@ N_NEIGHBORS = 5
 LARGEST = 1e15
 
 
-def fit_umap(
-    codes: Array, n_components: int, seed: int, params: Mapping[str, Any]
-) -> KNeighborsRegressor:
-    """Embed codes by UMAP, and learn to place new codes among them.
+@dataclass(frozen=True)
+class Placement:
+    """Where codes go among those that UMAP has embedded.
 
     A new code goes to the mean of its nearest training codes' coordinates, weighted by the inverse
     of the distance; a code that was in training keeps its coordinates (several such: their mean).
-    Training codes beyond a `disconnection_distance` get no coordinates from UMAP, and are placed
-    like new ones.
     `UMAP.transform` would not do, for it optimises all new rows together: a row's place would
     depend on its company. The k-d tree computes distances by subtraction, so that a training
-    code is at distance zero from itself; the matrix products of a brute-force search round.
+    code is at distance zero from itself; the matrix products of a brute-force search round. It is
+    grown when it is first asked.
+
+    Parameters
+    ----------
+    codes : ndarray of shape (n_samples, latent_dim)
+        Training codes.
+    coordinates : ndarray of shape (n_samples, n_components)
+        Where UMAP has put them.
+    """
+
+    codes: Array
+    coordinates: NDArray[np.float32]
+
+    @cached_property
+    def _search(self) -> KNeighborsRegressor:
+        n_neighbors = min(N_NEIGHBORS, len(self.codes))
+        search = KNeighborsRegressor(n_neighbors, weights="distance", algorithm="kd_tree")
+        return search.fit(self.codes, self.coordinates)
+
+    def predict(self, codes: Array) -> NDArray[Any]:
+        """Return the coordinates of codes, of shape (n_samples, n_components)."""
+        return self._search.predict(codes)
+
+    def __getstate__(self) -> dict[str, Any]:
+        """Keep the arrays, and no tree."""
+        return {name: vars(self)[name] for name in ("codes", "coordinates")}
+
+
+def fit_umap(codes: Array, n_components: int, seed: int, params: Mapping[str, Any]) -> Placement:
+    """Embed codes by UMAP, and learn to place new codes among them.
+
+    Training codes beyond a `disconnection_distance` get no coordinates from UMAP, and are placed
+    like new ones.
 
     Parameters
     ----------
@@ -47,9 +79,8 @@ def fit_umap(
 
     Returns
     -------
-    KNeighborsRegressor
-        Its `predict` maps codes to coordinates of shape (n_samples, n_components). UMAP itself is
-        not kept.
+    Placement
+        Where codes go. UMAP itself is not kept.
 
     Raises
     ------
@@ -65,10 +96,7 @@ def fit_umap(
     """
     coordinates = umap_coordinates(codes, n_components, seed, params)
     placed = np.isfinite(coordinates).all(axis=1)  # not so beyond UMAP's `disconnection_distance`
-    placement = KNeighborsRegressor(
-        min(N_NEIGHBORS, placed.sum()), weights="distance", algorithm="kd_tree"
-    )
-    return placement.fit(codes[placed], coordinates[placed])
+    return Placement(codes[placed], coordinates[placed])
 
 
 def umap_coordinates(

@@ -118,7 +118,9 @@ class OwnRule:
 def plain(clusterer: Any) -> Any:
     """Return what a fitted clusterer predicts by, as arrays alone, or itself if it is not known."""
     kind = type(clusterer)
-    if getattr(kind, "predict_proba", None) is GaussianMixture.predict_proba:
+    # A Bayesian mixture shares the method, and calculates in another way what it calls.
+    is_mixture = isinstance(clusterer, GaussianMixture)
+    if is_mixture and kind.predict_proba is GaussianMixture.predict_proba:
         learned = clusterer.weights_, clusterer.means_, clusterer.precisions_cholesky_
         return PlainMixture(*learned, clusterer.covariance_type)
     if getattr(kind, "predict", None) in (KMeans.predict, SphericalKMeans.predict):

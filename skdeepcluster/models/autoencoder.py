@@ -45,7 +45,7 @@ class Autoencoder(Model):
 
     def reconstruction(self, batch: Batch) -> dict[str, Tensor]:
         """Return the squared error of g(f(x)), a mean over features, per row."""
-        x = self.inputs(batch)
+        x = self.changed(batch)
         return {"reconstruction": squared_error(self.decode(self.encode(x)), x)}
 
 

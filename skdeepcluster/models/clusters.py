@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import torch
@@ -11,11 +11,12 @@ from torch import Tensor
 
 from skdeepcluster.engine.notices import notice
 from skdeepcluster.engine.table import Table
-from skdeepcluster.heads import fit_clusterer
+from skdeepcluster.heads import SteadyGaussianMixture, fit_clusterer
 
 __all__ = [
     "best_of",
     "fit_kmeans",
+    "fit_mixture",
     "follow_labels",
     "forget_labels",
     "has_settled",
@@ -32,6 +33,36 @@ def fit_kmeans(codes: Tensor, table: Table, n_clusters: int, n_init: int, seed: 
     """Fit k-means to the codes of a table, with the weights of its rows."""
     kmeans = KMeans(n_clusters, n_init=n_init, random_state=seed)
     return fit_clusterer(kmeans, codes.cpu().numpy(), table.array("weight"))
+
+
+def fit_mixture(
+    codes: Tensor,
+    table: Table,
+    n_components: int,
+    least_variance: Callable[[Tensor], Tensor],
+    seed: int,
+) -> tuple[Tensor, Tensor, Tensor]:
+    """Fit a steady mixture to the codes of a table, with the weights of its rows.
+
+    Returns
+    -------
+    weights, means, variances : Tensor
+        Of the components; the variances are diagonals, and at least `least_variance` of the codes.
+    """
+    rows = codes.cpu().double().numpy()
+    center = rows.mean(axis=0)  # without it, rounding could swallow the variances of close codes
+    rows -= center
+    mixture = SteadyGaussianMixture(
+        n_components,
+        covariance_type="diag",
+        reg_covar=float(least_variance(torch.from_numpy(rows))),
+        random_state=seed,
+    )
+    fit_clusterer(mixture, rows, table.array("weight"))
+    weights, means, variances = map(
+        torch.from_numpy, (mixture.weights_, mixture.means_ + center, mixture.covariances_)
+    )
+    return weights, means, variances
 
 
 def forget_labels(table: Table) -> None:

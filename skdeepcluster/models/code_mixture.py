@@ -10,21 +10,29 @@ The paper's EM is hard; this one is soft. Hard assignments cut off each componen
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from functools import partial
 from typing import Any, cast
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from skdeepcluster.engine.schedule import Phase, Refresh, Training, Turn
+from skdeepcluster.engine.schedule import Phase, Refresh, Step, Training, Turn
 from skdeepcluster.engine.table import Batch, Table
 from skdeepcluster.models.autoencoder import Autoencoder
-from skdeepcluster.models.clusters import fit_kmeans, warn_restarted
+from skdeepcluster.models.clusters import fit_kmeans, fit_mixture, warn_restarted
+from skdeepcluster.models.starts import as_column
 from skdeepcluster.objectives import squared_error
 from skdeepcluster.priors import GaussianMixturePrior, least_variance, responsibilities_of
 from skdeepcluster.scaling import Scaling
 
-__all__ = ["CodeMixture", "mixture_phases"]
+__all__ = [
+    "CodeMixture",
+    "mixture_phases",
+    "place_by_kmeans",
+    "place_by_mixture",
+    "place_on_labels",
+]
 
 SETTLING_STEPS = 20  # of EM, when training is over
 
@@ -140,27 +148,48 @@ def mixture_phases(
     epochs: int,
     batches_per_em_step: int,
     weights: Mapping[str, float],
-    seed: int,
+    start: Step,
 ) -> list[Phase]:
-    """Return the phases of clustering: the turns while the mixture follows, then its settling."""
+    """Return the phases of clustering: the turns while the mixture follows, then its settling.
+
+    The mixture starts by `start`: `place_by_kmeans`, `place_by_mixture` or `place_on_labels`.
+    """
     clustering = Phase(
         "clustering",
         turns,
         epochs=epochs,
-        start=partial(_place_mixture, seed=seed),
+        start=start,
         refresh=[Refresh(_reseed_dead), Refresh(_follow_codes, batches_per_em_step, "step")],
         weights=weights,
     )
     return [clustering, Phase("settling", [], epochs=0, start=_settle_mixture)]
 
 
-def _place_mixture(trainer: Training, table: Table, seed: int) -> None:
+def place_by_kmeans(trainer: Training, table: Table, seed: int) -> None:
     """Start the mixture by k-means on the codes of the whole data."""
-    model, weight = trainer.model, table.columns.get("weight")
-    codes, n_clusters = trainer.encode(table), len(model.prior.means)
+    codes, n_clusters = trainer.encode(table), len(trainer.model.prior.means)
     kmeans = fit_kmeans(codes, table, n_clusters, n_init=20, seed=seed)
-    label = torch.from_numpy(kmeans.labels_).to(codes.device)
-    members = responsibilities_of(label, n_clusters, weight)
+    _place(trainer.model, codes, kmeans.labels_, table)
+
+
+def place_by_mixture(trainer: Training, table: Table, seed: int) -> None:
+    """Start the mixture as the best of many on the codes of the whole data."""
+    model, codes = trainer.model, trainer.encode(table)
+    model.prior.place(*fit_mixture(codes, table, len(model.prior.means), least_variance, seed))
+    _remember_some(model, codes, table.columns.get("weight"))
+
+
+def place_on_labels(trainer: Training, table: Table, labels: NDArray[np.integer[Any]]) -> None:
+    """Start the mixture by the moments of the codes with each label; -1 has no say."""
+    _place(trainer.model, trainer.encode(table), labels, table)
+
+
+def _place(
+    model: CodeMixture, codes: Tensor, labels: NDArray[np.integer[Any]], table: Table
+) -> None:
+    """Set the components to the moments of labels (eq. 21 to 23, with hard assignments)."""
+    weight = table.columns.get("weight")
+    members = responsibilities_of(as_column(labels, table), len(model.prior.means), weight)
     model.prior.maximize(codes, members, least_variance(codes))
     _remember_some(model, codes, weight)
 

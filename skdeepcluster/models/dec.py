@@ -8,13 +8,16 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from skdeepcluster.engine.schedule import Training
 from skdeepcluster.engine.table import Batch, Table
 from skdeepcluster.models.autoencoder import Autoencoder
 from skdeepcluster.models.clusters import fit_kmeans, follow_labels, forget_labels, warn_restarted
+from skdeepcluster.models.starts import as_column, label_centers
 from skdeepcluster.objectives import (
     kl_divergence,
     squared_error,
@@ -23,7 +26,7 @@ from skdeepcluster.objectives import (
 )
 from skdeepcluster.scaling import Scaling
 
-__all__ = ["DEC", "place_centers", "update_target"]
+__all__ = ["DEC", "place_centers", "place_on_labels", "update_target"]
 
 
 class DEC(Autoencoder):
@@ -43,12 +46,13 @@ class DEC(Autoencoder):
         return student_t_log_proba(self.codes(batch), self.centers)
 
     def clustering(self, batch: Batch) -> dict[str, Tensor]:
-        """Return KL(p || q) (eq. 2) per row."""
-        return {"clustering": kl_divergence(batch["target"], self.log_memberships(batch))}
+        """Return KL(p || q) (eq. 2) per row: q of changed rows, and p of the rows themselves."""
+        log_q = student_t_log_proba(self.encode(self.changed(batch)), self.centers)
+        return {"clustering": kl_divergence(batch["target"], log_q)}
 
     def both(self, batch: Batch) -> dict[str, Tensor]:
         """Return the clustering and the reconstruction term, from one pass of the encoder."""
-        x = self.inputs(batch)
+        x = self.changed(batch)
         codes = self.encode(x)
         log_q = student_t_log_proba(codes, self.centers)
         return {
@@ -65,10 +69,18 @@ def place_centers(trainer: Training, table: Table, seed: int) -> None:
     forget_labels(table)
 
 
-def update_target(trainer: Training, table: Table) -> Mapping[str, float]:
-    """Compute the target p from the memberships q of the whole data (eq. 3)."""
+def place_on_labels(trainer: Training, table: Table, labels: NDArray[np.integer[Any]]) -> None:
+    """Start the centres as the mean codes of labels."""
+    centers, weight = trainer.model.centers, table.columns.get("weight")
+    label = as_column(labels, table)
+    centers.data.copy_(label_centers(trainer.encode(table), label, len(centers), weight))
+    forget_labels(table)
+
+
+def update_target(trainer: Training, table: Table, power: float = 2.0) -> Mapping[str, float]:
+    """Compute the target p from the memberships q of the whole data (eq. 3: power 2)."""
     q = _reseed_dead(trainer, table, trainer.apply(trainer.model.log_memberships, table).exp())
-    table.columns["target"] = target_distribution(q, table.columns.get("weight"))
+    table.columns["target"] = target_distribution(q, table.columns.get("weight"), power)
     return follow_labels(table, q.argmax(1))
 
 

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from typing import Any
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from sklearn.preprocessing import normalize
 from torch import Tensor, nn
 from torch.nn import functional as F
@@ -15,6 +17,7 @@ from skdeepcluster.engine.table import Batch, Table
 from skdeepcluster.heads import SphericalKMeans, spherical_step
 from skdeepcluster.models.autoencoder import Autoencoder
 from skdeepcluster.models.clusters import follow_labels, forget_labels, warn_restarted
+from skdeepcluster.models.starts import as_column, label_centers
 from skdeepcluster.neighbors import (
     anchors_among,
     closest_pairs,
@@ -32,8 +35,10 @@ from skdeepcluster.scaling import Scaling
 __all__ = [
     "DiscriminativeAutoencoder",
     "anchors_of",
+    "hold_clusters",
     "list_neighbors",
     "place_centers",
+    "place_on_labels",
     "update_clusters",
 ]
 
@@ -141,6 +146,31 @@ def place_centers(trainer: Training, table: Table, seed: int) -> None:
     kmeans.fit(trainer.encode(table).cpu().numpy(), sample_weight=table.array("weight"))
     centers.copy_(torch.from_numpy(kmeans.cluster_centers_))
     forget_labels(table)
+
+
+def place_on_labels(trainer: Training, table: Table, labels: NDArray[np.integer[Any]]) -> None:
+    """Start the centroids as the mean directions of labels; -1 leaves a row out."""
+    _point(trainer.model, F.normalize(trainer.encode(table)), as_column(labels, table), table)
+    forget_labels(table)
+
+
+def _point(model: DiscriminativeAutoencoder, units: Tensor, label: Tensor, table: Table) -> None:
+    """Let the centroids point where their members do."""
+    means = label_centers(units, label, len(model.centers), table.columns.get("weight"))
+    model.centers.copy_(F.normalize(means))
+
+
+def hold_clusters(trainer: Training, table: Table) -> Mapping[str, float]:
+    """Keep the rows in the clusters of the start, and move the centroids to their direction.
+
+    The set S of eq. 8 is given, then, and the networks learn it. Rows that the start gives no label
+    are assigned to the nearest centroid.
+    """
+    model, start = trainer.model, table.columns["start"]
+    units = F.normalize(trainer.encode(table))
+    label = torch.where(start >= 0, start, (units @ model.centers.T).argmax(1))
+    _point(model, units, label, table)
+    return follow_labels(table, label)
 
 
 def update_clusters(trainer: Training, table: Table) -> Mapping[str, float]:

@@ -80,6 +80,11 @@ class ManagedAutoencoder(VariationalAutoencoder):
         self.manager = manager
         self.n_clusters = n_clusters
 
+    def observe(self, batch: Batch, live: Tensor) -> tuple[Tensor, Tensor]:
+        """Return the posterior's mean, and log p(c | z) there."""
+        codes = self.codes(batch)
+        return codes, self.manager(codes).log_softmax(1)
+
     def features(self, batch: Batch) -> Tensor:
         """Return the manager's hidden features of the posterior's mean."""
         return self.manager[:-1](self.codes(batch))
@@ -170,7 +175,7 @@ class MixtureOfExperts(VariationalAutoencoder):
         return self.decoder(z.expand(self.n_experts, *z.shape))
 
 
-def start_manager(trainer: Training, table: Table, labels: NDArray[np.intp]) -> None:
+def start_manager(trainer: Training, table: Table, labels: NDArray[np.integer[Any]]) -> None:
     """Start the manager as the nearest mean of its hidden features.
 
     So its clusters are useful even where it is not trained, after Ctrl-C.

@@ -20,12 +20,15 @@ from skdeepcluster.engine.schedule import Training
 from skdeepcluster.engine.table import Batch, Table
 from skdeepcluster.heads import fit_clusterer
 from skdeepcluster.models.clusters import best_of
+from skdeepcluster.models.starts import as_column
 from skdeepcluster.models.variational import LOG_VARIANCES, VariationalModel
 from skdeepcluster.networks import slots
 from skdeepcluster.objectives import gaussian_kl_divergence
 from skdeepcluster.scaling import Scaling
 
 __all__ = ["KAutoencoders", "hold", "release"]
+
+WAITING = -2  # the label of a row that has no network yet
 
 
 class KAutoencoders(VariationalModel):
@@ -76,7 +79,8 @@ class KAutoencoders(VariationalModel):
         mean, log_variance = self.posterior(rows)
         scores = self._scores(rows, mean, log_variance)
         winner = best_of(scores, live)
-        own = mean[winner, torch.arange(len(winner), device=winner.device)]
+        # Not len(), which would fix the number of rows where torch traces or exports this.
+        own = mean[winner, torch.arange(winner.shape[0], device=winner.device)]
         return torch.cat([own, F.one_hot(winner, self.n_networks)], 1), scores
 
     def decode(self, codes: Tensor) -> Tensor:
@@ -98,6 +102,8 @@ class KAutoencoders(VariationalModel):
     def winner_loss(self, batch: Batch) -> dict[str, Tensor]:
         """Return minus the terms of eq. 6 for the winner of every row, or the one it is held to.
 
+        A row that waits for a cluster teaches nobody.
+
         All networks score the rows without gradients; then each is trained on those it won, with
         the noise that scored them.
         """
@@ -109,12 +115,13 @@ class KAutoencoders(VariationalModel):
                 best = self._bounds(self._repeated(rows), noise).argmax(0)
             torch.clear_autocast_cache()  # of weights that were cast without gradients
             winner = torch.where(winner < 0, best, winner)
-        won = torch.bincount(winner, minlength=self.n_networks)
+        taught = batch["label"] != WAITING
+        won = torch.bincount(winner[taught], minlength=self.n_networks)
         self.wins, self.idle = self.wins + won, won == 0
         index, place = slots(winner, self.n_networks)
         network = torch.arange(self.n_networks, device=rows.device)[:, None]
         terms = self._terms(rows[index], noise[network, index])
-        return {name: term[winner, place] for name, term in terms.items()}
+        return {name: term[winner, place] * taught for name, term in terms.items()}
 
     def _terms(self, rows: Tensor, noise: Tensor | None) -> dict[str, Tensor]:
         """Return minus the terms of the bound, shape (k, n), at the mean if there is no noise."""
@@ -137,8 +144,12 @@ class KAutoencoders(VariationalModel):
 
 
 def hold(trainer: Training, table: Table, labels: NDArray[np.integer[Any]]) -> None:
-    """Hold the rows to their first clusters."""
-    table.columns["label"] = torch.from_numpy(labels.astype(np.int64)).to(table.device)
+    """Hold the rows to their first clusters; those without one wait.
+
+    Networks that know nothing yet would draw them by chance, and then win what is like them.
+    """
+    label = as_column(labels, table)
+    table.columns["label"] = label.masked_fill(label < 0, WAITING)
     trainer.model.wins.zero_()
 
 

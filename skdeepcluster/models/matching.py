@@ -20,6 +20,7 @@ from skdeepcluster.models.generator import CodeGenerator
 from skdeepcluster.neighbors import (
     distances,
     distinct_nearest,
+    distinct_within,
     nearest,
     two_stage_distinct,
     two_stage_nearest,
@@ -71,6 +72,7 @@ class MatchedGenerator(CodeGenerator):
         self.detach_features = detach_features
         self.labels_by_encoder = labels_by_encoder
         self.balanced = False
+        self.holds_start = False  # whether rows go to the component of their first label
         self.matching: Matching | None = None  # of the batch that is being trained on
         self.register_buffer("centroids", torch.zeros(prior.n_clusters, *scaling.shape))
         self.register_buffer("variance", torch.ones(()))
@@ -89,9 +91,10 @@ class MatchedGenerator(CodeGenerator):
         alone, batch norm would make other samples of them.
         """
         rows = self.inputs(batch)
-        z, components = self._draw_codes(rows)
+        start = batch.get("start") if self.holds_start else None
+        z, components = self._draw_codes(rows, start)
         samples = self.generator(z)
-        index = self._search(rows, samples.detach().float(), components)
+        index = self._search_held(rows, samples.detach().float(), components, start)
         self.matching = Matching(z, components, index)
         self.matches += torch.bincount(components[index], minlength=len(self.matches))
         return self._terms(rows, samples, self.matching)
@@ -101,24 +104,56 @@ class MatchedGenerator(CodeGenerator):
         assert self.matching is not None, "match comes first"
         return self._terms(self.inputs(batch), self.generator(self.matching.z), self.matching)
 
-    def _draw_codes(self, rows: Tensor) -> tuple[Tensor, Tensor]:
-        """Draw equally many codes from every component.
+    def _draw_codes(self, rows: Tensor, start: Tensor | None) -> tuple[Tensor, Tensor]:
+        """Draw a code of its component for every row with a first label, and others balanced."""
+        if start is None:
+            components = self._draw_components(len(rows))
+        else:
+            components = start.clone()
+            components[start < 0] = self._draw_components(int((start < 0).sum())).to(rows.device)
+        return self.prior.sample(
+            len(components),
+            components.to(rows.device),
+            generator=self.random_on(rows.device),
+            device=rows.device,
+        )
+
+    def _draw_components(self, n_rows: int) -> Tensor:
+        """Draw components for some rows, each equally often.
 
         Where every row gets a sample of its own there is one code for each. Of more, the worst
         would be left behind: always those of one component, which then starves. So the components
         that have a code more than others are drawn by lot, anew for every batch.
         """
-        n_clusters, n_samples = self.prior.n_clusters, len(rows)
+        n_clusters = self.prior.n_clusters
         if self.balanced:
-            rounds, more = divmod(n_samples, n_clusters)
+            rounds, more = divmod(n_rows, n_clusters)
         else:  # nothing is left behind, and no component is without a sample
-            rounds, more = math.ceil(n_samples * self.n_samples_per_point / n_clusters), 0
+            rounds, more = math.ceil(n_rows * self.n_samples_per_point / n_clusters), 0
         lot = torch.randperm(n_clusters, generator=self.random_on(torch.device("cpu")))[:more]
-        components = torch.cat([torch.arange(n_clusters).repeat(rounds), lot]).to(rows.device)
-        generator = self.random_on(rows.device)
-        return self.prior.sample(
-            len(components), components, generator=generator, device=rows.device
-        )
+        return torch.cat([torch.arange(n_clusters).repeat(rounds), lot])
+
+    def _search_held(
+        self, rows: Tensor, samples: Tensor, components: Tensor, start: Tensor | None
+    ) -> Tensor:
+        """Match rows with samples: among those of their first label's component, if they have one.
+
+        The code at the place of such a row is of that component, so each finds one of its own. The
+        other rows search among the codes at their own places.
+        """
+        if start is None:
+            return self._search(rows, samples, components)
+        index = torch.empty_like(components)
+        held, free = ((start >= 0) == each for each in (True, False))
+        for of, search in ((held, self._hold), (free, self._search)):
+            here = of.nonzero().flatten()
+            if len(here):
+                index[here] = here[search(rows[here], samples[here], components[here])]
+        return index
+
+    @staticmethod
+    def _hold(rows: Tensor, samples: Tensor, components: Tensor) -> Tensor:
+        return distinct_within(rows, samples, components, components)
 
     def _search(self, rows: Tensor, samples: Tensor, components: Tensor) -> Tensor:
         """Return the index of the sample that each row is matched with."""
@@ -202,6 +237,7 @@ def watch_matches(trainer: Training, table: Table, n_balanced: int) -> Mapping[s
     model, epoch = trainer.model, trainer.progress().epoch
     dead = int((model.matches == 0).sum()) if epoch else 0
     model.balanced = epoch < n_balanced or dead > 0
+    model.holds_start = epoch < n_balanced
     model.matches.zero_()
     if dead:
         notice(

@@ -6,7 +6,6 @@ Equation numbers are those of "A mixture of variational autoencoders for deep cl
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -15,18 +14,17 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from skdeepcluster.engine.model import Player
-from skdeepcluster.engine.schedule import Phase, Progress, Training, Turn
+from skdeepcluster.engine.schedule import Phase, Progress, Step, Training, Turn
 from skdeepcluster.engine.table import Batch, Table
-from skdeepcluster.heads import SteadyGaussianMixture, fit_clusterer
 from skdeepcluster.models.autoencoder import reconstruction_phase
+from skdeepcluster.models.clusters import fit_mixture
+from skdeepcluster.models.starts import as_column
 from skdeepcluster.models.variational import LOG_VARIANCES, VariationalModel, drawn
 from skdeepcluster.objectives import gaussian_kl_divergence
 from skdeepcluster.priors import GaussianMixturePrior, least_variance, responsibilities_of
 from skdeepcluster.scaling import Scaling
 
 __all__ = ["VaDE", "place_mixture", "place_on_labels", "vade_phases"]
-
-Start = Callable[[Training, Table], None]  # what places the mixture
 
 INSIDE = 0.9  # share of the narrowest component's variance that a posterior starts with
 
@@ -85,13 +83,13 @@ class VaDE(VariationalModel):
 
     def reconstruction(self, batch: Batch) -> dict[str, Tensor]:
         """Return -log p(x | z) at the posterior's mean: pretraining."""
-        x = self.inputs(batch)
+        x = self.changed(batch)
         output = self.decoder(self.posterior(x)[0])
         return {"reconstruction": -self.observation.log_likelihood(output, x)}
 
     def negative_elbo(self, batch: Batch) -> dict[str, Tensor]:
         """Return minus the terms of eq. 9, at a code drawn from the posterior."""
-        x = self.inputs(batch)
+        x = self.changed(batch)
         mean, log_variance = self.posterior(x)
         return self._terms(
             x, mean, log_variance, drawn(mean, log_variance, self.random_on(x.device))
@@ -121,7 +119,7 @@ class VaDE(VariationalModel):
         }
 
 
-def vade_phases(pretrain_epochs: int, epochs: int, start: Start) -> list[Phase]:
+def vade_phases(pretrain_epochs: int, epochs: int, start: Step) -> list[Phase]:
     """Return the two phases of VaDE: reconstruction, then the evidence lower bound."""
     bound = Phase(
         "elbo",
@@ -141,27 +139,17 @@ def _step_decay(progress: Progress) -> float:
 def place_mixture(trainer: Training, table: Table, seed: int) -> None:
     """Start the prior by a Gaussian mixture of the codes, the posteriors just inside it."""
     model = trainer.model
-    codes = trainer.encode(table).cpu().double().numpy()
-    center = codes.mean(axis=0)  # without it, rounding could swallow the variances of close codes
-    codes -= center
-    mixture = SteadyGaussianMixture(
-        len(model.prior.means),
-        covariance_type="diag",
-        reg_covar=float(_floor(torch.from_numpy(codes))),
-        random_state=seed,
-    )
-    fit_clusterer(mixture, codes, table.array("weight"))
-    found = mixture.weights_, mixture.means_ + center, mixture.covariances_
-    model.prior.place(*map(torch.from_numpy, found))
-    _narrow(model, torch.from_numpy(mixture.covariances_))
+    codes, n_components = trainer.encode(table), len(model.prior.means)
+    weights, means, variances = fit_mixture(codes, table, n_components, _floor, seed)
+    model.prior.place(weights, means, variances)
+    _narrow(model, variances)
 
 
 def place_on_labels(trainer: Training, table: Table, labels: NDArray[np.integer[Any]]) -> None:
     """Start the prior by the moments of the codes with each label; a row without one has no say."""
-    model = trainer.model
+    model, weight = trainer.model, table.columns.get("weight")
     codes = trainer.encode(table)
-    label = torch.from_numpy(labels.astype(np.int64)).to(codes.device)
-    members = responsibilities_of(label, len(model.prior.means), table.columns.get("weight"))
+    members = responsibilities_of(as_column(labels, table), len(model.prior.means), weight)
     model.prior.maximize(codes, members, _floor(codes))
     _narrow(model, model.prior.log_variances.detach().exp()[members.any(0)])
 

@@ -180,6 +180,36 @@ def two_stage_distinct(
     """
     to_centroids = distances(rows, centroids(samples, components, n_components))
     chosen = components[_assigned(to_centroids[:, components])]
+    return distinct_within(rows, samples, components, chosen)
+
+
+def distinct_within(rows: Tensor, samples: Tensor, components: Tensor, chosen: Tensor) -> Tensor:
+    """Assign to every row a sample of its own, of the component that is chosen for it.
+
+    Parameters
+    ----------
+    rows : Tensor of shape (n, ...)
+        What to find samples for.
+    samples : Tensor of shape (m, ...)
+        Where to look.
+    components : Tensor of shape (m,)
+        Component of every sample.
+    chosen : Tensor of shape (n,)
+        Component of every row, no more often than there are samples of it.
+
+    Returns
+    -------
+    index : Tensor of shape (n,)
+        Of a sample for every row, no two alike, at the least total squared distance.
+
+    Examples
+    --------
+    >>> import torch
+    >>> samples, components = torch.tensor([[0.0], [3.0], [20.0]]), torch.tensor([0, 0, 1])
+    >>> chosen = torch.tensor([0, 1, 0])
+    >>> distinct_within(torch.tensor([[2.0], [1.0], [4.0]]), samples, components, chosen)
+    tensor([0, 2, 1])
+    """
     return _within(distinct_nearest, rows, samples, components, chosen)
 
 

@@ -1,4 +1,4 @@
-"""A start from clusters found elsewhere: what VaDEClustering and KDVAEClustering share."""
+"""A start from clusters found elsewhere: what all estimators that have `init` share."""
 
 from __future__ import annotations
 
@@ -9,9 +9,10 @@ import warnings
 import numpy as np
 import pytest
 from interruption import Crash, CtrlC
+from registry import ESTIMATORS, ONE_OF_EACH, stages
 from scipy import sparse
 from sklearn.base import clone
-from sklearn.cluster import HDBSCAN, AgglomerativeClustering, KMeans
+from sklearn.cluster import DBSCAN, HDBSCAN, AgglomerativeClustering, KMeans
 from sklearn.decomposition import PCA
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.frozen import FrozenEstimator
@@ -19,7 +20,13 @@ from sklearn.metrics import adjusted_rand_score
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
-from skdeepcluster import AutoencoderClustering, KDVAEClustering, VaDEClustering
+from skdeepcluster import (
+    AutoencoderClustering,
+    DECClustering,
+    KDVAEClustering,
+    VaDEClustering,
+)
+from skdeepcluster.base import _initialized
 
 SMALL = {
     "n_clusters": 3,
@@ -33,26 +40,19 @@ SMALL = {
 }
 
 
-FIRST = {VaDEClustering: "pretrain_epochs", KDVAEClustering: "init_epochs"}  # the first stage
+# What each trains before its main stage, and what else makes it train for the whole of that.
+SETTINGS: dict[type, dict[str, float]] = {
+    DECClustering: {"pretrain_epochs": 30, "tol": 0},
+    KDVAEClustering: {"init_epochs": 30},
+    VaDEClustering: {"pretrain_epochs": 30},
+}
+FIRST = {kind: next(iter(settings)) for kind, settings in SETTINGS.items()}
 
 
-@pytest.fixture(params=[VaDEClustering, KDVAEClustering], ids=lambda kind: kind.__name__)
+@pytest.fixture(params=FIRST, ids=lambda kind: kind.__name__)
 def start(request):
     """Make the estimator with a start."""
-    return lambda init: request.param(**SMALL, **{FIRST[request.param]: 30}, init=init)
-
-
-def test_labels_are_taken_as_a_start(blobs, start):
-    labels = KMeans(3, n_init=1, random_state=5).fit(blobs[0]).labels_
-    model = start(labels).fit(blobs[0])
-    np.testing.assert_array_equal(model.labels_, labels)  # numbered alike
-    stage = "vade" if isinstance(model, VaDEClustering) else "networks"
-    assert {r["stage"] for r in model.history_} == {stage}
-
-
-def test_rows_without_a_label_find_their_cluster(blobs, start):
-    labels = np.where(np.arange(150) % 3 > 0, blobs[1], -1)
-    np.testing.assert_array_equal(start(labels).fit(blobs[0]).labels_, blobs[1])
+    return lambda init: request.param(**SMALL, **SETTINGS[request.param], init=init)
 
 
 @pytest.mark.parametrize("event", ["on_train_begin", "on_epoch_begin", "on_train_end"])
@@ -233,3 +233,107 @@ def test_labels_that_count_for_nothing_are_refused(blobs, start):
 def test_labels_that_cannot_be_a_start_are_refused(blobs, start, labels, message):
     with pytest.raises(ValueError, match=message):
         start(labels).fit(blobs[0])
+
+
+# -- names of clusterers ----------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(("name", "kind"), [("n2d", "autoencoder"), ("spc", "spc")])
+def test_a_name_stands_for_a_clusterer_with_the_data_and_device_of_its_owner(name, kind):
+    owner = VaDEClustering(5, init=name, image_shape=(1, 8, 8), scaling="minmax", device="cpu")
+    first = owner._first_clusterer()
+    assert type(first).__module__.endswith(kind)
+    shared = {"n_clusters": 5, "image_shape": (1, 8, 8), "scaling": "minmax", "device": "cpu"}
+    assert shared.items() <= first.get_params().items()
+
+
+def test_a_named_start_is_fitted_once(blobs, start, monkeypatch):
+    monkeypatch.setattr(Counted, "fits", 0)
+    monkeypatch.setitem(_initialized._MAKERS, "n2d", lambda owner: Counted(owner.n_clusters))
+    model = start("n2d").fit(blobs[0])
+    assert Counted.fits == 1
+    assert adjusted_rand_score(blobs[1], model.start_labels_) == 1
+
+
+# -- laws of all estimators that have `init` ---------------------------------------------------
+
+STARTING = [name for name in ONE_OF_EACH if "init" in ESTIMATORS[name].get_params()]
+starting = pytest.mark.parametrize("name", STARTING)
+
+
+def given(name, init):
+    """Return a setting of the registry with another start, less what that makes idle."""
+    estimator = clone(ESTIMATORS[name]).set_params(init=init)
+    for condition in estimator._conditions:
+        if not condition.holds(estimator):
+            defaults = type(estimator)().get_params(deep=False)
+            estimator.set_params(**{each: defaults[each] for each in condition.names})
+    return estimator
+
+
+@starting
+def test_given_clusters_come_out_and_rows_without_one_find_theirs(blobs, name):
+    labels = np.where(np.arange(150) % 3 > 0, blobs[1], -1)
+    model = given(name, labels).fit(blobs[0])
+    np.testing.assert_array_equal(model.labels_, blobs[1])  # numbered alike
+    np.testing.assert_array_equal(model.start_labels_, labels)
+    assert model.history_[-1]["start_agreement"] == 1
+
+
+@starting
+def test_a_pipeline_that_finds_noise_is_a_start(blobs, name):
+    """Its noise is without a label, and gets one by training."""
+    init = make_pipeline(StandardScaler(), DBSCAN(eps=0.4))
+    model = given(name, init).fit(blobs[0])
+    assert -1 in model.start_labels_
+    assert adjusted_rand_score(blobs[1], model.labels_) > 0.95
+
+
+@starting
+@pytest.mark.parametrize("labels", [np.zeros(7, dtype=int), np.zeros(150)], ids=["few", "float"])
+def test_labels_that_are_not_an_integer_for_each_row_are_refused(blobs, name, labels):
+    with pytest.raises(ValueError, match="init must hold an integer for each of the 150 rows"):
+        given(name, labels).fit(blobs[0])
+
+
+@starting
+def test_a_fit_from_given_clusters_resumes_where_it_was(blobs, name, monkeypatch, tmp_path):
+    monkeypatch.setattr(Counted, "fits", 0)
+    model = given(name, Counted(random_state=1))
+    model.set_params(**stages(model, 4), checkpoint=tmp_path / "progress")
+    with pytest.raises(RuntimeError, match="crash"):
+        clone(model).set_params(callbacks=[Crash(after=3)]).fit(blobs[0])
+    continued = model.fit(blobs[0])
+    assert Counted.fits == 1
+    whole = clone(model).set_params(checkpoint=None).fit(blobs[0])
+    np.testing.assert_array_equal(continued.transform(blobs[0]), whole.transform(blobs[0]))
+    np.testing.assert_array_equal(continued.start_labels_, whole.start_labels_)
+    told = [[r.get("start_agreement") for r in m.history_] for m in (continued, whole)]
+    assert told[0] == told[1]
+
+
+# -- what became of the start -----------------------------------------------------------------
+
+
+def test_agreement_with_the_start_is_told_of_every_phase(blobs, start):
+    labels = np.where(np.arange(150) % 3 > 0, blobs[1], -1)
+    model = start(labels).fit(blobs[0])
+    last = {record["phase"]: record for record in model.history_}
+    told = {name for name, record in last.items() if "start_agreement" in record}
+    assert told == set(last) - {"pretraining"}
+    assert all(last[name]["start_agreement"] == 1 for name in told)
+    assert sum("start_agreement" in record for record in model.history_) == len(told)
+    np.testing.assert_array_equal(model.start_labels_, labels)
+
+
+def test_a_start_that_training_leaves_is_told(blobs, start):
+    """Labels drawn at random are not clusters, and no method keeps them."""
+    labels = np.random.RandomState(0).randint(3, size=150)
+    model = start(labels)
+    model.set_params(**{FIRST[type(model)]: 5}, max_epochs=20)
+    with pytest.warns(
+        ConvergenceWarning, match=r"[3-7]\d% of the rows have left.*index -?0\.\d\d; most"
+    ):
+        model.fit(blobs[0])
+    found = adjusted_rand_score(labels, model.labels_)
+    assert model.history_[-1]["start_agreement"] == pytest.approx(found) and found < 0.5

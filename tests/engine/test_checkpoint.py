@@ -1,6 +1,5 @@
 """The file of a checkpoint: written in one step, seldom, and never taken for another's."""
 
-import hashlib
 import io
 import os
 import pickle
@@ -11,11 +10,14 @@ import zipfile
 
 import numpy as np
 import pytest
+import safetensors.numpy
 import torch
 from toys import Toy
 
 import skdeepcluster.engine.checkpoint as checkpoint_module
 from skdeepcluster.engine.checkpoint import Checkpoint, plain
+from skdeepcluster.files import dumps
+from skdeepcluster.files._files import MAGIC
 
 
 class Crash(Exception):
@@ -71,10 +73,10 @@ def test_saving_takes_a_small_share_of_the_time(tmp_path, monkeypatch):
     now = [0.0]
     monkeypatch.setattr(checkpoint_module.time, "perf_counter", lambda: now[0])
 
-    def save(content, where):
+    def save(path, raw, mode):
         now[0] += 1.0
 
-    monkeypatch.setattr(checkpoint_module.torch, "save", save)
+    monkeypatch.setattr(checkpoint_module, "write_file", save)
     checkpoint = Checkpoint(tmp_path / "fit.pt", "mine", seed=0)
     asked = []
     for _ in range(50):
@@ -152,6 +154,16 @@ def test_a_fit_that_was_killed_keeps_nobody_out(tmp_path):
         assert loaded(path).of("a") == {"epoch": 1}
 
 
+def test_what_a_killed_fit_was_writing_is_swept_up(tmp_path):
+    path = tmp_path / "fit [1].pt"
+    left = tmp_path / f"{path.name}.{'0f' * 8}.partial"
+    others = [f"fit 1.pt.{'0f' * 8}.partial", f"{path.name}.b.{'0f' * 8}.partial", "my.partial"]
+    for name in (left.name, *others):
+        (tmp_path / name).write_bytes(b"half")
+    saved(path, a={})
+    assert {file.name for file in tmp_path.iterdir()} == {path.name, *others}
+
+
 # -- whose it is ----------------------------------------------------------------------------------
 
 
@@ -178,12 +190,26 @@ class Planted:
         return os.mkdir, ("ran",)
 
 
-def test_a_planted_file_runs_no_code(tmp_path, monkeypatch):
+def planted(content, **arrays):
+    """A file that holds what no checkpoint does, with the right digest."""
+    return dumps("checkpoint", content, arrays)
+
+
+PLANTED = {
+    "a pickle inside": planted({"map": {}}, x=np.frombuffer(pickle.dumps(Planted()), np.uint8)),
+    "a class to be looked up": planted({"object": "os.system", "state": {}}),
+    "a function to be looked up": planted({"partial": [{"known": "os.mkdir"}, ["ran"], {}]}),
+    "a module of nobody's": planted({"module": "subprocess.Popen"}),
+    "a network of the user's": planted({"own": ["encoder"], "name": "x", "state": {}}),
+    "nothing": planted({}),
+    "a list": planted([1, 2]),
+    "an array that is not there": planted({"map": {"fingerprint": {"array": "x"}}}),
+}
+
+
+@pytest.mark.parametrize("content", PLANTED.values(), ids=PLANTED)
+def test_a_planted_file_runs_no_code(content, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    buffer = io.BytesIO()
-    torch.save({"fingerprint": "mine", "seed": 0, "stages": Planted()}, buffer)
-    body = buffer.getvalue()
-    content = checkpoint_module.MAGIC + hashlib.sha256(body).digest() + body
     (tmp_path / "fit.pt").write_bytes(content)
     with pytest.raises(ValueError, match="not a checkpoint"):
         loaded(tmp_path / "fit.pt")
@@ -203,7 +229,7 @@ def test_a_damaged_file_is_named_set_aside_and_not_believed(tmp_path):
     path = tmp_path / "fit.pt"
     saved(path, a={"weight": torch.ones(50)})
     good = path.read_bytes()
-    start = len(checkpoint_module.MAGIC)
+    start = 8 + len(MAGIC)  # before which it is no file of ours
     flipped = [
         bytes([*good[:i], good[i] ^ 16, *good[i + 1 :]]) for i in range(start, len(good), 97)
     ]
@@ -244,6 +270,8 @@ FILES = {
     "number": pickle.dumps(3),
     "class that is not there": b"\x80\x04\x8c\x07nowhere\x8c\x05Thing\x93.",
     "fingerprint alone": dumped({"fingerprint": "mine"}),
+    "saved model": dumps("model", {}, {}),
+    "another safetensors": safetensors.numpy.save({"x": np.ones(3)}),
 }
 
 

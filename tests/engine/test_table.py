@@ -9,7 +9,8 @@ import torch
 from scipy import sparse
 from toys import make_rows
 
-from skdeepcluster.engine.table import TILE, Table, encoded, tiled
+from skdeepcluster.engine.table import Table, encoded, tiled
+from skdeepcluster.tiles import SIZES, TILE
 
 N, WIDTH = 23, 4
 
@@ -130,14 +131,16 @@ def test_batches_are_shuffled_anew_by_the_generator_of_torch():
     assert orders(2) == [first, second]
 
 
-@pytest.mark.parametrize("n", [1, TILE - 1, TILE, TILE + 1, 2 * TILE + 5])
-def test_tiles_have_one_size_and_count_every_row_once(n):
-    X = make_rows(n)
-    tiles = list(Table(X).tiles())
-    assert {len(tile["X"]) for tile, _ in tiles} == {TILE}
-    kept = torch.cat([tile["index"][:n_valid] for tile, n_valid in tiles])
-    assert torch.equal(kept, torch.arange(n))
-    assert torch.equal(tiled(lambda batch: batch["X"], Table(X)), torch.from_numpy(X))
+@pytest.mark.parametrize("n", [1, 9, TILE - 1, TILE, TILE + 1, 2 * TILE + 5])
+def test_a_function_sees_every_row_in_tiles_of_few_sizes(n):
+    X, seen = make_rows(n), []
+
+    def function(batch):
+        seen.append(len(batch["X"]))
+        return batch["X"]
+
+    assert torch.equal(tiled(function, Table(X)), torch.from_numpy(X))
+    assert set(seen) <= set(SIZES)
 
 
 def test_tiles_are_not_kept():

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import re
+
 import numpy as np
 import pytest
 from interruption import NoTraining
 from sklearn.base import BaseEstimator, ClusterMixin, clone
 from sklearn.cluster import KMeans, MeanShift
+from sklearn.datasets import make_blobs
 from sklearn.metrics import adjusted_rand_score
 from torch import nn
 
@@ -196,3 +199,12 @@ def test_hdbscan_tells_outliers_among_all_rows(blobs):
     model.set_params(head="kmeans", n_clusters=3).fit(blobs[0])
     assert not hasattr(model, "outlier_scores_") and not hasattr(model, "outlier_scores")
     assert not hasattr(model, "probabilities_")
+
+
+@pytest.mark.parametrize(("verbose", "stream"), [(1, "err"), (2, "out")])
+def test_progress_tells_what_is_under_way_and_what_it_took(verbose, stream, capsys):
+    X, _ = make_blobs(60, centers=3, random_state=0)
+    AutoencoderClustering(3, latent_dim=2, max_epochs=1, random_state=0, verbose=verbose).fit(X)
+    told = getattr(capsys.readouterr(), stream)
+    assert "clusters ..." in told
+    assert re.search(r"fitted in [\d.]+ s: autoencoder [\d.]+ s, clusters [\d.]+ s", told)

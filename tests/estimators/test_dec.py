@@ -56,6 +56,13 @@ def test_idec_keeps_reconstructing(blobs):
     assert idec.score(blobs[0]) > dec.score(blobs[0])
 
 
+def test_a_higher_power_makes_assignments_more_confident(blobs):
+    shared = {**SMALL, "tol": 0}
+    dec, dbc = (DECClustering(3, target_power=a, **shared).fit(blobs[0]) for a in (2.0, 4.0))
+    confidence = [m.predict_proba(blobs[0]).max(1).mean() for m in (dec, dbc)]
+    assert confidence[1] > confidence[0]
+
+
 def test_training_makes_assignments_confident(blobs):
     before = DECClustering(3, **{**SMALL, "max_epochs": 0}).fit(blobs[0])
     after = DECClustering(3, **{**SMALL, "tol": 0}).fit(blobs[0])

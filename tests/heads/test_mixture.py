@@ -7,7 +7,7 @@ import pytest
 from sklearn.base import clone
 from sklearn.datasets import make_blobs
 from sklearn.metrics import adjusted_rand_score
-from sklearn.mixture import GaussianMixture
+from sklearn.mixture import BayesianGaussianMixture, GaussianMixture
 from sklearn.utils.estimator_checks import parametrize_with_checks
 
 from skdeepcluster.heads import SteadyGaussianMixture, make_head
@@ -90,3 +90,11 @@ def test_equal_weights_change_nothing(rows):
         rows, sample_weight=np.full(len(rows), 7)
     )
     np.testing.assert_array_equal(plain.means_, weighted.means_)
+
+
+def test_a_bayesian_mixture_speaks_for_itself(rows):
+    """Its memberships are not those of a plain mixture with its weights and means."""
+    mixture = BayesianGaussianMixture(n_components=3, max_iter=500, random_state=0)
+    expected = clone(mixture).fit(rows).predict_proba(rows)
+    head = make_head(mixture, random_state=0).fit(rows)
+    np.testing.assert_allclose(head.predict_proba(rows), expected, atol=1e-10)

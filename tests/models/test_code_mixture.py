@@ -15,8 +15,8 @@ from torch.distributions import Independent, Normal, kl_divergence
 from skdeepcluster.engine.table import Table
 from skdeepcluster.engine.trainer import Trainer
 from skdeepcluster.models.code_mixture import (
-    _place_mixture,
     _reseed_dead,
+    place_by_kmeans,
 )
 from skdeepcluster.models.pulls import (
     LOG_VARIANCE,
@@ -258,6 +258,6 @@ def test_weights_count_where_the_mixture_starts(rows, weight, means):
     model.encoder.bias.data.zero_()
     trainer = Trainer(model, optimizer=torch.optim.Adam).initialize()
     table = Table(np.array(rows, dtype=np.float32), weight=torch.tensor(weight).float())
-    _place_mixture(trainer, table, seed=0)
+    place_by_kmeans(trainer, table, seed=0)
     found = sorted(model.prior.means.numpy().round(3).tolist())
     np.testing.assert_allclose(found, means, atol=1e-3)

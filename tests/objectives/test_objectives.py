@@ -153,15 +153,16 @@ def test_student_t_keeps_float32_beside_half_precision_codes():
 # -- target distribution ------------------------------------------------------------------------
 
 
+@pytest.mark.parametrize("power", [2, 3.5])
 @pytest.mark.parametrize("weighted", [False, True])
-def test_target_by_the_printed_equation(weighted):
+def test_target_by_the_printed_equation(weighted, power):
     q = proba()
     weight = torch.rand(6, dtype=torch.double) if weighted else None
     w = weight.tolist() if weighted else [1.0] * 6
     f = [sum(w[i] * q[i, j].item() for i in range(6)) for j in range(4)]
-    ratios = [[q[i, j].item() ** 2 / f[j] for j in range(4)] for i in range(6)]
+    ratios = [[q[i, j].item() ** power / f[j] for j in range(4)] for i in range(6)]
     expected = torch.tensor([[r / sum(row) for r in row] for row in ratios], dtype=torch.double)
-    torch.testing.assert_close(target_distribution(q, weight), expected)
+    torch.testing.assert_close(target_distribution(q, weight, power), expected)
 
 
 def test_target_weights_are_repetitions():
@@ -189,6 +190,18 @@ def test_target_sharpens():
     """Each row and its mirror image make both clusters equally frequent."""
     q = torch.tensor([[0.7, 0.3], [0.3, 0.7]])
     assert target_distribution(q)[0, 0] > 0.7
+
+
+def test_target_is_sharper_with_a_higher_power():
+    q = torch.tensor([[0.7, 0.3], [0.3, 0.7]])
+    sure = [target_distribution(q, power=power)[0, 0].item() for power in (1, 2, 4, 10)]
+    assert sure[0] == pytest.approx(0.7) and sure == sorted(set(sure))
+
+
+def test_target_of_a_thousand_clusters_is_finite_with_the_highest_power():
+    """Memberships of a row that is at home nowhere are 1 / k, and the tenth power 1e-30."""
+    target = target_distribution(torch.full((3, 1000), 1e-3), power=10)
+    torch.testing.assert_close(target, torch.full((3, 1000), 1e-3))
 
 
 def test_target_favours_the_rarer_cluster():
