@@ -43,8 +43,9 @@ def stored():
     vectors = {name: brief(name) for name in (*ONE_OF_EACH, "imle-centroid")}
     vectors["neighbors"] = small(head="agglomerative", manifold="umap")
     for model in vectors.values():
-        sizes = model.hidden_layer_sizes
-        model.set_params(hidden_layer_sizes=(4,) * len(sizes), max_epochs=1)
+        sizes = getattr(model, "hidden_layer_sizes", None)
+        networks = {"hidden_layer_sizes": (4,) * len(sizes)} if sizes else {}
+        model.set_params(max_epochs=1, **networks)
     labels, quick = np.arange(40) % 3, {"max_rounds": 0, "recluster": None}
     images = brief("spc", init=labels, manifold_params=None, hidden_layer_sizes=(2,), **quick)
     return {**vectors, "images": images.set_params(image_shape=(1, 4, 4), n_members=1)}
@@ -186,6 +187,7 @@ def own_decoder(n_inputs, shape):
     return nn.Linear(n_inputs, *shape)
 
 
+@pytest.mark.usefixtures("encoding")
 @pytest.mark.parametrize("name", ONE_OF_EACH)
 def test_networks_of_ones_own_are_asked_for(name, estimator, blobs, tmp_path):
     if name in ("kdae", "kdvae-kmeans"):
