@@ -187,6 +187,7 @@ def own_decoder(n_inputs, shape):
     return nn.Linear(n_inputs, *shape)
 
 
+@pytest.mark.usefixtures("encoding")
 @pytest.mark.parametrize("name", ONE_OF_EACH)
 def test_networks_of_ones_own_are_asked_for(name, estimator, blobs, tmp_path):
     if name in ("kdae", "kdvae-kmeans"):
