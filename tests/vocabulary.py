@@ -51,10 +51,6 @@ DEFAULTS = {
     "balance_weight": "4 as in IMSAT's paper and 5 as in SCAN's.",
     "noise_weight": "10 as in ClusterGAN's paper; IMLE's thesis has 0, and more gained nothing.",
     "component_weight": "10 as in ClusterGAN's paper, and .5 as in IMLE's thesis.",
-    "pretrain_epochs": (
-        "50; DCN stays near the k-means that it starts from, and takes the 200 in which an "
-        "autoencoder learns small data: on digits its error is .008 after 50, and .003 then."
-    ),
     "init_epochs": (
         "What it takes to learn the first clusters: 10 epochs for networks that each learn one, 20 "
         "for a manager of all, 25 for a stage that moves codes apart."

@@ -57,7 +57,7 @@ class DCNClustering(DeepClusterer):
     reconstruction_weight : float, default=20.0
         Weight of the reconstruction against the clustering loss. With 0 all codes fall into one
         point.
-    pretrain_epochs : int, default=200
+    pretrain_epochs : int, default=50
         Epochs of reconstruction alone. What they have learned is what k-means starts from, and
         clustering adds little to it.
     hidden_layer_sizes : "auto" or sequence of int, default="auto"
@@ -153,7 +153,7 @@ class DCNClustering(DeepClusterer):
         lr: float = 1e-3,
         assignment: str = "hard",
         reconstruction_weight: float = 20.0,
-        pretrain_epochs: int = 200,
+        pretrain_epochs: int = 50,
         hidden_layer_sizes: str | Sequence[int] = "auto",
         encoder: Callable[[tuple[int, ...], int], nn.Module] | None = None,
         decoder: Callable[[int, tuple[int, ...]], nn.Module] | None = None,
