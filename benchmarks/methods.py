@@ -178,6 +178,7 @@ METHODS: dict[str, Method] = {
     "dec-da": deep(DECClustering, images=True, augment="auto", reconstruction_weight=0.0),
     "idec-da": deep(DECClustering, images=True, augment="auto"),
     "idec-conv": deep(DECClustering, images=True),  # the same without the changes
+    "dcn-da": deep(DCNClustering, images=True, augment="auto"),
     "vade-da": deep(VaDEClustering, images=True, augment="auto"),
     # Standardised rows make the likelihood Gaussian, as continuous features need it.
     "vade-gaussian": deep(VaDEClustering, scaling="standard"),
@@ -234,7 +235,7 @@ METHODS: dict[str, Method] = {
 
 # Clusters that others start from: those that the methods of these names find with the same seed.
 STARTS = {"n2d": METHODS["n2d"], "spc": deep(SPCClustering, images=True, decoder_epochs=0)}
-STARTED = ["dec", "idec", "vade", "kdae", "kdvae", "ddls", "dcan", "abc", "dcan-kl", "moedc"]
+STARTED = ["dec", "idec", "dcn", "vade", "kdae", "kdvae", "ddls", "dcan", "abc", "dcan-kl", "moedc"]
 
 
 def started(method: Method, start: Method) -> Method:
