@@ -18,19 +18,25 @@ from typing import Any, ClassVar
 
 import numpy as np
 import torch
+from numpy.typing import ArrayLike
+from sklearn.base import ClusterMixin
 from sklearn.utils._param_validation import Interval, StrOptions
 from torch import Tensor, nn
 
-from skdeepcluster.base import DeepClusterer, Run
+from skdeepcluster.augment import augmentation_for
+from skdeepcluster.base import DeepClusterer, InitializedClusterer, Run, init_constraint
 from skdeepcluster.engine.schedule import Phase, Refresh, Turn
 from skdeepcluster.models.autoencoder import reconstruction_phase
 from skdeepcluster.models.dcn import ASSIGNMENTS, DeepKMeans, SoftKMeans, begin, harden
-from skdeepcluster.scaling import Mode
+from skdeepcluster.models.dec import place_centers, place_on_labels
+from skdeepcluster.scaling import Mode, Scaling
 
 __all__ = ["DCNClustering"]
 
+OWN_STARTS = {"kmeans": partial(begin, place=place_centers)}
 
-class DCNClustering(DeepClusterer):
+
+class DCNClustering(InitializedClusterer):
     r"""Train an autoencoder for codes that k-means clusters well (DCN, DKM).
 
     An autoencoder is trained, and k-means places centres among its codes. Then every code is drawn
@@ -43,6 +49,18 @@ class DCNClustering(DeepClusterer):
         Number of clusters.
     latent_dim : int, default=10
         Width of the code.
+    init : {"kmeans", "n2d", "spc"}, clusterer or array-like, default="kmeans"
+        First centres. "kmeans" finds them among the pretrained codes, as the papers do. Otherwise
+        they are the mean codes of clusters found elsewhere.
+
+        - "n2d": an autoencoder, UMAP and a mixture; "spc": :class:`SPCClustering`. Each looks for
+          as many clusters.
+        - A scikit-learn clusterer, one of this package, or a pipeline that ends in one. It is
+          cloned and fitted to the rows, not scaled, as an array; its `n_clusters` is set if it has
+          its default value, and any `random_state` that is None. ``FrozenEstimator(clusterer)`` is
+          one that is fitted already and predicts.
+        - Labels in 0..n_clusters-1 of shape (n_samples,), such as another clusterer's ``labels_``;
+          -1 leaves a row out.
     max_epochs : int, default=50
         Epochs of clustering.
     batch_size : int, default=256
@@ -60,6 +78,13 @@ class DCNClustering(DeepClusterer):
     pretrain_epochs : int, default=50
         Epochs of reconstruction alone. What they have learned is what k-means starts from, and
         clustering adds little to it.
+    augment : "auto", callable or None, default=None
+        Changes of the rows in training, with which this is DCN-DA: changed rows are reconstructed,
+        and pulled to the centres of the unchanged ones, which the centres follow (Guo et al. 2018).
+        Changes are random and keep a batch's meaning: from a tensor of scaled rows, shape
+        (n, \*input_shape), to one of the same shape. Such are the modules of
+        `skdeepcluster.augment`, and a `torch.nn.Sequential` of several. "auto" is `RandomAffine`
+        for images, and nothing for other rows.
     hidden_layer_sizes : "auto" or sequence of int, default="auto"
         Widths of the encoder's hidden layers; the decoder mirrors them. For images, the channels
         of its convolutions. "auto": 500-500-2000, or 32-64-128 channels.
@@ -93,6 +118,8 @@ class DCNClustering(DeepClusterer):
     ----------
     labels_ : ndarray of shape (n_samples,)
         Cluster of every training row.
+    start_labels_ : ndarray of shape (n_samples,)
+        Clusters that training started from; -1 is none.
     n_clusters_ : int
         Number of clusters that have members.
     cluster_centers_ : ndarray of shape (n_clusters_, n_features_in_)
@@ -102,7 +129,8 @@ class DCNClustering(DeepClusterer):
     module_ : nn.Module
         The trained networks and centres.
     history_ : list of dict
-        Stage, phase, epoch, loss terms and seconds of every epoch.
+        Stage, phase, epoch, loss terms and seconds of every epoch. The last record of a phase also
+        has the adjusted Rand index of the clusters with those of the start (``start_agreement``).
     device_ : str
         Where the networks are.
     n_iter_ : int
@@ -123,6 +151,7 @@ class DCNClustering(DeepClusterer):
     clustering*, ICML 2017.
     Moradi Fard, Thonet & Gaussier, *Deep k-means: jointly clustering with k-means and learning
     representations*, Pattern Recognition Letters 2020.
+    Guo, Zhu, Liu & Yin, *Deep embedded clustering with data augmentation*, ACML 2018.
 
     Examples
     --------
@@ -138,9 +167,11 @@ class DCNClustering(DeepClusterer):
 
     _parameter_constraints: ClassVar[dict[str, list[Any]]] = {
         **DeepClusterer._parameter_constraints,
+        "init": init_constraint(*OWN_STARTS),
         "assignment": [StrOptions(set(ASSIGNMENTS))],
         "reconstruction_weight": [Interval(Real, 0, None, closed="left")],
         "pretrain_epochs": [Interval(Integral, 0, None, closed="left")],
+        "augment": [StrOptions({"auto"}), callable, None],
     }
 
     def __init__(
@@ -148,12 +179,14 @@ class DCNClustering(DeepClusterer):
         n_clusters: int = 8,
         *,
         latent_dim: int = 10,
+        init: str | ClusterMixin | ArrayLike = "kmeans",
         max_epochs: int = 50,
         batch_size: int = 256,
         lr: float = 1e-3,
         assignment: str = "hard",
         reconstruction_weight: float = 20.0,
         pretrain_epochs: int = 50,
+        augment: str | Callable[[Tensor], Tensor] | None = None,
         hidden_layer_sizes: str | Sequence[int] = "auto",
         encoder: Callable[[tuple[int, ...], int], nn.Module] | None = None,
         decoder: Callable[[int, tuple[int, ...]], nn.Module] | None = None,
@@ -171,19 +204,25 @@ class DCNClustering(DeepClusterer):
         self._keep(locals())
 
     def _fit(self, run: Run) -> DeepKMeans:
-        encoder = self._make_encoder(self.latent_dim)
-        decoder = self._make_decoder(self.latent_dim)
-        kind, shape = ASSIGNMENTS[self.assignment], (self.n_clusters, self.latent_dim)
+        placing = partial(begin, place=place_on_labels)
         clustering = Phase(
             "clustering",
             [Turn("model", "both")],
             epochs=self.max_epochs,
-            start=partial(begin, seed=run.seed),
+            start=self._first_step(run, self._make_model, OWN_STARTS, placing),
             refresh=[Refresh(harden)] if self.assignment == "soft" else [],
             weights={"reconstruction": self.reconstruction_weight},
         )
         phases = [reconstruction_phase(self.pretrain_epochs), clustering]
-        return run.train("dcn", kind(run.scaling, encoder, decoder, shape), phases)
+        return run.train("dcn", self._make_model(run.scaling), phases)
+
+    def _make_model(self, scaling: Scaling) -> DeepKMeans:
+        encoder = self._make_encoder(self.latent_dim)
+        decoder = self._make_decoder(self.latent_dim)
+        kind, shape = ASSIGNMENTS[self.assignment], (self.n_clusters, self.latent_dim)
+        model: DeepKMeans = kind(scaling, encoder, decoder, shape)
+        model.augment = augmentation_for(self.augment, self._input_shape)
+        return model
 
     @property
     def _has_memberships(self) -> bool:  # type: ignore[override]

@@ -7,6 +7,7 @@ centres follow (Yang et al. 2017), 3 the softmax (Moradi Fard et al. 2020).
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from typing import Any
 
 import torch
@@ -15,7 +16,6 @@ from torch import Tensor, nn
 from skdeepcluster.engine.schedule import Training
 from skdeepcluster.engine.table import Batch, Table
 from skdeepcluster.models.autoencoder import Autoencoder
-from skdeepcluster.models.dec import place_centers
 from skdeepcluster.objectives import squared_error
 from skdeepcluster.scaling import Scaling
 
@@ -44,16 +44,21 @@ class DeepKMeans(Autoencoder):
         return (codes[:, None] - self.centers).square().sum(2)
 
     def both(self, batch: Batch) -> dict[str, Tensor]:
-        """Return the clustering and the reconstruction term, from one pass of the encoder."""
-        x = self.inputs(batch)
+        """Return the clustering and the reconstruction term, both of changed rows."""
+        x = self.changed(batch)
         codes = self.encode(x)
+        clean = codes if self.augment is None else self.codes(batch)
+        weight = batch.get("weight", codes.new_ones(len(codes)))
         return {
-            "clustering": self.pull(codes, batch.get("weight", codes.new_ones(len(codes)))),
+            "clustering": self.pull(codes, clean, weight),
             "reconstruction": squared_error(self.decode(codes), x),
         }
 
-    def pull(self, codes: Tensor, weight: Tensor) -> Tensor:
-        """Return what each row pays for the distance of its code to the centres."""
+    def pull(self, codes: Tensor, clean: Tensor, weight: Tensor) -> Tensor:
+        """Return what each row pays for the distance of its code to the centres.
+
+        How it is assigned to them, the code `clean` of the unchanged row tells.
+        """
         raise NotImplementedError
 
     def begin(self, squared: Tensor, nearest: Tensor, weight: Tensor) -> None:
@@ -81,11 +86,12 @@ class HardKMeans(DeepKMeans):
         self.register_buffer("centers", torch.zeros(shape))
         self.register_buffer("sizes", torch.zeros(shape[0]))
 
-    def pull(self, codes: Tensor, weight: Tensor) -> Tensor:
+    def pull(self, codes: Tensor, clean: Tensor, weight: Tensor) -> Tensor:
         """Return half the squared distance to the nearest centre (eq. 1); the centres follow."""
-        nearest = self.distances(codes.detach()).argmin(1)
+        clean = clean.detach()
+        nearest = self.distances(clean).argmin(1)
         cost = (codes - self.centers[nearest]).square().sum(1) / 2
-        self.follow(codes.detach().float(), nearest, weight)
+        self.follow(clean.float(), nearest, weight)
         return cost
 
     def follow(self, codes: Tensor, nearest: Tensor, weight: Tensor) -> None:
@@ -100,7 +106,7 @@ class HardKMeans(DeepKMeans):
         self.centers = self.centers + moved / self.sizes.clamp_min(TINY)[:, None]
 
     def begin(self, squared: Tensor, nearest: Tensor, weight: Tensor) -> None:
-        """Let each centre count as much as the rows that k-means made it the mean of."""
+        """Let each centre count as much as the rows that are nearest to it."""
         self.sizes = torch.zeros_like(self.sizes).index_add(0, nearest, weight)
 
 
@@ -131,10 +137,11 @@ class SoftKMeans(DeepKMeans):
         codes, scores = super().observe(batch, live)
         return codes, self.alpha * scores
 
-    def pull(self, codes: Tensor, weight: Tensor) -> Tensor:
+    def pull(self, codes: Tensor, clean: Tensor, weight: Tensor) -> Tensor:
         """Return half the expected squared distance under the softmax (eq. 1 and 3)."""
         squared = self.distances(codes)
-        return ((-self.alpha * squared).softmax(1) * squared).sum(1) / 2
+        of_clean = squared if clean is codes else self.distances(clean)
+        return ((-self.alpha * of_clean).softmax(1) * squared).sum(1) / 2
 
     def begin(self, squared: Tensor, nearest: Tensor, weight: Tensor) -> None:
         """Set the first alpha to 1 / (2 sigma^2) of the variance sigma^2 within the clusters.
@@ -150,9 +157,22 @@ class SoftKMeans(DeepKMeans):
 ASSIGNMENTS: dict[str, type[Any]] = {"hard": HardKMeans, "soft": SoftKMeans}
 
 
-def begin(trainer: Training, table: Table, seed: int) -> None:
-    """Start by k-means on the codes of the whole data."""
-    place_centers(trainer, table, seed)
+def begin(trainer: Training, table: Table, place: Callable[..., None], **given: Any) -> None:
+    """Place the centres, then set what depends on where they are.
+
+    Parameters
+    ----------
+    trainer : Training
+        Of the model.
+    table : Table
+        The whole data.
+    place : callable
+        ``place(trainer, table, **given)`` places the centres: by k-means given a ``seed``, or on
+        ``labels``.
+    **given
+        What it takes.
+    """
+    place(trainer, table, **given)
     model = trainer.model
     squared, nearest = trainer.apply(model.squared, table).min(1)
     model.begin(squared, nearest, table.columns.get("weight", torch.ones_like(squared)))
