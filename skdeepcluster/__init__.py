@@ -9,7 +9,13 @@ from skdeepcluster.estimators import __all__ as __all__
 
 __version__ = "0.1.0"
 
-_ON_DEMAND = ("datasets", "features", "metrics", "plotting")  # so that importing us stays cheap
+_ON_DEMAND = (
+    "datasets",
+    "features",
+    "inspection",
+    "metrics",
+    "plotting",
+)  # so that importing us stays cheap
 
 
 def __getattr__(name: str) -> ModuleType:

@@ -14,13 +14,14 @@ SOURCES = sorted(ROOT.rglob("*.py"))
 
 # The rooms of the package and what each may import of it, by type as well.
 LEAVES = {"augment", "datasets", "files", "isolation", "metrics", "neighbors", "networks"}
-LEAVES |= {"objectives", "priors", "scaling", "tiles", "validation"}
+LEAVES |= {"model_selection", "objectives", "priors", "scaling", "tiles", "validation"}
 PARTS = {"engine", "heads", "neighbors", "networks", "objectives", "priors", "scaling"}
 ALLOWED = {
     **{leaf: set() for leaf in LEAVES},
     "heads": {"isolation", "tiles"},
     "plotting": {"isolation"},
     "features": {"engine", "validation"},
+    "inspection": {"validation"},
     "engine": {"files", "tiles"},
     "models": PARTS,
     "base": PARTS | {"augment", "files", "models", "tiles", "validation"},
