@@ -11,6 +11,7 @@ from skdeepcluster import (
     AutoencoderClustering,
     ClusterGANClustering,
     DCANClustering,
+    DCNClustering,
     DECClustering,
     DiscriminativeClustering,
     HRWAEGANClustering,
@@ -59,6 +60,8 @@ ESTIMATORS: dict[str, DeepClusterer] = {
     ),
     "dcan": DCANClustering(3, **NETWORKS),
     "dcan-kl": DCANClustering(3, **NETWORKS, clustering_loss="kl"),
+    "dcn": DCNClustering(3, **NETWORKS),
+    "dkm": DCNClustering(3, **NETWORKS, assignment="soft"),
     "clustergan": ClusterGANClustering(
         3, **SMALL, hidden_layer_sizes=(64, 64), batch_size=32, lr=2e-3, max_epochs=80
     ),

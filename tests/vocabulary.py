@@ -39,8 +39,9 @@ DEFAULTS = {
         "without which HDBSCAN finds little in many dimensions, and SCAN's codes have very many."
     ),
     "reconstruction_weight": (
-        "It weighs against another loss in each method, of another size: measured for DCAN, the "
-        "paper's for DEC and the discriminative method; SPC learns its decoder afterwards."
+        "It weighs against another loss in each method, of another size: measured for DCAN, for "
+        "DCN a paper's weight of .05 on the other term, the paper's for DEC and the discriminative "
+        "method; SPC learns its decoder afterwards."
     ),
     "n_neighbors": (
         "3 for anchors, 10 for the length of a step and 20 for what SCAN draws from, as in the "

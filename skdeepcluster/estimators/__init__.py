@@ -3,6 +3,7 @@
 from skdeepcluster.estimators.autoencoder import AutoencoderClustering
 from skdeepcluster.estimators.clustergan import ClusterGANClustering
 from skdeepcluster.estimators.dcan import DCANClustering
+from skdeepcluster.estimators.dcn import DCNClustering
 from skdeepcluster.estimators.dec import DECClustering
 from skdeepcluster.estimators.discriminative import DiscriminativeClustering
 from skdeepcluster.estimators.hrwaegan import HRWAEGANClustering
@@ -19,6 +20,7 @@ __all__ = [
     "AutoencoderClustering",
     "ClusterGANClustering",
     "DCANClustering",
+    "DCNClustering",
     "DECClustering",
     "DiscriminativeClustering",
     "HRWAEGANClustering",

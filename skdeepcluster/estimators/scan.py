@@ -86,7 +86,7 @@ class SCANClustering(OneHeadClusterer):
     checkpoint : str or path, default=None
         A file in which the fit saves its progress and from which it continues after a crash.
     callbacks : sequence of skorch callbacks, default=None
-        Copied, and called during training.
+        Called during training, themselves and not copies.
     trainer_params : dict, default=None
         Further parameters of skorch's net, such as ``{"optimizer__weight_decay": 1e-5}``.
     random_state : int, RandomState or None, default=None

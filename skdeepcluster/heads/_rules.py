@@ -237,7 +237,7 @@ class NeighborRule:
 
     def __getstate__(self) -> dict[str, Any]:
         """Keep the arrays, and no trees."""
-        return {name: vars(self)[name] for name in ("rows", "labels", "scores", "strengths")}
+        return {name: vars(self).get(name) for name in ("rows", "labels", "scores", "strengths")}
 
 
 def mean_by_label(rows: Array, labels: Labels, weights: Array, n_clusters: int) -> Array:

@@ -7,7 +7,7 @@ import pytest
 import torch
 from sklearn.base import clone
 
-from skdeepcluster import AutoencoderClustering, DECClustering, VaDEClustering
+from skdeepcluster import AutoencoderClustering, DCNClustering, DECClustering, VaDEClustering
 from skdeepcluster.models.dec import DEC
 from skdeepcluster.objectives import kl_divergence, student_t_log_proba
 from skdeepcluster.scaling import Scaling
@@ -24,9 +24,10 @@ KINDS = [
     AutoencoderClustering(3, **SMALL),
     DECClustering(3, **SMALL, pretrain_epochs=2),
     DECClustering(3, **SMALL, pretrain_epochs=2, reconstruction_weight=0),
+    DCNClustering(3, **SMALL, pretrain_epochs=2),
     VaDEClustering(3, **SMALL, pretrain_epochs=2),
 ]
-IDS = ["autoencoder", "idec", "dec", "vade"]
+IDS = ["autoencoder", "idec", "dec", "dcn", "vade"]
 each = pytest.mark.parametrize("estimator", KINDS, ids=IDS)
 
 
@@ -62,7 +63,7 @@ def test_images_are_moved_and_one_seed_moves_them_alike(estimator):
 
 
 def test_every_phase_takes_changed_rows(blobs):
-    """In DEC both the reconstruction and the clustering, in VaDE the bound as well."""
+    """In DEC and DCN both the reconstruction and the clustering, in VaDE the bound as well."""
     for estimator in KINDS[1:]:
         seen = []
 

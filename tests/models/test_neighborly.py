@@ -35,10 +35,10 @@ def test_the_loss_is_that_of_the_paper():
     )
     for row in range(5):
         agreed = [math.log(float(proba[row, head] @ others[row, head])) for head in range(2)]
-        assert float(terms["disagreement"][row]) == pytest.approx(-np.mean(agreed), abs=1e-5)
+        assert terms["disagreement"][row].item() == pytest.approx(-np.mean(agreed), abs=1e-5)
     mean = (weight[:, None, None] * proba).sum(0) / weight.sum()
     balance = (mean * mean.log()).sum(1).mean()
-    assert float(terms["balance"]) == pytest.approx(float(balance), abs=1e-5)
+    assert terms["balance"].item() == pytest.approx(float(balance), abs=1e-5)
 
 
 def test_rows_that_agree_with_their_partners_cost_nothing():
@@ -49,7 +49,7 @@ def test_rows_that_agree_with_their_partners_cost_nothing():
     x = torch.eye(2, dtype=torch.float64)
     terms = model.agreeing({"X": x, "partner": x})
     assert terms["disagreement"].abs().max() < 1e-6
-    assert float(terms["balance"]) == pytest.approx(-math.log(2))
+    assert terms["balance"].item() == pytest.approx(-math.log(2))
     assert model.agreeing({"X": x, "partner": x.flip(0)})["disagreement"].min() > 40
 
 
