@@ -70,10 +70,11 @@ class ConsensusClustering(ClusterMixin, MetaEstimatorMixin, BaseEstimator):
     Runs may find different numbers of clusters. A cluster without a counterpart in the reference
     votes for none. Noise (label -1) stands for noise in every run. Where two labels have as many
     votes, that of the reference wins, or else the lower one. A cluster that wins no row of the fit
-    is dropped.
+    is dropped. A later row for which no run has a vote is noise.
 
     Runs that agree need not be right: a clusterer may make the same mistake every time. Runs that
-    disagree cannot all be right.
+    disagree cannot all be right. Shuffle the columns, each by itself, to see what agreement comes
+    to where there are no clusters.
 
     References
     ----------
@@ -199,7 +200,7 @@ class ConsensusClustering(ClusterMixin, MetaEstimatorMixin, BaseEstimator):
         favour = 0.5 * (votes[self.reference_] == candidates[:, None])
         winners = (counts + favour).argmax(axis=0)
         shares = counts[winners, np.arange(votes.shape[1])] / len(found)
-        return candidates[winners].astype(np.intp), shares
+        return np.where(shares > 0, candidates[winners], NOISE).astype(np.intp), shares
 
     def __sklearn_tags__(self) -> Any:
         tags = super().__sklearn_tags__()

@@ -65,19 +65,52 @@ def test_the_reference_agrees_most_and_agreement_is_the_mean_of_all_pairs():
     assert consensus.reference_ == np.argmax(means)
 
 
+def changed(run, **rows):
+    """A run in which rows have other labels: `to_1=[2, 3]` gives rows 2 and 3 the label 1."""
+    run = list(run)
+    for label, indices in rows.items():
+        for index in indices:
+            run[index] = int(label.removeprefix("to_"))
+    return run
+
+
 def test_a_majority_outvotes_the_reference():
-    runs = [0] * 5 + [1] * 5, [0] * 4 + [1] * 4 + [0, 1], [0] * 6 + [1] * 4, [0] * 6 + [1] * 4
-    consensus, _ = vote(*runs)
-    assert consensus.labels_.tolist() == [0] * 6 + [1] * 4
-    assert consensus.row_agreement_[5] == 0.5  # a tie, which the reference decides
-    consensus, _ = vote(runs[0], runs[0], runs[0][::-1], [0, 1] + [0] * 3 + [1] * 5)
-    assert consensus.labels_.tolist() == runs[0]
+    reference = [0] * 8 + [1] * 8
+    others = changed(reference, to_1=[0, 1, 2]), changed(reference, to_1=[0], to_0=[8, 9])
+    consensus, _ = vote(reference, *others)
+    assert consensus.reference_ == 0
+    assert consensus.labels_.tolist() == changed(reference, to_1=[0])
+
+
+def test_the_reference_decides_a_tie():
+    consensus, _ = vote([0, 0, 0, 1, 1, 1], [0, 0, 0, 0, 1, 1])
+    assert consensus.labels_.tolist() == [0, 0, 0, 1, 1, 1]
+    assert consensus.row_agreement_[3] == 0.5
+
+
+def test_a_cluster_wins_a_tie_with_noise():
+    run = [0, 0, 1, 1, 2, 2]
+    consensus, _ = vote(run, run, run, run, run)
+    assert consensus.predict(np.array([[0, -1, -1, 1, 1]])).tolist() == [1]
 
 
 def test_a_cluster_without_counterpart_votes_for_none():
     consensus, _ = vote([0, 0, 0, 0, 1, 1], [0, 0, 0, 0, 1, 1], [0, 0, 0, 2, 1, 1])
     assert consensus.labels_.tolist() == [0, 0, 0, 0, 1, 1]
     np.testing.assert_allclose(consensus.row_agreement_, [1, 1, 1, 2 / 3, 1, 1])
+
+
+def test_clusters_that_share_no_row_are_no_counterparts():
+    reference = [0] * 6 + [1] * 3 + [2] * 3
+    other = [0] * 4 + [2] * 2 + [1] * 6  # its 2 and one of the reference's would be left over
+    consensus, _ = vote(reference, reference, reference, other)
+    assert consensus.predict(np.array([[0, 0, 0, 2]])).tolist() == [0]
+    assert consensus.predict(np.array([[9, 9, 9, 2]])).tolist() == [-1]  # nobody has a vote
+
+
+def test_clusters_are_matched_beside_those_that_are_noise_elsewhere():
+    consensus, _ = vote([0, 0, 1, 1, 2, 2], [-1, -1, 0, 0, 1, 1])
+    np.testing.assert_allclose(consensus.row_agreement_, [0.5, 0.5, 1, 1, 1, 1])
 
 
 def test_noise_is_noise_in_every_run_and_no_cluster():
@@ -91,10 +124,11 @@ def test_noise_is_noise_in_every_run_and_no_cluster():
 
 def test_a_cluster_that_wins_no_row_is_dropped():
     reference = [0] * 8 + [1] + [2] * 8
-    consensus, X = vote(reference, [0] * 8 + [2] * 9, [0] * 9 + [1] * 8, [0] * 8 + [2] * 9)
-    agreed = [0] * 8 + [1] * 9
-    assert consensus.labels_.tolist() == agreed and consensus.n_clusters_ == 2
-    assert consensus.predict(X).tolist() == agreed
+    others = changed(reference, to_2=[8, 0, 1]), changed(reference, to_2=[8], to_0=[15, 16])
+    consensus, X = vote(reference, *others)
+    assert consensus.reference_ == 0 and consensus.n_clusters_ == 2
+    assert consensus.labels_.tolist() == [0] * 8 + [1] * 9
+    assert consensus.predict(X).tolist() == consensus.labels_.tolist()
 
 
 @pytest.mark.parametrize(
@@ -128,6 +162,7 @@ def test_a_pipeline_is_seeded_and_names_are_kept(blobs):
     assert consensus.feature_names_in_.tolist() == list("abcdef")
     assert consensus.estimators_[0][-1].random_state != consensus.estimators_[1][-1].random_state
     assert pipeline[-1].random_state is None
+    assert not hasattr(consensus.fit(blobs[0]), "feature_names_in_")
 
 
 def test_parameters_of_the_estimator_can_be_searched(blobs):
