@@ -480,7 +480,7 @@ def test_every_public_estimator_is_a_method():
 
 
 def test_an_estimator_without_an_entry_is_there_as_it_comes(monkeypatch):
-    entries = {name: make for name, make in methods.METHODS.items() if name != "moedc"}
+    entries = {k: make for k, make in methods.METHODS.items() if not k.startswith("moedc")}
     monkeypatch.setattr(methods, "METHODS", entries)
     (name, make), *others = methods._as_they_come().items()
     assert name == "moedc" and not others
