@@ -12,10 +12,10 @@ from collections.abc import Iterator
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["SIZES", "TILE", "tiles"]
+__all__ = ["LEAST", "TILE", "tiles"]
 
 TILE = 256  # rows of a full tile, enough for thousands
-SIZES = (8, 64, TILE)  # of a last tile: a row that comes alone takes the smallest
+LEAST = 8  # rows of a last tile at least
 
 
 def tiles(n_rows: int) -> Iterator[tuple[slice, NDArray[np.intp]]]:
@@ -31,8 +31,8 @@ def tiles(n_rows: int) -> Iterator[tuple[slice, NDArray[np.intp]]]:
     stretch : slice
         The rows that the tile is about; as many of its first results count.
     index : ndarray of shape (size,)
-        Row numbers: 256 of them, and in the last tile the least of 8, 64 and 256 that holds what is
-        left.
+        Row numbers: 256 of them, and in the last tile the least power of two from 8 on that holds
+        what is left.
 
     Examples
     --------
@@ -41,5 +41,5 @@ def tiles(n_rows: int) -> Iterator[tuple[slice, NDArray[np.intp]]]:
     """
     for begin in range(0, n_rows, TILE):
         stop = min(begin + TILE, n_rows)
-        size = next(size for size in SIZES if size >= stop - begin)
+        size = max(LEAST, 1 << (stop - begin - 1).bit_length())
         yield slice(begin, stop), np.arange(begin, begin + size).clip(max=n_rows - 1)
