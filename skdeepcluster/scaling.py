@@ -115,6 +115,7 @@ def fit_scaling(
     mode: Mode | None,
     shape: tuple[int, ...],
     sample_weight: NDArray[Any] | None = None,
+    extent: tuple[NDArray[np.float64], NDArray[np.float64]] | None = None,
 ) -> Scaling:
     """Choose the scaling of a data set.
 
@@ -134,6 +135,8 @@ def fit_scaling(
         Shape of one input of the networks.
     sample_weight : ndarray of shape (n_samples,), default=None
         Weights of rows in means and variances. Rows of weight 0 are left out altogether.
+    extent : pair of ndarray of shape (n_features,), default=None
+        What :func:`extremes` says of these rows, for those who have asked it; None asks it.
 
     Returns
     -------
@@ -150,7 +153,7 @@ def fit_scaling(
     >>> fit_scaling(np.array([[0, 255]], dtype=np.uint8), "auto", (2,)).bounded
     True
     """
-    low, high = extremes(X, sample_weight)
+    low, high = extremes(X, sample_weight) if extent is None else extent
     _check_magnitude(low, high)
     if mode is None:
         _check_squares(low, high)

@@ -1,7 +1,7 @@
 """The contract that every estimator keeps, once."""
 
 from ._adversarial import AdversarialClusterer
-from ._clusterer import DeepClusterer
+from ._clusterer import AUGMENT, DeepClusterer
 from ._generative import GenerativeClusterer
 from ._headed import HeadedClusterer, HeadingClusterer, OneHeadClusterer
 from ._initialized import InitializedClusterer, init_constraint, named_start
@@ -13,6 +13,7 @@ from ._saved import load
 from ._self_labeling import SelfLabelingClusterer
 
 __all__ = [
+    "AUGMENT",
     "AdversarialClusterer",
     "DeepClusterer",
     "GenerativeClusterer",

@@ -35,6 +35,8 @@ from skdeepcluster.networks import make_decoder, make_encoder
 from skdeepcluster.scaling import Mode, Scaling, extremes, fit_scaling
 from skdeepcluster.validation import check_network, check_weight
 
+AUGMENT: list[Any] = [StrOptions({"auto"}), callable, None]  # what `augment` may be, where it is
+
 
 class DeepClusterer(FittedClusterer):
     """Base class of the estimators.
@@ -165,7 +167,7 @@ class DeepClusterer(FittedClusterer):
         self.device_ = str(resolve_device(self.device))
         trainer_params, callbacks = self._trainer_params(), check_callbacks(self.callbacks)
         self._extent = extremes(X, weight)
-        scaling = fit_scaling(X, self.scaling, self._input_shape, weight)
+        scaling = fit_scaling(X, self.scaling, self._input_shape, weight, self._extent)
         table = self._table(X, weight)
         if not counted.all():
             table = table.subset(torch.from_numpy(np.flatnonzero(counted)))

@@ -78,7 +78,10 @@ class Model(nn.Module):
 
     def changed(self, batch: Batch) -> Tensor:
         """Return the rows of a batch as losses take them: scaled, and augmented if they are."""
-        x = self.inputs(batch)
+        return self.augmented(self.inputs(batch))
+
+    def augmented(self, x: Tensor) -> Tensor:
+        """Return scaled rows changed at random, if they are to be."""
         return x if self.augment is None else self.augment(x)
 
     def codes(self, batch: Batch) -> Tensor:

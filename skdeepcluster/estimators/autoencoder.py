@@ -16,11 +16,10 @@ from typing import Any, ClassVar
 import numpy as np
 import torch
 from sklearn.base import ClusterMixin
-from sklearn.utils._param_validation import StrOptions
 from torch import Tensor, nn
 
 from skdeepcluster.augment import augmentation_for
-from skdeepcluster.base import OneHeadClusterer, Run, named_start
+from skdeepcluster.base import AUGMENT, OneHeadClusterer, Run, named_start
 from skdeepcluster.models.autoencoder import Autoencoder, reconstruction_phase
 from skdeepcluster.scaling import Mode
 
@@ -152,7 +151,7 @@ class AutoencoderClustering(OneHeadClusterer):
 
     _parameter_constraints: ClassVar[dict[str, list[Any]]] = {
         **OneHeadClusterer._parameter_constraints,
-        "augment": [StrOptions({"auto"}), callable, None],
+        "augment": AUGMENT,
     }
 
     def __init__(

@@ -24,7 +24,7 @@ from sklearn.utils._param_validation import Interval, StrOptions
 from torch import Tensor, nn
 
 from skdeepcluster.augment import augmentation_for
-from skdeepcluster.base import DeepClusterer, InitializedClusterer, Run, init_constraint
+from skdeepcluster.base import AUGMENT, DeepClusterer, InitializedClusterer, Run, init_constraint
 from skdeepcluster.engine.schedule import Phase, Refresh, Turn
 from skdeepcluster.models.autoencoder import reconstruction_phase
 from skdeepcluster.models.dcn import ASSIGNMENTS, DeepKMeans, SoftKMeans, begin, harden
@@ -171,7 +171,7 @@ class DCNClustering(InitializedClusterer):
         "assignment": [StrOptions(set(ASSIGNMENTS))],
         "reconstruction_weight": [Interval(Real, 0, None, closed="left")],
         "pretrain_epochs": [Interval(Integral, 0, None, closed="left")],
-        "augment": [StrOptions({"auto"}), callable, None],
+        "augment": AUGMENT,
     }
 
     def __init__(

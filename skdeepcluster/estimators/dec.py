@@ -21,11 +21,11 @@ import numpy as np
 import torch
 from numpy.typing import ArrayLike
 from sklearn.base import ClusterMixin
-from sklearn.utils._param_validation import Interval, StrOptions
+from sklearn.utils._param_validation import Interval
 from torch import Tensor, nn
 
 from skdeepcluster.augment import augmentation_for
-from skdeepcluster.base import DeepClusterer, InitializedClusterer, Run, init_constraint
+from skdeepcluster.base import AUGMENT, DeepClusterer, InitializedClusterer, Run, init_constraint
 from skdeepcluster.engine.schedule import Phase, Refresh, Turn
 from skdeepcluster.models.autoencoder import reconstruction_phase
 from skdeepcluster.models.clusters import has_settled
@@ -179,7 +179,7 @@ class DECClustering(InitializedClusterer):
         "epochs_per_update": [Interval(Integral, 1, None, closed="left")],
         "tol": [Interval(Real, 0, 1, closed="both")],
         "pretrain_epochs": [Interval(Integral, 0, None, closed="left")],
-        "augment": [StrOptions({"auto"}), callable, None],
+        "augment": AUGMENT,
     }
 
     def __init__(

@@ -22,7 +22,7 @@ from sklearn.utils._param_validation import Interval, StrOptions
 from torch import Tensor, nn
 
 from skdeepcluster.augment import augmentation_for
-from skdeepcluster.base import DeepClusterer, Run
+from skdeepcluster.base import AUGMENT, DeepClusterer, Run
 from skdeepcluster.base._conditions import MattersIf
 from skdeepcluster.engine.schedule import Phase, Turn
 from skdeepcluster.models.information import InformationMaximizer, choose_head, measure_radii
@@ -160,7 +160,7 @@ class IMSATClustering(DeepClusterer):
         **{k: v for k, v in DeepClusterer._parameter_constraints.items() if k != "decoder"},
         "objective": [StrOptions({"imsat", "iic"})],
         "perturbation": [StrOptions({"auto", "augment", "adversarial", "random"})],
-        "augment": [StrOptions({"auto"}), callable, None],
+        "augment": AUGMENT,
         "information_weight": [Interval(Real, 0, None, closed="left")],
         "balance_weight": [Interval(Real, 0, None, closed="left")],
         "radius": [Interval(Real, 0, None, closed="neither")],

@@ -27,7 +27,7 @@ from sklearn.base import ClusterMixin
 from sklearn.utils._param_validation import HasMethods, Interval, StrOptions
 from torch import Tensor, nn
 
-from skdeepcluster.base import Run, SelfLabelingClusterer, named_start
+from skdeepcluster.base import AUGMENT, Run, SelfLabelingClusterer, named_start
 from skdeepcluster.base._conditions import MattersIf
 from skdeepcluster.engine.table import Table
 from skdeepcluster.models.labelings import Labeling, has_settled, warn_unsettled
@@ -214,7 +214,7 @@ class SPCClustering(SelfLabelingClusterer):
         "max_rounds": [Interval(Integral, 0, None, closed="left")],
         "recluster": [StrOptions({"umap-gmm"}), None],
         "n_members": [Interval(Integral, 1, None, closed="left")],
-        "augment": [StrOptions({"auto"}), callable, None],
+        "augment": AUGMENT,
         "max_samples": [Interval(Integral, 2, None, closed="left"), None],
         "max_epochs": [Interval(Integral, 0, None, closed="left"), StrOptions({"auto"})],
         "batch_size": [Interval(Integral, 2, None, closed="left")],  # for batch norm

@@ -20,11 +20,12 @@ import numpy as np
 import torch
 from numpy.typing import ArrayLike
 from sklearn.base import ClusterMixin
-from sklearn.utils._param_validation import Interval, StrOptions
+from sklearn.utils._param_validation import Interval
 from torch import Tensor, nn
 
 from skdeepcluster.augment import augmentation_for
 from skdeepcluster.base import (
+    AUGMENT,
     DeepClusterer,
     InitializedClusterer,
     MixtureClusterer,
@@ -179,7 +180,7 @@ class VaDEClustering(MixtureClusterer, InitializedClusterer):
         **DeepClusterer._parameter_constraints,
         "init": init_constraint(*OWN_STARTS),
         "pretrain_epochs": [Interval(Integral, 0, None, closed="left")],
-        "augment": [StrOptions({"auto"}), callable, None],
+        "augment": AUGMENT,
     }
 
     def __init__(

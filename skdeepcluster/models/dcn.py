@@ -16,7 +16,7 @@ from torch import Tensor, nn
 from skdeepcluster.engine.schedule import Training
 from skdeepcluster.engine.table import Batch, Table
 from skdeepcluster.models.autoencoder import Autoencoder
-from skdeepcluster.objectives import squared_error
+from skdeepcluster.objectives import squared_distances, squared_error
 from skdeepcluster.scaling import Scaling
 
 __all__ = ["ASSIGNMENTS", "DeepKMeans", "HardKMeans", "SoftKMeans", "begin", "growth", "harden"]
@@ -41,7 +41,7 @@ class DeepKMeans(Autoencoder):
 
     def distances(self, codes: Tensor) -> Tensor:
         """Return the squared distance of codes to every centre, shape (n, n_clusters)."""
-        return (codes[:, None] - self.centers).square().sum(2)
+        return squared_distances(codes, self.centers)
 
     def both(self, batch: Batch) -> dict[str, Tensor]:
         """Return the clustering and the reconstruction term, both of changed rows."""

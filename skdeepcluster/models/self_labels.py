@@ -145,10 +145,7 @@ class SelfLabeler(Model):
     def labeling(self, batch: Batch) -> dict[str, Tensor]:
         """Return the cross-entropy of the labels, a mean over members, for rows to learn from."""
         inputs = self.inputs(batch)
-        rows = self._repeated(inputs)
-        if self.augment is not None:
-            rows = self.augment(rows)
-        _, codes, logits = self.members(rows)
+        _, codes, logits = self.members(self.augmented(self._repeated(inputs)))
         terms = {"classification": self._cross_entropy(logits, batch["label"])}
         if "confident" in batch:
             terms["classification"] = terms["classification"] * batch["confident"]

@@ -20,7 +20,7 @@ from ._likelihoods import (
     gaussian_log_likelihood,
     squared_error,
 )
-from ._memberships import kl_divergence, student_t_log_proba, target_distribution
+from ._memberships import kl_divergence, squared_distances, student_t_log_proba, target_distribution
 from ._pairs import between_similarity, pairwise_discrimination, within_similarity
 
 __all__ = [
@@ -37,6 +37,7 @@ __all__ = [
     "mutual_information",
     "pairwise_discrimination",
     "relativistic_adversarial_loss",
+    "squared_distances",
     "squared_error",
     "standard_adversarial_loss",
     "student_t_log_proba",

@@ -8,6 +8,7 @@ from torch.nn import functional as F
 
 __all__ = [
     "kl_divergence",
+    "squared_distances",
     "student_t_log_proba",
     "target_distribution",
 ]
@@ -49,10 +50,33 @@ def student_t_log_proba(codes: Tensor, centers: Tensor, alpha: float = 1.0) -> T
     tensor([[0.6667, 0.3333],
             [0.3333, 0.6667]])
     """
-    # Differences rather than torch.cdist, whose matrix product loses digits for codes far from
-    # the origin and whose gradient does not exist at a centre.
-    distances = (codes[:, None] - centers).square().sum(2)
+    distances = squared_distances(codes, centers)
     return F.log_softmax(-(alpha + 1) / 2 * torch.log1p(distances / alpha), dim=1)
+
+
+def squared_distances(codes: Tensor, centers: Tensor) -> Tensor:
+    """Squared Euclidean distance of every code to every centre.
+
+    Parameters
+    ----------
+    codes : Tensor of shape (n, d)
+        Embedded rows.
+    centers : Tensor of shape (k, d)
+        Cluster centres.
+
+    Returns
+    -------
+    distances : Tensor of shape (n, k)
+        By differences rather than torch.cdist, whose matrix product loses digits for codes far
+        from the origin and whose gradient does not exist at a centre.
+
+    Examples
+    --------
+    >>> import torch
+    >>> squared_distances(torch.tensor([[3.0]]), torch.tensor([[0.0], [1.0]]))
+    tensor([[9., 4.]])
+    """
+    return (codes[:, None] - centers).square().sum(2)
 
 
 def target_distribution(
