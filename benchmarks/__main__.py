@@ -39,7 +39,7 @@ from benchmarks.data import DATA, load
 from benchmarks.methods import METHODS
 from benchmarks.rendering import STYLES, show
 from benchmarks.runs import read, run_all
-from benchmarks.summary import tabulate
+from benchmarks.summary import tabulate, tabulate_generation
 
 RESULTS = Path("benchmarks", "results", "runs.jsonl")
 
@@ -86,6 +86,11 @@ def _add_run(run: argparse.ArgumentParser) -> None:
         metavar="NAME=VALUE",
         help="parameters other than the method's own; methods without such a parameter ignore it",
     )
+    run.add_argument(
+        "--judged",
+        action="store_true",
+        help="also measure generated rows, by a network that was trained on the classes",
+    )
     run.add_argument("--verbose", type=int, default=0, help="of the estimators; default: 0")
 
 
@@ -93,6 +98,7 @@ def _add_table(table: argparse.ArgumentParser) -> None:
     table.set_defaults(command=_table)
     table.add_argument("files", nargs="*", type=Path, default=[RESULTS], help=f"default: {RESULTS}")
     table.add_argument("--extremes", action="store_true", help="add median, minimum and maximum")
+    table.add_argument("--generation", action="store_true", help="of what runs with --judged made")
     _add_output(table)
 
 
@@ -136,6 +142,7 @@ def _run(args: argparse.Namespace) -> int:
         args.out,
         device=args.device,
         overrides=dict(args.set),
+        judged=args.judged,
         verbose=args.verbose,
     )
     return int(n_failed > 0)
@@ -143,7 +150,8 @@ def _run(args: argparse.Namespace) -> int:
 
 def _table(args: argparse.Namespace) -> int:
     records = [record for file in args.files for record in read(file)]
-    show(tabulate(records, args.extremes), args.format, args.output)
+    rows = tabulate_generation(records) if args.generation else tabulate(records, args.extremes)
+    show(rows, args.format, args.output)
     return 0
 
 

@@ -28,6 +28,7 @@ from sklearn.metrics import (
 
 import skdeepcluster
 from benchmarks.data import Data, load
+from benchmarks.generation import generation
 from benchmarks.methods import METHODS, Task
 from skdeepcluster.isolation import restored_threads
 from skdeepcluster.metrics import clustering_accuracy, labeled_accuracy, labeled_fraction
@@ -50,10 +51,15 @@ def run_all(
     *,
     device: str = "auto",
     overrides: Mapping[str, Any] | None = None,
+    judged: bool = False,
     verbose: int = 0,
 ) -> int:
-    """Make every run that the file does not hold yet; return the number of those that failed."""
-    done = {identity(record) for record in read(out)} if out.exists() else set()
+    """Make every run that the file does not hold yet; return the number of those that failed.
+
+    If `judged`, a run also measures what the method generates; one that did not is made again.
+    """
+    known = read(out) if out.exists() else []
+    done = {identity(record) for record in known if "generation" in record or not judged}
     out.parent.mkdir(parents=True, exist_ok=True)
     n_failed = 0
     for name, method, seed in product(data, methods, seeds):
@@ -61,7 +67,7 @@ def run_all(
             run = Run(method, load(name), seed, device, overrides or {})
             told = "done before"
             if identity(run.what) not in done:
-                record = run.measure(out, verbose)
+                record = run.measure(out, verbose, judged)
                 append(record, out)
                 told = summary(record)
         except Exception:  # whatever it is, the other runs do not depend on it
@@ -96,7 +102,7 @@ class Run:
             "settings": settings(self.model),
         }
 
-    def measure(self, out: Path, verbose: int = 0) -> Record:
+    def measure(self, out: Path, verbose: int = 0, judged: bool = False) -> Record:
         """Fit, score and time the model; progress is kept beside the output until it is done."""
         resumed = self._prepare(out, verbose)
         with warnings.catch_warnings(record=True) as caught:
@@ -119,6 +125,7 @@ class Run:
             | self._labeled_by_group()
             | self._of_start()
             | self._unseen(),
+            **({"generation": self._generation(labels)} if judged else {}),
             "told": self._told(),
             # What a fit says of itself, without labels; in nats for the variational methods.
             "score": float(self.model.score(self.data.X)) if trained else None,
@@ -161,6 +168,12 @@ class Run:
             return {}
         rows, y = self.data.unseen
         return {"unseen_acc": clustering_accuracy(y, self.model.predict(rows))}
+
+    def _generation(self, labels: NDArray[Any]) -> dict[str, float]:
+        """Judge what is generated, of dense rows; nothing, of a method that generates none."""
+        if not hasattr(self.model, "sample") or sparse.issparse(self.data.X):
+            return {}
+        return generation(self.model, self.data, labels, self.what["seed"])
 
     def _told(self) -> dict[str, float]:
         """Return what the fit says of its own clusters, without labels."""

@@ -25,6 +25,33 @@ def tabulate(records: Iterable[Record], extremes: bool = False) -> list[list[str
     return [header, *([row[name] for name in header] for row in rows)]
 
 
+GENERATION = {
+    "class_share": "class kept",
+    "rows_class_share": "by rows",
+    "gaussian_class_share": "by Gaussians",
+    "frechet": "Fréchet",
+    "rows_frechet": "of rows",
+    "gaussian_frechet": "of Gaussians",
+}
+
+
+def tabulate_generation(records: Iterable[Record]) -> list[list[str]]:
+    """Return a row of what is generated for every data set, method and settings, under a header."""
+    groups = _grouped(record for record in records if record.get("generation"))
+    header = ["data", "method", "seeds", "ACC", *GENERATION.values(), "epochs"]
+    return [header, *(_generated(group, _label(group, groups)) for group in groups)]
+
+
+def _generated(group: list[Record], label: str) -> list[str]:
+    found = [
+        _spread([record["generation"][name] for record in group], 3 if "share" in name else 1)
+        for name in GENERATION
+    ]
+    accuracy = _spread([record["figures"]["acc"] for record in group])
+    epochs = _mean([record["epochs"] for record in group])
+    return [group[0]["data"], label, str(len(group)), accuracy, *found, epochs]
+
+
 def _grouped(records: Iterable[Record]) -> list[list[Record]]:
     """Collect the runs that differ by their seed alone; data and methods in their known order."""
     groups: dict[tuple[str, str, str], list[Record]] = {}

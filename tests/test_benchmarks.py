@@ -16,13 +16,14 @@ from sklearn.metrics import adjusted_rand_score
 from skorch.callbacks import Callback
 
 import skdeepcluster
-from benchmarks import cost, memory, methods, rendering, runs
+from benchmarks import cost, generation, memory, methods, rendering, runs, summary
 from benchmarks.__main__ import main
 from benchmarks.anchors import measure_anchors
 from benchmarks.data import load, to_unit
+from benchmarks.generation import class_of_clusters, frechet_distance, gaussian_per_cluster
 from benchmarks.grouped import Contest
 from benchmarks.published import PUBLISHED, published
-from benchmarks.summary import tabulate
+from benchmarks.summary import tabulate, tabulate_generation
 from skdeepcluster.base import DeepClusterer
 from skdeepcluster.metrics import clustering_accuracy
 
@@ -499,3 +500,51 @@ def test_a_method_starts_from_the_clusters_that_another_finds_with_its_seed(name
     assert method.init.random_state == alone.random_state == method.random_state == 5
     assert method.init.image_shape == alone.image_shape and method.init.n_clusters == 3
     method._validate_params()
+
+
+class TestGeneration:
+    def test_a_run_is_judged_when_asked_and_made_again_if_it_was_not(self, out):
+        run(out, methods="kmeans,ae-kmeans")
+        assert not any("generation" in record for record in runs.read(out))
+        assert run(out, "--judged", methods="kmeans,ae-kmeans") == 0
+        _, _, without, judged = runs.read(out)
+        assert without["generation"] == {}
+        assert set(judged["generation"]) == set(summary.GENERATION)
+        header, row = tabulate_generation(runs.read(out))
+        assert row[header.index("method")] == "ae-kmeans"
+        assert run(out, "--judged", methods="kmeans,ae-kmeans") == 0
+        assert len(runs.read(out)) == 4
+
+    def test_rows_are_what_a_perfect_method_would_generate(self):
+        data = load("digits:600")
+
+        class Copies:
+            def sample(self, n_samples, random_state):
+                return data.X[:n_samples], data.y[:n_samples]
+
+        found = generation.generation(Copies(), data, data.y, seed=0)
+        assert found["class_share"] == pytest.approx(found["rows_class_share"], abs=0.02)
+        assert found["class_share"] > 0.9
+        assert found["frechet"] < found["rows_frechet"] < found["gaussian_frechet"]
+
+    def test_a_cluster_stands_for_the_class_it_is_matched_with(self):
+        y = np.array([3, 3, 3, 7, 7, 9])
+        labels = np.array([0, 0, 4, 1, -1, 2])
+        assert class_of_clusters(y, labels).tolist() == [3, 7, 9, -1, 3]
+
+    def test_gaussians_have_the_moments_of_their_clusters(self):
+        rng = np.random.default_rng(0)
+        rows = rng.standard_normal((400, 3)) @ rng.standard_normal((3, 3)) + 5
+        clusters = np.repeat([0, 2], 200)
+        drawn, of = gaussian_per_cluster(rows, clusters, 20_000, rng)
+        assert set(of) == {0, 2}
+        own = rows[:200]
+        assert np.allclose(drawn[of == 0].mean(0), own.mean(0), atol=0.1)
+        assert np.allclose(np.cov(drawn[of == 0].T), np.cov(own.T, bias=True), rtol=0.1, atol=0.1)
+
+    def test_the_distance_of_gaussians_is_known(self):
+        a = np.random.default_rng(0).standard_normal((500, 4))
+        b = 2 * a + 1
+        spread = np.trace(np.cov(a.T))
+        expected = np.square(a.mean(0) - b.mean(0)).sum() + spread
+        assert frechet_distance(a, b) == pytest.approx(expected)
