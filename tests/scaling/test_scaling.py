@@ -12,8 +12,8 @@ from scipy import sparse
 from sklearn.decomposition import PCA, TruncatedSVD
 from sklearn.preprocessing import MinMaxScaler, StandardScaler
 
-from skdeepcluster import scaling as module
 from skdeepcluster.scaling import Scaling, extremes, fit_scaling
+from skdeepcluster.scaling import _columns as columns
 
 MODES = ["auto", "standard", "minmax", None]
 
@@ -155,7 +155,7 @@ def test_none_leaves_everything_alone(X, bounded):
 
 
 def test_data_longer_than_a_chunk_is_seen_whole(monkeypatch):
-    monkeypatch.setattr(module, "CHUNK", 8 * 3 * 64)
+    monkeypatch.setattr(columns, "CHUNK", 8 * 3 * 64)
     X = make_rows(2 * 64 + 7)
     X[-1] += 1000
     scaling = fit_scaling(X, "auto", (3,))
@@ -229,7 +229,7 @@ def test_two_values_are_0_and_1_in_any_unit(values, dtype):
 
 
 def test_a_row_of_weight_zero_does_not_make_a_third_value(monkeypatch):
-    monkeypatch.setattr(module, "CHUNK", 8 * 8 * 10)
+    monkeypatch.setattr(columns, "CHUNK", 8 * 8 * 10)
     X, weight = make_mixed(), np.ones(200)
     X[-1, 7], weight[-1] = 0.5, 0
     assert fit_scaling(X, "auto", (8,), weight).factor[7] == 1
@@ -291,7 +291,7 @@ def test_weights_decide_what_is_orthogonal():
 @pytest.mark.parametrize("mode", MODES)
 @pytest.mark.parametrize("kind", [np.asarray, sparse.csr_array])
 def test_rows_of_weight_zero_are_left_out(mode, kind, monkeypatch):
-    monkeypatch.setattr(module, "CHUNK", 8 * 3 * 10)  # one chunk has no row that counts
+    monkeypatch.setattr(columns, "CHUNK", 8 * 3 * 10)  # one chunk has no row that counts
     X, weight = make_rows(50), np.repeat([1.0, 0.0, 2.0], [20, 10, 20])
     weight[::7] = 0
     X[weight == 0] *= 100

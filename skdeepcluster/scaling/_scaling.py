@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from typing import Any, Literal
 
 import numpy as np
@@ -10,23 +9,27 @@ import torch
 from numpy.typing import NDArray
 from scipy import sparse
 from sklearn.preprocessing import StandardScaler
-from sklearn.utils import gen_batches
 from torch import Tensor, nn
+from torch.nn import functional as F
 
-__all__ = ["Scaling", "chunks", "extremes", "fit_scaling"]
+from ._columns import (
+    CATEGORY,
+    FLAG,
+    SLACK,
+    Segments,
+    are_components,
+    chunks,
+    extremes,
+    find_categories,
+    find_segments,
+    have_two_values,
+)
 
-CHUNK = 2**23  # bytes, as float64, of the rows looked at together: whatever their width, few
+__all__ = ["Mode", "Scaling", "fit_scaling"]
+
 LARGEST, SMALLEST = 1e37, 1e-37  # within which differences and their inverses fit in float32
-# What another scaler maps to [0, 1] ends there but for rounding, which must not decide how rows are
-# modelled. This share of their spread is half of a grey level of 256, and more than float16 loses.
-SLACK = 2**-9
 LARGEST_UNSCALED = 1e15  # whose squares, and sums of them, fit as well
 ULPS = 4  # of its largest magnitude: a column that varies by no more is a constant and its rounding
-# Components are orthogonal but for what the solver leaves, a randomised one more than rounding.
-# Columns that were merely observed are hardly ever so close to it, all pairs of them.
-ORTHOGONAL = 0.01
-NEGLIGIBLE = 1e-5  # beside the largest component: what is left when rows have fewer dimensions
-WIDEST = 2000  # columns whose products are compared: they take 32 MB
 Mode = Literal["auto", "minmax", "standard"]
 
 
@@ -41,6 +44,9 @@ class Scaling(nn.Module):
         The map.
     bounded : bool, default=False
         Whether scaled data lies in [0, 1], so that a sigmoid can reproduce it.
+    segments : tuple of (str, int), default=()
+        What columns hold, from the first one on, and how many do. "numeric": numbers; "flag": 0 or
+        1, scaled; "category": one 1 among zeros. () if all are numbers.
 
     Examples
     --------
@@ -51,6 +57,7 @@ class Scaling(nn.Module):
     tensor([[10., 12.]], dtype=torch.float64)
     """
 
+    segments: Segments = ()  # also of a file that was written before there were any
     offset: Tensor
     rest: Tensor
     factor: Tensor
@@ -61,10 +68,12 @@ class Scaling(nn.Module):
         offset: float | NDArray[Any] = 0.0,
         factor: float | NDArray[Any] = 1.0,
         bounded: bool = False,
+        segments: Segments = (),
     ):
         super().__init__()
         self.shape = tuple(shape)
         self.bounded = bounded
+        self.segments = segments
         self.is_identity = not np.any(offset) and bool(np.all(np.asarray(factor) == 1))
         exact = torch.as_tensor(offset, dtype=torch.float64)
         # Buffers are float32, for devices that know nothing wider; what the offset loses by that
@@ -84,11 +93,16 @@ class Scaling(nn.Module):
         """Return rows in the user's units, shape (n, n_features), in float64 on the CPU.
 
         What lies beyond [0, 1], where that is all there is, counts as its edge: an image has no
-        pixel that is darker than black.
+        pixel that is darker than black. A category is the one with the largest value, and a flag is
+        up from one half on.
         """
         flat = y.detach().cpu().double().reshape(len(y), -1)
         if self.bounded:
             flat = flat.clamp(0, 1)
+        if self.segments:
+            kinds, widths = zip(*self.segments, strict=True)
+            parts = zip(kinds, flat.split(widths, 1), strict=True)
+            flat = torch.cat([_valid(kind, part) for kind, part in parts], 1)
         offset = self.offset.cpu().double() + self.rest.cpu().double()
         return flat / self.factor.cpu().double() + offset
 
@@ -127,7 +141,8 @@ def fit_scaling(
         "auto": data in [0, 1], up to rounding, is left alone, uint8 is divided by 255 and sparse
         data by its largest magnitude. Of other dense data a column of two values becomes 0 and 1,
         as one of a one-hot block is, and any other is standardised; principal components, which are
-        orthogonal columns of falling variance, have one factor in common. "minmax" maps every
+        orthogonal columns of falling variance, have one factor in common. Such columns, and the
+        one-hot blocks of data in [0, 1], are known as flags and categories. "minmax" maps every
         column to [0, 1]; "standard" gives it mean 0 and variance 1; a column that is constant, up
         to rounding, keeps its unit. None leaves the data alone.
         Images have one offset and factor per channel instead of per column.
@@ -160,8 +175,12 @@ def fit_scaling(
     least, most = float(low.min()), float(high.max())
     slack = SLACK * (most - least)
     positive, bounded = least >= -slack, least >= -slack and most <= 1 + slack
-    if mode is None or (mode == "auto" and bounded):
+    if mode is None:
         return Scaling(shape, bounded=bounded)
+    is_table = mode == "auto" and len(shape) == 1 and not sparse.issparse(X)
+    if mode == "auto" and bounded:
+        found = find_categories(X, low, high, sample_weight) if is_table else ()
+        return Scaling(shape, bounded=True, segments=found)
     if mode == "auto" and X.dtype == np.uint8:
         return Scaling(shape, factor=1 / 255, bounded=True)
     if mode == "auto" and sparse.issparse(X):
@@ -170,15 +189,27 @@ def fit_scaling(
     offset, spread = low, high - low
     if mode != "minmax":
         offset, spread = _moments(X, shape, sample_weight)
-    if mode == "auto" and len(shape) == 1:
-        if _are_components(X, offset, spread, sample_weight):
+    segments: Segments = ()
+    if is_table:
+        if are_components(X, offset, spread, sample_weight):
             return Scaling(shape, offset, _inverse(np.sqrt(np.mean(spread**2))))
-        binary = _have_two_values(X, low, high, sample_weight)
+        binary = have_two_values(X, low, high, sample_weight)
         offset, spread = np.where(binary, [low, high - low], [offset, spread])
+        segments = find_segments(X, binary, high, sample_weight)
     varies = high - low > ULPS * _resolution(X.dtype) * np.maximum(-low, high)
     repeats = int(np.prod(shape[1:]))
     factor = _inverse(np.where(varies, spread, 0.0))
-    return Scaling(shape, np.repeat(offset, repeats), np.repeat(factor, repeats), mode == "minmax")
+    offset, factor = np.repeat(offset, repeats), np.repeat(factor, repeats)
+    return Scaling(shape, offset, factor, mode == "minmax", segments)
+
+
+def _valid(kind: str, values: Tensor) -> Tensor:
+    """Return the values that columns of a kind can have, for those that a network gives them."""
+    if kind == FLAG:
+        return (values >= 0.5).to(values.dtype)
+    if kind == CATEGORY:
+        return F.one_hot(values.argmax(1), values.shape[1]).to(values.dtype)
+    return values
 
 
 def _check_magnitude(low: Any, high: Any) -> None:
@@ -229,91 +260,6 @@ def _moments(
         scaler.partial_fit(chunk.astype(np.float64), sample_weight=weight)
     mean, variance = scaler.mean_.reshape(shape[0], -1), scaler.var_.reshape(shape[0], -1)
     return mean.mean(1), np.sqrt(variance.mean(1) + mean.var(1))
-
-
-def _have_two_values(
-    X: NDArray[Any], low: NDArray[Any], high: NDArray[Any], sample_weight: NDArray[Any] | None
-) -> NDArray[np.bool_]:
-    """Tell which columns hold nothing but their smallest and their largest value."""
-    two = low < high
-    for chunk, _ in chunks(X, sample_weight):
-        part = chunk[:, two]
-        two[two] = ((part == low[two]) | (part == high[two])).all(axis=0)
-    return two
-
-
-def _are_components(
-    X: NDArray[Any],
-    mean: NDArray[Any],
-    deviation: NDArray[Any],
-    sample_weight: NDArray[Any] | None,
-) -> bool:
-    """Tell whether columns are principal components: orthogonal, and of falling size."""
-    size = np.hypot(mean, deviation)
-    size = size[: (size > NEGLIGIBLE * size.max()).sum()]
-    if not 2 <= len(size) <= WIDEST or (np.diff(size) > SLACK * size[:-1]).any():
-        return False
-    products, total = np.zeros((len(size), len(size))), 0.0
-    for chunk, weight in chunks(X, sample_weight):
-        rows = chunk[:, : len(size)] / size
-        weight = np.ones(len(rows)) if weight is None else weight
-        products += (rows * weight[:, None]).T @ rows
-        total += weight.sum()
-    np.fill_diagonal(products, 0)
-    return bool(np.abs(products).max() <= ORTHOGONAL * total)
-
-
-def extremes(
-    X: Any, sample_weight: NDArray[Any] | None = None
-) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """Return the least and the largest value of every column.
-
-    Parameters
-    ----------
-    X : {ndarray, CSR matrix} of shape (n, n_features)
-        Rows, read some at a time.
-    sample_weight : ndarray of shape (n,), default=None
-        Weights; rows of weight 0 are left out.
-
-    Returns
-    -------
-    low, high : ndarray of shape (n_features,)
-        The values.
-    """
-    low, high = np.full((2, X.shape[1]), [[np.inf], [-np.inf]])
-    for chunk, _ in chunks(X, sample_weight):
-        least, most = chunk.min(axis=0), chunk.max(axis=0)
-        if sparse.issparse(X):
-            least, most = least.toarray().ravel(), most.toarray().ravel()
-        np.minimum(low, least, out=low)
-        np.maximum(high, most, out=high)
-    return low, high
-
-
-def chunks(X: Any, sample_weight: NDArray[Any] | None) -> Iterator[tuple[Any, Any]]:
-    """Yield the rows that have a weight, some at a time, and their weights.
-
-    Parameters
-    ----------
-    X : {ndarray, CSR matrix} of shape (n, n_features)
-        Rows; a memory map is read a chunk at a time.
-    sample_weight : ndarray of shape (n,) or None
-        Their weights; None yields all rows.
-
-    Yields
-    ------
-    rows : {ndarray, CSR matrix}
-        As many as take `CHUNK` bytes in float64.
-    weight : ndarray or None
-        Their weights.
-    """
-    per_row = 12 * X.nnz / X.shape[0] if sparse.issparse(X) else 8 * X.shape[1]
-    for rows in gen_batches(X.shape[0], max(1, int(CHUNK / max(per_row, 1)))):
-        if sample_weight is None:
-            yield X[rows], None
-        elif (positive := sample_weight[rows] > 0).any():
-            kept = slice(None) if positive.all() else positive
-            yield X[rows][kept], sample_weight[rows][kept]
 
 
 def _floating(x: Tensor) -> Tensor:
