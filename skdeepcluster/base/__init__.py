@@ -8,6 +8,7 @@ from ._initialized import InitializedClusterer, init_constraint, named_start
 from ._k_networks import KNetworksClusterer
 from ._latent_groups import HierarchicalClusterer
 from ._mixture import MixtureClusterer
+from ._outliers import EarlyOutlierScorer, OutlierScorer
 from ._run import Run
 from ._saved import load
 from ._self_labeling import SelfLabelingClusterer
@@ -16,6 +17,7 @@ __all__ = [
     "AUGMENT",
     "AdversarialClusterer",
     "DeepClusterer",
+    "EarlyOutlierScorer",
     "GenerativeClusterer",
     "HeadedClusterer",
     "HeadingClusterer",
@@ -24,6 +26,7 @@ __all__ = [
     "KNetworksClusterer",
     "MixtureClusterer",
     "OneHeadClusterer",
+    "OutlierScorer",
     "Run",
     "SelfLabelingClusterer",
     "init_constraint",

@@ -9,7 +9,7 @@ from typing import Any, ClassVar
 
 import numpy as np
 import torch
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import NDArray
 from sklearn.base import ClusterMixin
 from sklearn.utils._param_validation import HasMethods, Interval, RealNotInt, StrOptions
 from torch import Tensor
@@ -17,12 +17,18 @@ from torch import Tensor
 from skdeepcluster.base._clusterer import DeepClusterer
 from skdeepcluster.base._clusters import Clusters
 from skdeepcluster.base._conditions import MattersIf
-from skdeepcluster.base._decoding import has
+from skdeepcluster.base._outliers import OutlierScorer
 from skdeepcluster.base._run import Run
-from skdeepcluster.engine.device import settled
 from skdeepcluster.engine.notices import notice
 from skdeepcluster.engine.table import Batch, check_codes
-from skdeepcluster.heads import HEADS, ClusteringHead, describe_head, make_head, rule_module
+from skdeepcluster.heads import (
+    HEADS,
+    ClusteringHead,
+    Judgement,
+    describe_head,
+    make_head,
+    rule_module,
+)
 
 __all__ = [
     "MANIFOLD",
@@ -44,8 +50,8 @@ MANIFOLD = MattersIf(
 
 def needs_density(self: HeadingClusterer) -> bool:
     """Tell whether HDBSCAN takes part in the head."""
-    is_hdbscan = isinstance(self.head, str) and self.head == "hdbscan"
-    return is_hdbscan or (self.n_clusters == "auto" and not self._finds_n_clusters())
+    counts = self.n_clusters == "auto" and not self._finds_n_clusters()
+    return counts or describe_head(self.head).takes_min_cluster_size
 
 
 class HeadingClusterer(DeepClusterer):
@@ -94,7 +100,7 @@ class HeadingClusterer(DeepClusterer):
         density, params = {"min_cluster_size": size}, {}
         if head is None:
             head, params = self.head, self._checked_head_params()
-        if isinstance(head, str) and head == "hdbscan":
+        if describe_head(head).takes_min_cluster_size:
             params = density | params
         return make_head(
             head,
@@ -134,49 +140,26 @@ class HeadingClusterer(DeepClusterer):
         return "auto" if self._finds_n_clusters() else self.n_clusters
 
 
-class HeadedClusterer(HeadingClusterer):
+class HeadedClusterer(HeadingClusterer, OutlierScorer):
     """Base of the estimators whose labels are those of a head, once the networks are trained."""
-
-    outlier_scores_: NDArray[np.float64]
-    probabilities_: NDArray[np.float64]
 
     @property
     @abstractmethod
     def _head(self) -> ClusteringHead:
         """The fitted head whose labels are labels_."""
 
-    @property
-    def _scores_outliers(self) -> bool:
-        if self.__sklearn_is_fitted__():
-            return hasattr(self._head, "outlier_scores")
+    def _judge(self, codes: NDArray[Any]) -> Judgement:
+        judged: Judgement = self._head.judge(codes)
+        return judged
+
+    def _will_score_outliers(self) -> bool:
         return describe_head(self.head).scores_outliers
 
-    @has("_scores_outliers")
-    @settled()
-    def outlier_scores(self, X: ArrayLike) -> NDArray[np.float64]:
-        """Return how far every row lies outside of the clusters; with HDBSCAN as the head alone.
-
-        Parameters
-        ----------
-        X : {array-like, sparse matrix} of shape (n_samples, n_features)
-            Rows or images, as in :meth:`fit`.
-
-        Returns
-        -------
-        scores : ndarray of shape (n_samples,)
-            Strengths in [0, 1], higher farther out: HDBSCAN's own for training rows, and for others
-            the mean of those of the nearest training codes, weighted by nearness.
-        """
-        scores: NDArray[np.float64] = self._head.outlier_scores(self._infer(X, self._codes)[0])
-        return scores
-
-    def _keep_outlier_scores(self, codes: NDArray[Any]) -> None:
-        """Keep what HDBSCAN says of the training codes, if it is the head."""
-        for name in ("outlier_scores_", "probabilities_"):
-            self.__dict__.pop(name, None)  # of an earlier fit with another head
-        if hasattr(self._head, "outlier_scores"):
-            self.outlier_scores_ = self._head.outlier_scores(codes)
-            self.probabilities_ = self._head.strengths(codes)
+    def _training_labels(self, codes: NDArray[Any]) -> NDArray[np.intp]:
+        """Return the labels of the training codes, and keep what else HDBSCAN says of them."""
+        judged = self._judge(codes) if hasattr(self._head, "judge") else None
+        self._keep_judgement(judged)
+        return label_codes(self._head, codes) if judged is None else judged.labels
 
     def _code_centers(self) -> NDArray[Any]:
         """Return the head's own centres, or mean codes where it has none or clusters elsewhere."""
@@ -218,8 +201,7 @@ class OneHeadClusterer(HeadedClusterer):
         check_codes(torch.from_numpy(counted))
         self.head_ = self._make_head(run.seed).fit(counted, run.table.array("weight"))
         self._clusters = Clusters(np.arange(self._n_candidates()))
-        self._keep_outlier_scores(codes)
-        return codes, label_codes(self.head_, codes)
+        return codes, self._training_labels(codes)
 
     def _used_after_training(self) -> set[str]:
         heads = {"head", "head_params", "min_cluster_size"}

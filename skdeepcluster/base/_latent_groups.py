@@ -56,12 +56,14 @@ class HierarchicalClusterer(HeadedClusterer):
         codes, group = found[:, 0], self.module_.group
         check_codes(torch.from_numpy(codes[run.counted]))
         self._heads = self._fitted_heads(run, codes[run.counted])
-        labels = [label_codes(head, codes[:, i]) for i, head in enumerate(self._heads)]
+        labels = [
+            self._training_labels(codes[:, i]) if i == group else label_codes(head, codes[:, i])
+            for i, head in enumerate(self._heads)
+        ]
         self.group_labels_ = np.stack(labels, 1).astype(np.int32)
         # Samples need the groups down to the clustered one; priors tell the others.
         members = _keep_members(found[:, :, : group + 1], labels[group], weight, run.seed)
         self._clusters = Clusters(np.arange(self._n_candidates()), members=members)
-        self._keep_outlier_scores(codes[:, group])
         return codes[:, group], labels[group]
 
     def _fitted_heads(self, run: Run, codes: NDArray[Any]) -> list[ClusteringHead]:

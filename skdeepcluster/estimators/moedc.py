@@ -23,12 +23,19 @@ from sklearn.base import ClusterMixin
 from sklearn.utils._param_validation import Interval, StrOptions
 from torch import Tensor, nn
 
-from skdeepcluster.base import HeadingClusterer, InitializedClusterer, Run, init_constraint
+from skdeepcluster.base import (
+    EarlyOutlierScorer,
+    HeadingClusterer,
+    InitializedClusterer,
+    Run,
+    init_constraint,
+)
 from skdeepcluster.base._conditions import MattersIf
 from skdeepcluster.base._initialized import StartAgreement
 from skdeepcluster.engine.callbacks import HoldIdle
 from skdeepcluster.engine.schedule import Phase, Turn, one_cycle
 from skdeepcluster.engine.table import Batch, encoded, tiled
+from skdeepcluster.heads import describe_head
 from skdeepcluster.models.experts import (
     ManagedAutoencoder,
     MixtureOfExperts,
@@ -46,7 +53,7 @@ MANAGER_WIDTH = 100  # of the manager's hidden layer
 PCA_ENTRIES = 10_000_000  # numbers that the principal components are computed from at most
 
 
-class MoEDCClustering(HeadingClusterer, InitializedClusterer):
+class MoEDCClustering(HeadingClusterer, InitializedClusterer, EarlyOutlierScorer):
     r"""Mixture of experts for deep clustering (MoEDC).
 
     Finds the width of the code by principal components and the clusters by UMAP and HDBSCAN among
@@ -145,6 +152,12 @@ class MoEDCClustering(HeadingClusterer, InitializedClusterer):
     noise_ : ndarray of bool of shape (n_samples,)
         Training rows that HDBSCAN or `init` held to be noise, and from which the manager did not
         learn. False for rows of weight 0, which it did not see.
+    outlier_scores_ : ndarray of shape (n_samples,)
+        How far every training row lies outside of the clusters, in [0, 1], higher farther; with
+        ``head="hdbscan"`` alone.
+    probabilities_ : ndarray of shape (n_samples,)
+        How surely every training row belongs to HDBSCAN's cluster, in [0, 1], 0 for noise;
+        likewise.
     start_labels_ : ndarray of shape (n_samples,)
         Clusters that training started from; -1 is none.
     n_clusters_ : int
@@ -333,15 +346,23 @@ class MoEDCClustering(HeadingClusterer, InitializedClusterer):
         return np.where(labels < 0, -1, np.searchsorted(np.unique(labels[labels >= 0]), labels))
 
     def _clusters_among(self, vae: VariationalAutoencoder, run: Run) -> NDArray[np.integer[Any]]:
-        """Return the clusters that the head finds among the codes."""
+        """Return the clusters that the head finds among the codes, and keep what HDBSCAN says."""
         codes = partial(encoded, vae.codes, run.table)
-        return run.once("clusters", lambda: self._find_clusters(codes(), run))["labels"].numpy()
+        found = run.once("clusters", lambda: self._find_clusters(codes().cpu().numpy(), run))
+        self._note_judgement(found)
+        return found["labels"].numpy()
 
-    def _find_clusters(self, codes: Tensor, run: Run) -> dict[str, Tensor]:
+    def _find_clusters(self, codes: NDArray[Any], run: Run) -> dict[str, Tensor]:
         """Return the clusters among the codes, noise -1; if all is noise, one cluster."""
-        head = self._make_head(run.seed).fit(codes.cpu().numpy(), run.table.array("weight"))
+        head = self._make_head(run.seed).fit(codes, run.table.array("weight"))
         labels = numbered(head.labels_) if head.n_clusters_ else np.zeros_like(head.labels_)
-        return {"labels": torch.from_numpy(labels)}
+        found = {"labels": labels}
+        if hasattr(head, "judge"):
+            found = {**head.judge(codes)._asdict(), **found}
+        return {name: torch.from_numpy(values) for name, values in found.items()}
+
+    def _will_score_outliers(self) -> bool:
+        return not self._is_given() and describe_head(self.head).scores_outliers
 
     def _check_enough(self, n_samples: int) -> None:
         super()._check_enough(n_samples)

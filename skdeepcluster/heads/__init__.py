@@ -11,13 +11,14 @@ from ._clusterers import (
 from ._head import ClusteringHead, make_head
 from ._manifold import Placement, check_umap, umap_coordinates
 from ._mixture import SteadyGaussianMixture
-from ._rules import NearestCenter, NeighborRule, OwnRule, PlainMixture
+from ._rules import Judgement, NearestCenter, NeighborRule, OwnRule, PlainMixture
 from ._spherical import SphericalKMeans, spherical_step
 from ._tensors import rule_module
 
 __all__ = [
     "HEADS",
     "ClusteringHead",
+    "Judgement",
     "NearestCenter",
     "NeighborRule",
     "OwnRule",

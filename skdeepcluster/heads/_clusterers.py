@@ -31,6 +31,7 @@ class HeadKind(NamedTuple):
     has_proba: bool = False
     finds_n_clusters: bool = False
     scores_outliers: bool = False
+    takes_min_cluster_size: bool = False  # that of the estimator whose head it is
     max_rows: int | None = None  # more rows than this: fitted on a random subsample
 
 
@@ -66,7 +67,13 @@ HEADS = {
     "kmeans": HeadKind(_kmeans),
     "spherical": HeadKind(_spherical),
     "gmm": HeadKind(mixture, has_proba=True),
-    "hdbscan": HeadKind(_hdbscan, finds_n_clusters=True, scores_outliers=True, max_rows=100_000),
+    "hdbscan": HeadKind(
+        _hdbscan,
+        finds_n_clusters=True,
+        scores_outliers=True,
+        takes_min_cluster_size=True,
+        max_rows=100_000,
+    ),
     "agglomerative": HeadKind(_agglomerative, max_rows=10_000),
 }
 
@@ -84,8 +91,8 @@ def describe_head(head: str | ClusterMixin) -> HeadKind:
     kind : HeadKind
         How to make it, whether it has memberships (`has_proba`), finds the number of clusters or
         has one of its own (`finds_n_clusters`), tells how far out a row is (`scores_outliers`),
-        and how many rows it sees at most (`max_rows`). Of a name that does not exist nothing is
-        known.
+        takes the `min_cluster_size` of the estimator, and how many rows it sees at most
+        (`max_rows`). Of a name that does not exist nothing is known.
 
     Examples
     --------
@@ -94,10 +101,12 @@ def describe_head(head: str | ClusterMixin) -> HeadKind:
     """
     if isinstance(head, str):
         return HEADS.get(head, HeadKind(_agglomerative))
+    last = last_step(head)[1]
     return HeadKind(
         lambda rows, n_clusters, seed: filled_in(head, n_clusters, seed),
         has_proba=hasattr(head, "predict_proba"),
-        finds_n_clusters=_open_size(_last_step(head)[1]) is None,
+        finds_n_clusters=_open_size(last) is None,
+        scores_outliers=hasattr(type(last), "outlier_scores_"),  # a property of HDBSCAN's
     )
 
 
@@ -221,7 +230,7 @@ def predicts(clusterer: Any) -> bool:
 
 def learned_labels(clusterer: Any) -> NDArray[Any] | None:
     """Return the labels of the rows that a clusterer was fitted on, if it keeps them."""
-    return getattr(_last_step(clusterer)[1], "labels_", None)
+    return getattr(last_step(clusterer)[1], "labels_", None)
 
 
 def filled_in(instance: ClusterMixin, n_clusters: int | None, seed: int) -> ClusterMixin:
@@ -232,7 +241,7 @@ def filled_in(instance: ClusterMixin, n_clusters: int | None, seed: int) -> Clus
         for name, value in clusterer.get_params().items()
         if name.rpartition("__")[2] == "random_state" and value is None
     }
-    prefix, last = _last_step(clusterer)
+    prefix, last = last_step(clusterer)
     size = _open_size(last)
     if n_clusters is not None and size is not None:
         left[prefix + size] = n_clusters
@@ -250,7 +259,7 @@ def _open_size(clusterer: Any) -> str | None:
     return size if is_open else None
 
 
-def _last_step(clusterer: Any) -> tuple[str, Any]:
+def last_step(clusterer: Any) -> tuple[str, Any]:
     """Return what does the clustering, and the prefix of its parameters."""
     prefix = ""
     while isinstance(clusterer, Pipeline):

@@ -22,7 +22,7 @@ from ._clusterers import (
     warn_of_few_clusters,
 )
 from ._manifold import check_umap, fit_umap
-from ._rules import OwnRule, make_rule, mean_by_label
+from ._rules import Judgement, OwnRule, make_rule, mean_by_label
 from ._spherical import Array, Labels
 
 
@@ -262,7 +262,7 @@ class ClusteringHead:
             Strengths in [0, 1], HDBSCAN's own for the codes that it saw and those of the nearest
             such codes for others; higher is farther out.
         """
-        return self._rule.outlier_scores(self._place(_as_codes(codes)))
+        return self.judge(codes).outlier_scores
 
     @available_if(_scores_outliers)
     def strengths(self, codes: ArrayLike) -> Array:
@@ -279,7 +279,23 @@ class ClusteringHead:
             HDBSCAN's `probabilities_`, in [0, 1] and 0 for noise, for the codes that it saw, and
             those of the nearest such codes for others.
         """
-        return self._rule.strengths_of(self._place(_as_codes(codes)))
+        return self.judge(codes).strengths
+
+    @available_if(_scores_outliers)
+    def judge(self, codes: ArrayLike) -> Judgement:
+        """Return labels, outlier scores and strengths of codes at once; with "hdbscan" alone.
+
+        Parameters
+        ----------
+        codes : array-like of shape (n_samples, latent_dim)
+            Codes, which are placed once.
+
+        Returns
+        -------
+        Judgement
+            What `predict`, `outlier_scores` and `strengths` return.
+        """
+        return self._rule.judge(self._place(_as_codes(codes)))
 
     def _width(self) -> int:
         """Return the dimensions of the embedding."""

@@ -10,21 +10,22 @@ from collections.abc import Callable
 from contextlib import nullcontext
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 from sklearn.cluster import KMeans
 from sklearn.metrics import pairwise_distances_argmin
 from sklearn.mixture import GaussianMixture
-from sklearn.neighbors import KNeighborsClassifier, KNeighborsRegressor
+from sklearn.neighbors import NearestNeighbors
 from sklearn.pipeline import Pipeline
 from sklearn.preprocessing import normalize
+from sklearn.utils.extmath import weighted_mode
 
 from skdeepcluster.isolation import restored_threads
 from skdeepcluster.tiles import tiles
 
-from ._clusterers import learned_labels, predicts
+from ._clusterers import last_step, learned_labels, predicts
 from ._manifold import N_NEIGHBORS
 from ._spherical import Array, Labels, SphericalKMeans, sum_by_label
 
@@ -54,7 +55,8 @@ def make_rule(clusterer: Any, rows: Array, weights: Array) -> OwnRule | Neighbor
     if hasattr(clusterer, "predict_proba") or predicts(clusterer):
         return OwnRule(clusterer, rows, weights)
     labels = np.asarray(learned_labels(clusterer))
-    told = (getattr(clusterer, name, None) for name in ("outlier_scores_", "probabilities_"))
+    last = last_step(clusterer)[1]
+    told = (getattr(last, name, None) for name in ("outlier_scores_", "probabilities_"))
     return NeighborRule(rows, labels, *told)
 
 
@@ -175,12 +177,20 @@ class PlainMixture:
         return mixture.predict_proba(rows)
 
 
+class Judgement(NamedTuple):
+    """What the nearest training rows say of rows; None where they do not know."""
+
+    labels: Labels
+    outlier_scores: Array | None
+    strengths: Array | None
+
+
 class NeighborRule:
     """The label of the nearest training rows, for clusterers that only label what they have seen.
 
     The nearest rows vote, weighted by the inverse of the distance, noise like any cluster. A
     training row gets its own label; of training rows that coincide, the first speaks for all. The
-    rule keeps rows, labels and scores, and searches them by trees that it grows when first asked.
+    rule keeps rows, labels and scores, and searches them by a tree that it grows when first asked.
 
     Parameters
     ----------
@@ -208,35 +218,27 @@ class NeighborRule:
         self.strengths = None if strengths is None else np.nan_to_num(strengths[first])
 
     @cached_property
-    def _vote(self) -> KNeighborsClassifier:
-        return KNeighborsClassifier(**self._search()).fit(self.rows, self.labels)
-
-    @cached_property
-    def _mean(self) -> KNeighborsRegressor:
-        return KNeighborsRegressor(**self._search()).fit(self.rows, self.scores)
-
-    @cached_property
-    def _mean_strength(self) -> KNeighborsRegressor:
-        return KNeighborsRegressor(**self._search()).fit(self.rows, self.strengths)
-
-    def _search(self) -> dict[str, Any]:
+    def _search(self) -> NearestNeighbors:
         n_neighbors = min(N_NEIGHBORS, len(self.rows))
-        return {"n_neighbors": n_neighbors, "weights": "distance", "algorithm": "kd_tree"}
+        return NearestNeighbors(n_neighbors=n_neighbors, algorithm="kd_tree").fit(self.rows)
+
+    def judge(self, rows: Array) -> Judgement:
+        """Return all that the nearest training rows say, from one search."""
+        distances, nearest = self._search.kneighbors(rows)
+        nearness = _nearness(distances)
+        labels = weighted_mode(self.labels[nearest], nearness, axis=1)[0].ravel().astype(np.intp)
+        scores, strengths = (
+            None if known is None else np.average(known[nearest], axis=1, weights=nearness)
+            for known in (self.scores, self.strengths)
+        )
+        return Judgement(labels, scores, strengths)
 
     def predict(self, rows: Array) -> Labels:
         """Return the label that the nearest training rows vote for."""
-        return self._vote.predict(rows)
-
-    def outlier_scores(self, rows: Array) -> Array:
-        """Return the mean score of the nearest training rows."""
-        return self._mean.predict(rows)
-
-    def strengths_of(self, rows: Array) -> Array:
-        """Return the mean strength of the nearest training rows."""
-        return self._mean_strength.predict(rows)
+        return self.judge(rows).labels
 
     def __getstate__(self) -> dict[str, Any]:
-        """Keep the arrays, and no trees."""
+        """Keep the arrays, and no tree."""
         return {name: vars(self).get(name) for name in ("rows", "labels", "scores", "strengths")}
 
 
@@ -261,6 +263,14 @@ def mean_by_label(rows: Array, labels: Labels, weights: Array, n_clusters: int) 
     """
     sums = sum_by_label(np.column_stack([rows, np.ones(len(rows))]), labels, weights, n_clusters)
     return sums[:, :-1] / sums[:, -1:]
+
+
+def _nearness(distances: Array) -> Array:
+    """Return the inverse of distances; of a row at distance 0, those at 0 alone count."""
+    with np.errstate(divide="ignore", over="ignore"):
+        inverse = 1 / distances
+    touching = np.isinf(inverse)
+    return np.where(touching.any(axis=1, keepdims=True), touching, inverse)
 
 
 def _consecutive(labels: NDArray[Any]) -> Labels:

@@ -140,6 +140,25 @@ def test_all_noise_is_one_cluster(blobs):
     assert np.isfinite(model.sample(5, cluster=0, random_state=0)[0]).all()
 
 
+def test_hdbscan_says_how_far_out_rows_are(blobs):
+    """Its view of the training rows stays, though their codes move on."""
+    X = np.vstack([blobs[0], [[40.0] * 6, [-40.0] * 6]]).astype(np.float32)
+    weight = np.ones(len(X))
+    weight[:10] = 0
+    model = MoEDCClustering(**{**SMALL, "manifold_params": None}, manifold=None)
+    assert hasattr(model, "outlier_scores")
+    model.fit(X, sample_weight=weight)
+    assert ((model.probabilities_ == 0) == model.noise_)[10:].all()
+    assert model.outlier_scores_[-2:].min() > np.median(model.outlier_scores_[:-2])
+    np.testing.assert_array_equal(model.outlier_scores(X), model.outlier_scores_)
+    np.testing.assert_allclose(
+        model.outlier_scores(X[20:21] + 1e-6), model.outlier_scores_[20:21], atol=1e-3
+    )
+    model.set_params(head="gmm", n_clusters=3, min_cluster_size=0.02).fit(X)
+    assert not hasattr(model, "outlier_scores") and not hasattr(model, "probabilities_")
+    assert not hasattr(MoEDCClustering(init=[0, 1]), "outlier_scores")
+
+
 @pytest.mark.parametrize("n_clusters", [1, 3, 5])
 def test_a_number_of_clusters_is_honoured(blobs, n_clusters):
     model = MoEDCClustering(n_clusters, **{**SMALL, "head": "gmm", "min_cluster_size": 0.02}).fit(

@@ -2,11 +2,15 @@
 
 import numpy as np
 import pytest
+from hdbscan import HDBSCAN
 from head_laws import N_CLUSTERS, assert_laws, assert_row_independent, fitted
 from sklearn.cluster import KMeans
 from sklearn.exceptions import ConvergenceWarning
+from sklearn.neighbors import NearestNeighbors
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import StandardScaler
 
-from skdeepcluster.heads import make_head
+from skdeepcluster.heads import NeighborRule, make_head
 
 
 @pytest.mark.parametrize("head", ["gmm", "agglomerative", "kmeans", KMeans()], ids=str)
@@ -47,6 +51,36 @@ def test_strengths_are_those_of_hdbscan_and_0_for_noise(blobs):
     assert strengths[head.labels_ >= 0].max() == 1
     assert len(np.unique(strengths)) > len(codes) / 2  # none of them a vote
     assert_row_independent(head.strengths, codes)
+
+
+@pytest.mark.parametrize("instance", [HDBSCAN(10), make_pipeline(StandardScaler(), HDBSCAN(10))])
+def test_an_hdbscan_of_ones_own_tells_outliers_too(instance, blobs):
+    assert hasattr(make_head(instance), "outlier_scores")
+    head = fitted(instance, blobs[0], "auto")
+    assert head.outlier_scores(blobs[0]).shape == head.strengths(blobs[0]).shape == (len(blobs[0]),)
+
+
+def test_everything_is_told_by_one_search(blobs, monkeypatch):
+    head = fitted("hdbscan", blobs[0], "auto")
+    judged = head.judge(blobs[0])
+    np.testing.assert_array_equal(judged.labels, head.labels_)
+    np.testing.assert_array_equal(judged.outlier_scores, head.outlier_scores(blobs[0]))
+    np.testing.assert_array_equal(judged.strengths, head.strengths(blobs[0]))
+    searches = []
+    find = NearestNeighbors.kneighbors
+    monkeypatch.setattr(
+        NearestNeighbors, "kneighbors", lambda self, rows: searches.append(1) or find(self, rows)
+    )
+    head.judge(blobs[0])
+    assert len(searches) == 1
+
+
+def test_rows_that_all_but_touch_have_finite_scores():
+    rows = np.array([[0.0], [1e-320], [1.0], [2.0]])
+    rule = NeighborRule(rows, np.array([0, 0, 1, 1]), np.array([0.2, 0.4, 0.6, 0.8]))
+    judged = rule.judge(np.array([[2e-320], [1.0]]))
+    np.testing.assert_allclose(judged.outlier_scores, [0.3, 0.6])
+    np.testing.assert_array_equal(judged.labels, [0, 1])
 
 
 def test_copies_of_one_row_are_no_outliers():
