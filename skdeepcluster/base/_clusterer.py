@@ -145,8 +145,8 @@ class DeepClusterer(FittedClusterer):
             estimator is fitted all the same.
         """
         with alone(self):
-            check_conditions(self)
             X = self._check_rows(X, reset=True)
+            check_conditions(self)  # some hang on the shape of a row
             weight = check_weight(sample_weight, X)
             run = self._begin(X, weight)
             try:

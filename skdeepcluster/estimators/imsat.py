@@ -184,7 +184,7 @@ class IMSATClustering(DeepClusterer):
         MattersIf(
             ("radius", "n_neighbors"),
             lambda self: not self._will_augment(),
-            "rows are augmented with {perturbation} and {augment}",
+            "these rows are augmented with {perturbation} and {augment}",
             "Use perturbation='adversarial' or 'random'",
         ),
     )
@@ -259,9 +259,10 @@ class IMSATClustering(DeepClusterer):
         return {"conditional_entropy": information, "balance": information * self.balance_weight}
 
     def _will_augment(self) -> bool:
-        """Tell whether rows are augmented, whatever their shape."""
-        own = self.perturbation == "auto" and callable(self.augment)
-        return own or self.perturbation == "augment"
+        """Tell whether rows are augmented, which may hang on their shape."""
+        if self.perturbation != "auto":
+            return self.perturbation == "augment"
+        return augmentation_for(self.augment, getattr(self, "_input_shape", ())) is not None
 
     def _perturbation(self) -> str | Callable[[Tensor], Tensor]:
         augmentation = augmentation_for(self.augment, self._input_shape)

@@ -194,8 +194,20 @@ class SteadyGaussianMixture(GaussianMixture):
         weight = _check_sample_weight(sample_weight, rows, ensure_non_negative=True)
         if np.ptp(weight) == 0:
             return slice(None)
-        reach = np.cumsum(weight) / weight.sum()
-        return np.searchsorted(reach, (np.arange(len(rows)) + 0.5) / len(rows))
+        reach = np.cumsum(weight / weight.max())  # or the sum could overflow
+        drawn = np.searchsorted(reach / reach[-1], (np.arange(len(rows)) + 0.5) / len(rows))
+        n_seen = len(np.unique(drawn))
+        if n_seen >= self.n_components:
+            return drawn
+        warnings.warn(
+            f"By sample_weight {n_seen} of {len(rows)} rows have nearly all the weight, too few for "
+            f"{self.n_components} components. EM sees the {self.n_components} heaviest at least "
+            "once. Use weights that differ less.",
+            ConvergenceWarning,
+            stacklevel=3,
+        )
+        heaviest = np.argsort(-weight, kind="stable")[: self.n_components]
+        return np.append(drawn, heaviest[weight[heaviest] > 0])
 
     def _floor(self, rows: Array) -> Any:
         """Return what is added to the variances."""

@@ -10,7 +10,7 @@ from sklearn.base import clone
 from torch import nn
 
 import skdeepcluster
-from skdeepcluster import ClusterGANClustering, IMLEClustering
+from skdeepcluster import ClusterGANClustering, IMLEClustering, IMSATClustering
 from skdeepcluster.base._conditions import MattersIf, check_conditions
 
 
@@ -135,6 +135,14 @@ class TestEveryCondition:
     def test_it_says_why_and_what_to_do(self, kind, condition):
         reason = condition.otherwise.format_map({name: "" for name in kind().get_params()})
         assert reason and condition.way_out[0].isupper() and not condition.way_out.endswith(".")
+
+
+def test_a_condition_may_hang_on_the_shape_of_a_row():
+    """Images are augmented by default, so that no step is taken; other rows take steps."""
+    model = IMSATClustering(2, radius=2.0, max_epochs=1, hidden_layer_sizes=(4,), device="cpu")
+    with pytest.raises(ValueError, match="radius=2.0 would have no effect: these rows are augm"):
+        model.fit(np.random.rand(20, 8, 8))
+    model.fit(np.random.rand(20, 12))  # the same estimator, after the images
 
 
 def test_the_message_names_the_argument_the_value_why_and_the_way_out():

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 from sklearn.base import clone
 from sklearn.datasets import make_blobs
+from sklearn.exceptions import ConvergenceWarning
 from sklearn.metrics import adjusted_rand_score
 from sklearn.mixture import BayesianGaussianMixture, GaussianMixture
 from sklearn.utils.estimator_checks import parametrize_with_checks
@@ -82,6 +83,17 @@ def test_weights_count(rows):
     assert mixture.weights_.max() == pytest.approx(1000 / heavy.sum(), abs=0.01)
     without = SteadyGaussianMixture(3, random_state=0).fit(far, sample_weight=heavy < 1000)
     assert without.means_.max() < far.max() / 2
+
+
+@pytest.mark.parametrize("heaviest", [[1e30], [1e308, 1e308]])
+def test_weights_that_leave_too_few_rows_are_told(rows, heaviest):
+    """No component may stay where it began, without a row, in silence."""
+    weight = np.ones(len(rows))
+    weight[: len(heaviest)] = heaviest
+    with pytest.warns(ConvergenceWarning, match=r"too few for 3 components.*differ less"):
+        mixture = SteadyGaussianMixture(3, n_init=4, random_state=0).fit(rows, sample_weight=weight)
+    nearest = np.linalg.norm(mixture.means_[:, None] - rows, axis=2).min(1)
+    np.testing.assert_allclose(nearest, 0, atol=1e-6)
 
 
 def test_equal_weights_change_nothing(rows):
