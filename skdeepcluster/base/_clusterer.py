@@ -63,7 +63,7 @@ class DeepClusterer(FittedClusterer):
         "callbacks": ["array-like", None],
         "trainer_params": [dict, None],
         "random_state": ["random_state"],
-        "verbose": [Interval(Integral, 0, 2, closed="both"), "boolean"],
+        "verbose": [Interval(Integral, 0, None, closed="left"), "boolean"],
     }
 
     _conditions: ClassVar[tuple[MattersIf, ...]] = ()  # of parameters that may change nothing
@@ -180,7 +180,7 @@ class DeepClusterer(FittedClusterer):
             Draws(checkpoint.seed if checkpoint else self._draw_seed(), torch.device(self.device_)),
             self._is_ours(),
             trainer_params,
-            [[], [ProgressBar()], [EpochLog()]][int(self.verbose)],
+            [[], [ProgressBar()], [EpochLog()]][min(int(self.verbose), 2)],
             callbacks,
             checkpoint,
             self.verbose,

@@ -92,7 +92,7 @@ class AutoencoderClustering(OneHeadClusterer):
     random_state : int, RandomState or None, default=None
         An integer gives the same result every time on one device.
     verbose : int, default=0
-        1 shows a progress bar, 2 a line per epoch.
+        1 shows a progress bar, 2 or more a line per epoch.
 
     Attributes
     ----------
