@@ -1,6 +1,6 @@
-"""Scores of a clustering against known classes, aware of noise.
+"""Scores of a clustering against known classes, aware of noise; and how far clusterings agree.
 
-All take ``(labels_true, labels_pred)`` as the scores of scikit-learn do, and go into
+The scores take ``(labels_true, labels_pred)`` as those of scikit-learn do, and go into
 :func:`sklearn.metrics.make_scorer`. Labels may be integers or strings. The number of clusters need
 not be the number of classes. The label -1 among the predictions means noise: a row that belongs to
 no cluster, and so can never be right. So does -1.0 or "-1", and NaN, None or an empty text, by
@@ -8,18 +8,55 @@ which tables say that there is none. Among the true labels, -1 is a class like a
 nothing.
 """
 
+from collections.abc import Sequence
+from itertools import combinations
 from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from scipy.optimize import linear_sum_assignment
+from sklearn.metrics import adjusted_rand_score
 from sklearn.metrics.cluster import contingency_matrix
 from sklearn.utils import check_consistent_length, column_or_1d
 
 NOISE, NOTHING = "-1", ""  # among labels that are text
 MISSING = {NOTHING, "nan", "NaN", "NaT", "None", "<NA>"}  # what other libraries write for none
 
-__all__ = ["clustering_accuracy", "labeled_accuracy", "labeled_fraction", "purity_score"]
+__all__ = [
+    "agreement_matrix",
+    "clustering_accuracy",
+    "labeled_accuracy",
+    "labeled_fraction",
+    "purity_score",
+]
+
+
+def agreement_matrix(labelings: Sequence[ArrayLike]) -> NDArray[np.float64]:
+    """How far each of several clusterings of the same rows agrees with every other one.
+
+    Parameters
+    ----------
+    labelings : sequence of array-like of shape (n_samples,)
+        The clusters of the rows, one sequence for each clustering. Noise counts as a cluster.
+
+    Returns
+    -------
+    agreement : ndarray of shape (n_labelings, n_labelings)
+        Adjusted Rand indices: 1 where two agree, as each does with itself, and about 0 where they
+        have no more in common than chance.
+
+    Examples
+    --------
+    >>> from skdeepcluster.metrics import agreement_matrix
+    >>> agreement_matrix([[0, 0, 1, 1], [1, 1, 0, 0], [0, 1, 0, 1]]).round(2)
+    array([[ 1. ,  1. , -0.5],
+           [ 1. ,  1. , -0.5],
+           [-0.5, -0.5,  1. ]])
+    """
+    agreement = np.eye(len(labelings))
+    for (i, one), (j, other) in combinations(enumerate(labelings), 2):
+        agreement[i, j] = agreement[j, i] = adjusted_rand_score(one, other)
+    return agreement
 
 
 def clustering_accuracy(labels_true: ArrayLike, labels_pred: ArrayLike) -> float:

@@ -9,12 +9,13 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from scipy.optimize import linear_sum_assignment
 from sklearn.base import BaseEstimator, ClusterMixin, MetaEstimatorMixin, _fit_context, clone
-from sklearn.metrics import adjusted_rand_score
 from sklearn.metrics.cluster import contingency_matrix
 from sklearn.utils import check_random_state, get_tags
 from sklearn.utils._param_validation import HasMethods, Interval
 from sklearn.utils.parallel import Parallel, delayed
 from sklearn.utils.validation import check_is_fitted
+
+from skdeepcluster.metrics import agreement_matrix
 
 __all__ = ["ConsensusClustering"]
 
@@ -173,8 +174,7 @@ class ConsensusClustering(ClusterMixin, MetaEstimatorMixin, BaseEstimator):
 
     def _agree(self, found: list[NDArray[Any]]) -> None:
         """Match the labels of all runs, and derive what the votes say."""
-        scores = np.array([[adjusted_rand_score(one, other) for other in found] for one in found])
-        others = (scores.sum(axis=0) - 1) / (self.n_runs - 1)  # 1: with itself
+        others = (agreement_matrix(found).sum(axis=0) - 1) / (self.n_runs - 1)  # 1: with itself
         self.agreement_ = float(others.mean())
         self.reference_ = int(others.argmax())
         self._counterparts = [_matched(labels, found[self.reference_]) for labels in found]

@@ -149,6 +149,19 @@ def test_one_seed_gives_one_result(estimator, blobs):
 
 
 @one_of_each
+def test_several_fits_are_one_estimator(estimator, blobs):
+    """Whatever a method learns, that of one fit is there, and nothing of the others."""
+    model = brief(estimator, n_init=2).fit(blobs[0])
+    assert model.run_agreement_.shape == (2,)
+    np.testing.assert_array_equal(model.labels_, model.predict(blobs[0]))
+    assert len(model.history_) == model.n_iter_
+    first = brief(estimator).fit(blobs[0])
+    assert vars(model).keys() - {"run_agreement_"} == vars(first).keys()
+    if model.run_agreement_.max() == 1:
+        assert adjusted_rand_score(first.labels_, model.labels_) == 1
+
+
+@one_of_each
 def test_refit_equals_fit(estimator, blobs):
     model = brief(estimator).fit(blobs[0])
     first = results(model, blobs[0])

@@ -20,6 +20,7 @@ PUBLIC = [getattr(skdeepcluster, name) for name in skdeepcluster.__all__]
 SHARED = {
     "decoder",
     "encoder",
+    "n_init",
     "image_shape",
     "scaling",
     "optimizer",
@@ -31,6 +32,7 @@ SHARED = {
     "random_state",
     "verbose",
     "cluster_centers_",
+    "run_agreement_",
     "timings_",
     "device_",
     "n_iter_",
@@ -41,7 +43,7 @@ MAY_GO_ON = {"decoder", "encoder", "scaling", "optimizer"}
 
 # The order of a signature: what everybody chooses; the method's own, by importance; networks and
 # data; how it runs.
-FRONT = ["n_clusters", "latent_dim", "init", "max_epochs", "batch_size", "lr"]
+FRONT = ["n_clusters", "latent_dim", "init", "n_init", "max_epochs", "batch_size", "lr"]
 NETWORKS = ["hidden_layer_sizes", "critic_hidden_layer_sizes", "encoder", "decoder", "critic"]
 NETWORKS += ["image_shape", "scaling"]
 RUNNING = ["optimizer", "device", "precision", "checkpoint", "callbacks", "trainer_params"]

@@ -21,6 +21,7 @@ from skdeepcluster.base._conditions import MattersIf, check_conditions
 from skdeepcluster.base._fitted import FittedClusterer
 from skdeepcluster.base._run import Run
 from skdeepcluster.base._saved import with_origin
+from skdeepcluster.base._several import fit_several
 from skdeepcluster.engine.callbacks import EpochLog, ProgressBar, tell
 from skdeepcluster.engine.checkpoint import Checkpoint
 from skdeepcluster.engine.device import alone, precision_on, resolve_device, settled
@@ -48,6 +49,7 @@ class DeepClusterer(FittedClusterer):
     _parameter_constraints: ClassVar[dict[str, list[Any]]] = {
         "n_clusters": [Interval(Integral, 1, None, closed="left")],
         "latent_dim": [Interval(Integral, 1, None, closed="left")],
+        "n_init": [Interval(Integral, 1, None, closed="left")],
         "hidden_layer_sizes": [StrOptions({"auto"}), "array-like"],
         "encoder": [callable, None],
         "decoder": [callable, None],
@@ -70,6 +72,7 @@ class DeepClusterer(FittedClusterer):
 
     n_clusters: Any  # an int, where a method does not find it
     latent_dim: Any  # likewise
+    n_init: int
     hidden_layer_sizes: str | Sequence[int]
     encoder: Callable[[tuple[int, ...], int], nn.Module] | None
     decoder: Callable[[int, tuple[int, ...]], nn.Module] | None
@@ -150,15 +153,28 @@ class DeepClusterer(FittedClusterer):
             weight = check_weight(sample_weight, X)
             run = self._begin(X, weight)
             try:
-                with run.under_way():
-                    self.module_ = self._fit(run)
-                    with run.timed("clusters", told=True):
-                        self._complete(run, X, np.ones(X.shape[0]) if weight is None else weight)
-                tell(_shown(run.timings), self.verbose)
+                if self.n_init > 1:
+                    fit_several(self, run, lambda twin, each: twin._fit_once(each, X, weight))
+                else:
+                    self._fit_once(run, X, weight)
                 self._end(run)
             finally:
-                self._close(run)
+                if run.checkpoint:
+                    run.checkpoint.close()
         return self
+
+    def _fit_once(self, run: Run, X: Any, weight: NDArray[np.float64] | None) -> None:
+        """Train, and find the clusters."""
+        self.history_, self.timings_, self._copies = run.history, run.timings, run.copies
+        self.__dict__.pop("run_agreement_", None)  # of an earlier fit
+        try:
+            with run.under_way():
+                self.module_ = self._fit(run)
+                with run.timed("clusters", told=True):
+                    self._complete(run, X, np.ones(X.shape[0]) if weight is None else weight)
+        finally:
+            del self._copies
+        tell(_shown(run.timings), self.verbose)
 
     def _begin(self, X: Any, weight: NDArray[np.float64] | None) -> Run:
         """Gather what the stages of a fit share, of the rows that have a weight."""
@@ -172,7 +188,7 @@ class DeepClusterer(FittedClusterer):
         if not counted.all():
             table = table.subset(torch.from_numpy(np.flatnonzero(counted)))
         checkpoint = self._open_checkpoint(X, weight)  # last: from here on it must be closed
-        run = Run(
+        return Run(
             X,
             counted,
             table,
@@ -185,14 +201,6 @@ class DeepClusterer(FittedClusterer):
             checkpoint,
             self.verbose,
         )
-        self.history_, self.timings_, self._copies = run.history, run.timings, run.copies
-        return run
-
-    def _close(self, run: Run) -> None:
-        """Leave nothing of a fit behind, however it ended."""
-        del self._copies
-        if run.checkpoint:
-            run.checkpoint.close()
 
     def _check_model(self, run: Run, make_model: Callable[[Scaling], Model]) -> None:
         """Make a model in vain: what does not fit is told before anything else takes its time."""

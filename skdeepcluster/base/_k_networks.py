@@ -60,6 +60,7 @@ class KNetworksClusterer(InitializedClusterer):
         *,
         latent_dim: int = 10,
         init: str | ClusterMixin | ArrayLike = "vade",
+        n_init: int = 1,
         max_epochs: int = 50,
         batch_size: int = 100,
         lr: float = 2e-3,

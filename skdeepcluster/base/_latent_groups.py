@@ -25,6 +25,7 @@ from skdeepcluster.engine.notices import notice
 from skdeepcluster.engine.schedule import Training
 from skdeepcluster.engine.table import Batch, Table, check_codes
 from skdeepcluster.heads import ClusteringHead
+from skdeepcluster.networks import Levels
 from skdeepcluster.objectives import squared_error
 
 __all__ = ["HierarchicalClusterer"]
@@ -36,6 +37,8 @@ class HierarchicalClusterer(HeadedClusterer):
     """Base of estimators whose model has several latent groups, each clustered by a head."""
 
     group_labels_: NDArray[np.int32]
+    n_groups: int
+    cluster_group: int
     outlier_weight: float
     refresh_size: int | None
     _heads: list[ClusteringHead]
@@ -45,6 +48,23 @@ class HierarchicalClusterer(HeadedClusterer):
         self, seed: int, n_rows: int, head: str | None = None, share: float = 1.0
     ) -> ClusteringHead:
         """Make what clusters one group, or the head of a name, given the rows and their share."""
+
+    def _check_groups(self, levels: Levels) -> None:
+        if self.n_groups > levels.n_cells:
+            raise ValueError(
+                f"n_groups={self.n_groups} is more than the {levels.n_cells} cells of the "
+                "networks. Use fewer groups, or more hidden_layer_sizes."
+            )
+        if self.cluster_group >= self.n_groups:
+            raise ValueError(
+                f"cluster_group={self.cluster_group} does not exist; expected a number from 0 to "
+                f"n_groups - 1 = {self.n_groups - 1}."
+            )
+        if self.decoder is not None and self.n_groups > 1:
+            raise ValueError(
+                f"decoder= takes an nn.Module from z_0 alone and n_groups={self.n_groups}: further "
+                "groups enter between our own cells. Use n_groups=1 or decoder=None."
+            )
 
     # -- what is kept -----------------------------------------------------------------------------
 

@@ -6,7 +6,7 @@ import contextlib
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import nullcontext
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, TypeVar
 
 import numpy as np
@@ -77,6 +77,26 @@ class Run:
     def rows(self) -> Any:
         """The rows that count: a copy, if there are others."""
         return self.X if self.counted.all() else self.X[self.counted]
+
+    def another(self, seed: int, name: str) -> Run:
+        """Return a run on the same rows that has not begun, with another seed.
+
+        Parameters
+        ----------
+        seed : int
+            Its seed.
+        name : str
+            What its stages are kept under in the checkpoint.
+        """
+        return replace(
+            self,
+            table=self.table.bare(),
+            draws=Draws(seed, self.draws.device),
+            checkpoint=self.checkpoint.part(name) if self.checkpoint else None,
+            history=[],
+            timings={},
+            copies={},
+        )
 
     @contextlib.contextmanager
     def under_way(self) -> Iterator[None]:

@@ -54,6 +54,14 @@ class SelfLabelingClusterer(InitializedClusterer):
         decodes = self._will_decode()
         self._check_model(run, lambda scaling: self._make_model(scaling, k, decodes, has_code=True))
 
+    def _check_enough(self, n_samples: int) -> None:
+        super()._check_enough(n_samples)
+        if n_samples < 3 and self._embeds():
+            raise ValueError(
+                f"n_samples={n_samples} is too few for UMAP, which takes at least 3 rows. Pass "
+                "more rows, or labels as init= and recluster=None."
+            )
+
     def _tell_of_n_clusters(self) -> None:
         if self._n_clusters_asked() != self.n_clusters:
             notice(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import copy
 import itertools
 import os
 import tempfile
@@ -69,6 +70,7 @@ class Checkpoint:
         self._saved_at = -float("inf")
         self._cost = 0.0
         self._warned = False
+        self._prefix = ""
         self._lock = FileLock(f"{path}.lock", mode=0o600, thread_local=False)
         if not self.path.parent.is_dir():
             raise ValueError(
@@ -94,7 +96,7 @@ class Checkpoint:
 
     def of(self, stage: str) -> dict[str, Any] | None:
         """Return the state saved for a stage, or None."""
-        return self._content["stages"].get(stage)
+        return self._content["stages"].get(self._prefix + stage)
 
     def save(self, stage: str, state: dict[str, Any]) -> None:
         """Write the state of a stage, replacing the file in one step.
@@ -105,7 +107,7 @@ class Checkpoint:
             return
         begin = time.perf_counter()
         try:
-            self._content["stages"][stage] = _storable(state)
+            self._content["stages"][self._prefix + stage] = _storable(state)
             self._write()
         except (OSError, TypeError) as error:
             self._warn_of(error)
@@ -116,6 +118,12 @@ class Checkpoint:
         """Write the state, unless saving would take more than a small share of the time."""
         if (time.perf_counter() - self._saved_at) * SHARE >= self._cost:
             self.save(stage, state())
+
+    def part(self, name: str) -> Checkpoint:
+        """Return the same file for one of several fits, whose stages are kept under its name."""
+        twin = copy.copy(self)
+        twin._prefix = f"{name}: "
+        return twin
 
     def discard(self) -> None:
         """Remove the file: the fit is complete."""

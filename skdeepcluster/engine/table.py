@@ -97,6 +97,12 @@ class Table(Dataset):
         part._read = lambda some, some_here: self._read(rows[some], here[some_here])
         return part
 
+    def bare(self) -> Table:
+        """Return a table of the same rows to which other columns can be given."""
+        twin = copy.copy(self)
+        twin.columns = dict(self.columns)
+        return twin
+
     def array(self, name: str) -> np.ndarray | None:
         """Return a column as an array, or None if there is no such column."""
         return self.columns[name].cpu().numpy() if name in self.columns else None

@@ -76,7 +76,10 @@ class Trainer(PlayersNet):
     # -- the schedule ---------------------------------------------------------------------------
 
     def run(
-        self, table: Table, phases: Sequence[Phase], checkpoint: Checkpoint | None = None
+        self,
+        table: Table,
+        phases: Sequence[Phase],
+        checkpoint: Checkpoint | None = None,
     ) -> Trainer:
         """Carry out phases on a table.
 
@@ -149,7 +152,11 @@ class Trainer(PlayersNet):
             )
 
     def _run_phase(
-        self, phase: Phase, table: Table, resumed: bool, checkpoint: Checkpoint | None
+        self,
+        phase: Phase,
+        table: Table,
+        resumed: bool,
+        checkpoint: Checkpoint | None,
     ) -> None:
         self.phase_, self.terms_ = phase, set[str]()
         first = self.place_.step  # a phase that resumes may do so within a round of its plan

@@ -39,6 +39,9 @@ class AutoencoderClustering(OneHeadClusterer):
         itself, such as "hdbscan", does not look at an integer, and a warning says so.
     latent_dim : int, default=10
         Width of the code.
+    n_init : int, default=1
+        Number of fits with different seeds. Of several, the one is kept whose clusters agree most
+        with those of the others.
     max_epochs : int, default=50
         Passes over the data.
     batch_size : int, default=256
@@ -117,6 +120,9 @@ class AutoencoderClustering(OneHeadClusterer):
         Stage, phase, epoch, loss terms and seconds of every epoch.
     timings_ : dict of str to float
         Seconds of every stage, in this process, and of finding the clusters at the end.
+    run_agreement_ : ndarray of shape (n_init,)
+        Mean adjusted Rand index of the clusters of each fit with those of the others, where
+        `n_init` is more than 1.
     device_ : str
         Where the networks are.
     n_iter_ : int
@@ -159,6 +165,7 @@ class AutoencoderClustering(OneHeadClusterer):
         n_clusters: int | str = 8,
         *,
         latent_dim: int = 10,
+        n_init: int = 1,
         max_epochs: int = 50,
         batch_size: int = 256,
         lr: float = 1e-3,

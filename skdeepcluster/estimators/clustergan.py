@@ -43,6 +43,9 @@ class ClusterGANClustering(AdversarialClusterer, GenerativeClusterer):
     latent_dim : int, default=10
         Width of z_n. `transform` returns the code and, after it, a column for every cluster, here
         the memberships z_c.
+    n_init : int, default=1
+        Number of fits with different seeds. Of several, the one is kept whose clusters agree most
+        with those of the others.
     max_epochs : int, default=200
         Passes over the data by the critic. The generator takes no rows, only noise.
     batch_size : int, default=64
@@ -116,6 +119,9 @@ class ClusterGANClustering(AdversarialClusterer, GenerativeClusterer):
         Stage, phase, epoch, loss terms and seconds of every epoch.
     timings_ : dict of str to float
         Seconds of every stage, in this process, and of finding the clusters at the end.
+    run_agreement_ : ndarray of shape (n_init,)
+        Mean adjusted Rand index of the clusters of each fit with those of the others, where
+        `n_init` is more than 1.
     device_ : str
         Where the networks are.
     n_iter_ : int
@@ -166,6 +172,7 @@ class ClusterGANClustering(AdversarialClusterer, GenerativeClusterer):
         n_clusters: int = 8,
         *,
         latent_dim: int = 10,
+        n_init: int = 1,
         max_epochs: int = 200,
         batch_size: int = 64,
         lr: float = 1e-4,

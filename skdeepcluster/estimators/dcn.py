@@ -61,6 +61,9 @@ class DCNClustering(InitializedClusterer):
           one that is fitted already and predicts.
         - Labels in 0..n_clusters-1 of shape (n_samples,), such as another clusterer's ``labels_``;
           -1 leaves a row out.
+    n_init : int, default=1
+        Number of fits with different seeds. Of several, the one is kept whose clusters agree most
+        with those of the others.
     max_epochs : int, default=50
         Epochs of clustering.
     batch_size : int, default=256
@@ -131,6 +134,9 @@ class DCNClustering(InitializedClusterer):
     history_ : list of dict
         Stage, phase, epoch, loss terms and seconds of every epoch. The last record of a phase also
         has the adjusted Rand index of the clusters with those of the start (``start_agreement``).
+    run_agreement_ : ndarray of shape (n_init,)
+        Mean adjusted Rand index of the clusters of each fit with those of the others, where
+        `n_init` is more than 1.
     device_ : str
         Where the networks are.
     n_iter_ : int
@@ -180,6 +186,7 @@ class DCNClustering(InitializedClusterer):
         *,
         latent_dim: int = 10,
         init: str | ClusterMixin | ArrayLike = "kmeans",
+        n_init: int = 1,
         max_epochs: int = 50,
         batch_size: int = 256,
         lr: float = 1e-3,

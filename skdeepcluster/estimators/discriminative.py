@@ -86,6 +86,9 @@ class DiscriminativeClustering(InitializedClusterer):
           one that is fitted already and predicts.
         - Labels in 0..n_clusters-1 of shape (n_samples,), such as another clusterer's ``labels_``;
           -1 leaves a row free.
+    n_init : int, default=1
+        Number of fits with different seeds. Of several, the one is kept whose clusters agree most
+        with those of the others.
     max_epochs : int, default=25
         Epochs of the second stage at most.
     batch_size : int, default=1000
@@ -170,6 +173,9 @@ class DiscriminativeClustering(InitializedClusterer):
         the clusters with those of the start (``start_agreement``).
     timings_ : dict of str to float
         Seconds of every stage, in this process, and of finding the clusters at the end.
+    run_agreement_ : ndarray of shape (n_init,)
+        Mean adjusted Rand index of the clusters of each fit with those of the others, where
+        `n_init` is more than 1.
     device_ : str
         Where the networks are.
     n_iter_ : int
@@ -223,6 +229,7 @@ class DiscriminativeClustering(InitializedClusterer):
         *,
         latent_dim: int = 60,
         init: str | ClusterMixin | ArrayLike = "spherical",
+        n_init: int = 1,
         max_epochs: int = 25,
         batch_size: int = 1000,
         lr: float = 2e-3,

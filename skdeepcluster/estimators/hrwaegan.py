@@ -59,6 +59,9 @@ class HRWAEGANClustering(AdversarialClusterer, HierarchicalClusterer):
         itself, such as "hdbscan", does not look at an integer, and a warning says so.
     latent_dim : int, default=23
         Width of the code of every group; 23 as in the thesis.
+    n_init : int, default=1
+        Number of fits with different seeds. Of several, the one is kept whose clusters agree most
+        with those of the others.
     max_epochs : int, default=50
         Passes over the data, counting the batches of both players.
     batch_size : int, default=64
@@ -170,6 +173,9 @@ class HRWAEGANClustering(AdversarialClusterer, HierarchicalClusterer):
         noise: ``"refresh_seconds"``, and the share that is noise, ``"noise_share"``.
     timings_ : dict of str to float
         Seconds of every stage, in this process, and of finding the clusters at the end.
+    run_agreement_ : ndarray of shape (n_init,)
+        Mean adjusted Rand index of the clusters of each fit with those of the others, where
+        `n_init` is more than 1.
     device_ : str
         Where the networks are.
     n_iter_ : int
@@ -262,6 +268,7 @@ class HRWAEGANClustering(AdversarialClusterer, HierarchicalClusterer):
         n_clusters: int | str = "auto",
         *,
         latent_dim: int = 23,
+        n_init: int = 1,
         max_epochs: int = 50,
         batch_size: int = 64,
         lr: float = 1e-3,
@@ -331,23 +338,6 @@ class HRWAEGANClustering(AdversarialClusterer, HierarchicalClusterer):
         seen = (width + math.prod(map_shape or (0,)),)
         critic = self._make_critic(seen, Discriminator, width, map_shape, sizes)
         return critic if self.critic is None else OwnDiscriminator(critic)
-
-    def _check_groups(self, levels: Levels) -> None:
-        if self.n_groups > levels.n_cells:
-            raise ValueError(
-                f"n_groups={self.n_groups} is more than the {levels.n_cells} cells of the "
-                "networks. Use fewer groups, or more hidden_layer_sizes."
-            )
-        if self.cluster_group >= self.n_groups:
-            raise ValueError(
-                f"cluster_group={self.cluster_group} does not exist; expected a number from 0 to "
-                f"n_groups - 1 = {self.n_groups - 1}."
-            )
-        if self.decoder is not None and self.n_groups > 1:
-            raise ValueError(
-                f"decoder= takes an nn.Module from z_0 alone and n_groups={self.n_groups}: further "
-                "groups enter between our own cells. Use n_groups=1 or decoder=None."
-            )
 
     @property
     def _is_game(self) -> bool:

@@ -67,6 +67,9 @@ class IMLEClustering(GenerativeClusterer, InitializedClusterer):
           one that is fitted already and predicts.
         - Labels in 0..n_clusters-1 of shape (n_samples,), such as another clusterer's ``labels_``;
           -1 leaves a row free.
+    n_init : int, default=1
+        Number of fits with different seeds. Of several, the one is kept whose clusters agree most
+        with those of the others.
     max_epochs : int, default=100
         Passes over the data.
     batch_size : int, default=64
@@ -162,6 +165,9 @@ class IMLEClustering(GenerativeClusterer, InitializedClusterer):
         of the clusters with those of the start (``start_agreement``), if there were some.
     timings_ : dict of str to float
         Seconds of every stage, in this process, and of finding the clusters at the end.
+    run_agreement_ : ndarray of shape (n_init,)
+        Mean adjusted Rand index of the clusters of each fit with those of the others, where
+        `n_init` is more than 1.
     device_ : str
         Where the networks are.
     n_iter_ : int
@@ -241,6 +247,7 @@ class IMLEClustering(GenerativeClusterer, InitializedClusterer):
         *,
         latent_dim: int = 10,
         init: str | ClusterMixin | ArrayLike = "random",
+        n_init: int = 1,
         max_epochs: int = 100,
         batch_size: int = 64,
         lr: float = 1e-3,

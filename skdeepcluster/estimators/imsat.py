@@ -51,6 +51,9 @@ class IMSATClustering(DeepClusterer):
         Number of clusters.
     latent_dim : int, default=10
         Width of the code, between the features and the classifier.
+    n_init : int, default=1
+        Number of fits with different seeds. Of several, the one is kept whose clusters agree most
+        with those of the others.
     max_epochs : int, default=50
         Epochs of training.
     batch_size : int, default=250
@@ -126,6 +129,9 @@ class IMSATClustering(DeepClusterer):
         Stage, phase, epoch, loss terms and seconds of every epoch.
     timings_ : dict of str to float
         Seconds of every stage, in this process, and of finding the clusters at the end.
+    run_agreement_ : ndarray of shape (n_init,)
+        Mean adjusted Rand index of the clusters of each fit with those of the others, where
+        `n_init` is more than 1.
     device_ : str
         Where the networks are.
     n_iter_ : int
@@ -195,6 +201,7 @@ class IMSATClustering(DeepClusterer):
         n_clusters: int = 8,
         *,
         latent_dim: int = 10,
+        n_init: int = 1,
         max_epochs: int = 50,
         batch_size: int = 250,
         lr: float = 2e-3,

@@ -38,6 +38,9 @@ class KDAEClustering(KNetworksClusterer):
           one that is fitted already and predicts.
         - Labels in 0..n_clusters-1 of shape (n_samples,), such as another clusterer's ``labels_``;
           -1 leaves a row out until the networks have learnt the others.
+    n_init : int, default=1
+        Number of fits with different seeds. Of several, the one is kept whose clusters agree most
+        with those of the others.
     max_epochs : int, default=50
         Epochs in which each network trains on the rows it wins.
     batch_size : int, default=100
@@ -105,6 +108,9 @@ class KDAEClustering(KNetworksClusterer):
         started anew (``reseeded``).
     timings_ : dict of str to float
         Seconds of every stage, in this process, and of finding the clusters at the end.
+    run_agreement_ : ndarray of shape (n_init,)
+        Mean adjusted Rand index of the clusters of each fit with those of the others, where
+        `n_init` is more than 1.
     device_ : str
         Where the networks are.
     n_iter_ : int

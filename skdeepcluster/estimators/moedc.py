@@ -81,6 +81,9 @@ class MoEDCClustering(HeadingClusterer, InitializedClusterer, EarlyOutlierScorer
           one that is fitted already and predicts.
         - Labels in 0..n_clusters-1 of shape (n_samples,), such as another clusterer's ``labels_``;
           -1 leaves a row out.
+    n_init : int, default=1
+        Number of fits with different seeds. Of several, the one is kept whose clusters agree most
+        with those of the others.
     max_epochs : int, default=20
         Epochs of the experts.
     batch_size : int, default=256
@@ -175,6 +178,9 @@ class MoEDCClustering(HeadingClusterer, InitializedClusterer, EarlyOutlierScorer
         has the adjusted Rand index of the clusters with those of the start (``start_agreement``).
     timings_ : dict of str to float
         Seconds of every stage, in this process, and of finding the clusters at the end.
+    run_agreement_ : ndarray of shape (n_init,)
+        Mean adjusted Rand index of the clusters of each fit with those of the others, where
+        `n_init` is more than 1.
     device_ : str
         Where the networks are.
     n_iter_ : int
@@ -256,6 +262,7 @@ class MoEDCClustering(HeadingClusterer, InitializedClusterer, EarlyOutlierScorer
         *,
         latent_dim: int | str = "auto",
         init: str | ClusterMixin | ArrayLike = "head",
+        n_init: int = 1,
         max_epochs: int = 20,
         batch_size: int = 256,
         lr: float = 1e-3,

@@ -43,6 +43,9 @@ class SCANClustering(OneHeadClusterer):
     ----------
     n_clusters : int, default=8
         Number of clusters, and of those of every head.
+    n_init : int, default=1
+        Number of fits with different seeds. Of several, the one is kept whose clusters agree most
+        with those of the others.
     max_epochs : int, default=30
         Passes over the data.
     batch_size : int, default=256
@@ -115,6 +118,9 @@ class SCANClustering(OneHeadClusterer):
         The trained heads.
     history_ : list of dict
         Stage, phase, epoch, loss terms and seconds of every epoch.
+    run_agreement_ : ndarray of shape (n_init,)
+        Mean adjusted Rand index of the clusters of each fit with those of the others, where
+        `n_init` is more than 1.
     device_ : str
         Where the networks are.
     n_iter_ : int
@@ -157,6 +163,7 @@ class SCANClustering(OneHeadClusterer):
         self,
         n_clusters: int = 8,
         *,
+        n_init: int = 1,
         max_epochs: int = 30,
         batch_size: int = 256,
         lr: float = 1e-3,

@@ -68,6 +68,9 @@ class SPCClustering(SelfLabelingClusterer):
         - Labels, one for each row; -1 is noise.
 
         Noise is not learnt from in the rounds.
+    n_init : int, default=1
+        Number of fits with different seeds. Of several, the one is kept whose clusters agree most
+        with those of the others.
     max_epochs : int or "auto", default="auto"
         Passes over the rows that are learnt from, in each round and at the end. "auto" is 10, or
         more where these are fewer than 200 updates.
@@ -168,6 +171,9 @@ class SPCClustering(SelfLabelingClusterer):
         and clusters agree) and `confident` (the share to be learnt from next).
     timings_ : dict of str to float
         Seconds of every stage, in this process, and of finding the clusters at the end.
+    run_agreement_ : ndarray of shape (n_init,)
+        Mean adjusted Rand index of the clusters of each fit with those of the others, where
+        `n_init` is more than 1.
     device_ : str
         Where the networks are.
     n_iter_ : int
@@ -261,6 +267,7 @@ class SPCClustering(SelfLabelingClusterer):
         *,
         latent_dim: int = 10,
         init: str | ClusterMixin | ArrayLike = "umap-gmm",
+        n_init: int = 1,
         max_epochs: int | str = "auto",
         batch_size: int = 128,
         lr: float = 3e-3,
@@ -350,14 +357,6 @@ class SPCClustering(SelfLabelingClusterer):
         return isinstance(self.init, str) and self.init == name
 
     # -- what the base asks ---------------------------------------------------------------------
-
-    def _check_enough(self, n_samples: int) -> None:
-        super()._check_enough(n_samples)
-        if n_samples < 3 and self._embeds():
-            raise ValueError(
-                f"n_samples={n_samples} is too few for UMAP, which takes at least 3 rows. Pass "
-                "more rows, or labels as init= and recluster=None."
-            )
 
     def _n_clusters_asked(self) -> Any:
         return "auto" if self._is_init("umap-hdbscan") else self.n_clusters

@@ -66,6 +66,9 @@ class VaDEClustering(MixtureClusterer, InitializedClusterer):
           one that is fitted already and predicts.
         - Labels in 0..n_clusters-1 of shape (n_samples,), such as another clusterer's ``labels_``;
           -1 leaves a row out.
+    n_init : int, default=1
+        Number of fits with different seeds. Of several, the one is kept whose clusters agree most
+        with those of the others.
     max_epochs : int, default=100
         Epochs on the evidence lower bound.
     batch_size : int, default=100
@@ -139,6 +142,9 @@ class VaDEClustering(MixtureClusterer, InitializedClusterer):
         has the adjusted Rand index of the clusters with those of the start (``start_agreement``).
     timings_ : dict of str to float
         Seconds of every stage, in this process, and of finding the clusters at the end.
+    run_agreement_ : ndarray of shape (n_init,)
+        Mean adjusted Rand index of the clusters of each fit with those of the others, where
+        `n_init` is more than 1.
     device_ : str
         Where the networks are.
     n_iter_ : int
@@ -190,6 +196,7 @@ class VaDEClustering(MixtureClusterer, InitializedClusterer):
         *,
         latent_dim: int = 10,
         init: str | ClusterMixin | ArrayLike = "gmm",
+        n_init: int = 1,
         max_epochs: int = 100,
         batch_size: int = 100,
         lr: float = 2e-3,

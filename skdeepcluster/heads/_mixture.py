@@ -3,18 +3,18 @@
 from __future__ import annotations
 
 import warnings
-from itertools import combinations
 from numbers import Real
 from typing import Any, ClassVar, Self
 
 import numpy as np
 from numpy.typing import ArrayLike
 from sklearn.exceptions import ConvergenceWarning
-from sklearn.metrics import adjusted_rand_score
 from sklearn.mixture import GaussianMixture
 from sklearn.utils import check_array, check_random_state
 from sklearn.utils._param_validation import Interval, StrOptions
 from sklearn.utils.validation import _check_sample_weight
+
+from skdeepcluster.metrics import agreement_matrix
 
 from ._spherical import Array, Labels
 
@@ -200,7 +200,7 @@ class SteadyGaussianMixture(GaussianMixture):
         if n_seen >= self.n_components:
             return drawn
         warnings.warn(
-            f"By sample_weight {n_seen} of {len(rows)} rows have nearly all the weight, too few for "
+            f"{n_seen} of {len(rows)} rows have nearly all of sample_weight, too few for "
             f"{self.n_components} components. EM sees the {self.n_components} heaviest at least "
             "once. Use weights that differ less.",
             ConvergenceWarning,
@@ -222,5 +222,5 @@ class SteadyGaussianMixture(GaussianMixture):
 
 def _mean_agreement(labelings: list[Labels]) -> float:
     """Return the mean adjusted Rand index of all pairs; 1 of a single labelling."""
-    pairs = [adjusted_rand_score(one, other) for one, other in combinations(labelings, 2)]
-    return float(np.mean(pairs)) if pairs else 1.0
+    pairs = agreement_matrix(labelings)[np.triu_indices(len(labelings), 1)]
+    return float(pairs.mean()) if len(pairs) else 1.0

@@ -140,7 +140,7 @@ class TestEveryCondition:
 def test_a_condition_may_hang_on_the_shape_of_a_row():
     """Images are augmented by default, so that no step is taken; other rows take steps."""
     model = IMSATClustering(2, radius=2.0, max_epochs=1, hidden_layer_sizes=(4,), device="cpu")
-    with pytest.raises(ValueError, match="radius=2.0 would have no effect: these rows are augm"):
+    with pytest.raises(ValueError, match=r"radius=2\.0 would have no effect: these rows are augm"):
         model.fit(np.random.rand(20, 8, 8))
     model.fit(np.random.rand(20, 12))  # the same estimator, after the images
 
