@@ -7,8 +7,8 @@ from typing import Any, Self
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy import sparse
 
+from skdeepcluster.heads import share_of_label, sum_by_label
 from skdeepcluster.scaling import chunks
 
 __all__ = ["Clusters", "mean_rows"]
@@ -82,16 +82,11 @@ def mean_rows(
     means : ndarray of shape (n_clusters, n_features)
         The means.
     """
-    share = weight * (labels >= 0)
-    totals = np.bincount(labels.clip(0), share)
-    share = share / np.where(totals > 0, totals, 1)[labels.clip(0)]
+    share = share_of_label(labels, weight)
     means, begin = np.zeros((n_clusters, X.shape[1])), 0
     for rows, _ in chunks(X, None):
         own = slice(begin, begin := begin + rows.shape[0])
-        place = labels[own].clip(0), np.arange(rows.shape[0])
-        members = sparse.coo_array((share[own], place), (max(n_clusters, 1), rows.shape[0]))
-        total = members.tocsr() @ rows.astype(np.float64)
-        means += (total.toarray() if sparse.issparse(total) else total)[:n_clusters]
+        means += sum_by_label(rows, labels[own], share[own], n_clusters)
     return means
 
 

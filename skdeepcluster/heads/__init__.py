@@ -12,7 +12,7 @@ from ._head import ClusteringHead, make_head
 from ._manifold import Placement, check_umap, umap_coordinates
 from ._mixture import SteadyGaussianMixture
 from ._rules import Judgement, NearestCenter, NeighborRule, OwnRule, PlainMixture
-from ._spherical import SphericalKMeans, spherical_step
+from ._spherical import SphericalKMeans, share_of_label, spherical_step, sum_by_label
 from ._tensors import rule_module
 
 __all__ = [
@@ -34,6 +34,8 @@ __all__ = [
     "make_head",
     "mixture",
     "rule_module",
+    "share_of_label",
     "spherical_step",
+    "sum_by_label",
     "umap_coordinates",
 ]

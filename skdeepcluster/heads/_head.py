@@ -22,8 +22,8 @@ from ._clusterers import (
     warn_of_few_clusters,
 )
 from ._manifold import check_umap, fit_umap
-from ._rules import Judgement, OwnRule, make_rule, mean_by_label
-from ._spherical import Array, Labels
+from ._rules import Judgement, OwnRule, make_rule
+from ._spherical import Array, Labels, mean_by_label
 
 
 def make_head(

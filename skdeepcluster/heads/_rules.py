@@ -27,7 +27,7 @@ from skdeepcluster.tiles import tiles
 
 from ._clusterers import last_step, learned_labels, predicts
 from ._manifold import N_NEIGHBORS
-from ._spherical import Array, Labels, SphericalKMeans, sum_by_label
+from ._spherical import Array, Labels, SphericalKMeans, mean_by_label
 
 
 def make_rule(clusterer: Any, rows: Array, weights: Array) -> OwnRule | NeighborRule:
@@ -240,29 +240,6 @@ class NeighborRule:
     def __getstate__(self) -> dict[str, Any]:
         """Keep the arrays, and no tree."""
         return {name: vars(self).get(name) for name in ("rows", "labels", "scores", "strengths")}
-
-
-def mean_by_label(rows: Array, labels: Labels, weights: Array, n_clusters: int) -> Array:
-    """Average the weighted rows of every label.
-
-    Parameters
-    ----------
-    rows : ndarray of shape (n_samples, n_features)
-        Rows.
-    labels : ndarray of shape (n_samples,)
-        Labels from -1, left out, to n_clusters - 1, none of them without a row.
-    weights : ndarray of shape (n_samples,)
-        Positive weights of the rows.
-    n_clusters : int
-        Number of means.
-
-    Returns
-    -------
-    ndarray of shape (n_clusters, n_features)
-        The means.
-    """
-    sums = sum_by_label(np.column_stack([rows, np.ones(len(rows))]), labels, weights, n_clusters)
-    return sums[:, :-1] / sums[:, -1:]
 
 
 def _nearness(distances: Array) -> Array:

@@ -3,9 +3,12 @@
 import numpy as np
 import pytest
 from head_laws import as_codes
+from scipy import sparse
 from sklearn.cluster import KMeans
+from sklearn.exceptions import ConvergenceWarning
 from sklearn.metrics import adjusted_rand_score
 from sklearn.preprocessing import normalize
+from sklearn.utils.estimator_checks import parametrize_with_checks
 
 from skdeepcluster.heads import SphericalKMeans, spherical_step
 
@@ -16,6 +19,40 @@ def rays():
     codes, directions = as_codes(12 * np.vstack([np.eye(3), -np.ones(3)]))
     lengths = 10.0 ** np.random.default_rng(0).uniform(-2, 1, len(codes))
     return codes * lengths[:, None], directions
+
+
+def other_draws(estimator):
+    """KMeans fails them too: k-means++ draws others among repeated rows."""
+    kinds = ("dense", "sparse")
+    return {f"check_sample_weight_equivalence_on_{kind}_data": "k-means++" for kind in kinds}
+
+
+@pytest.mark.filterwarnings("ignore:Number of distinct clusters")
+@parametrize_with_checks([SphericalKMeans(n_init=3)], expected_failed_checks=other_draws)
+def test_scikit_learn_checks(estimator, check):
+    check(estimator)
+
+
+@pytest.mark.parametrize("kind", [sparse.csr_array, sparse.csc_matrix])
+def test_sparse_rows_are_rows(rays, kind):
+    codes = np.where(np.abs(rays[0]) < 0.1, 0, rays[0])
+    dense, found = (SphericalKMeans(4, random_state=0).fit(X) for X in (codes, kind(codes)))
+    np.testing.assert_array_equal(found.labels_, dense.labels_)
+    np.testing.assert_allclose(found.transform(kind(codes)), dense.transform(codes), atol=1e-12)
+    assert found.score(kind(codes)) == pytest.approx(-dense.inertia_)
+
+
+def test_rows_without_weight_are_predicted_alone(rays):
+    codes, directions = rays
+    weight = (directions != 2).astype(float)
+    model = SphericalKMeans(3, random_state=0).fit(codes, sample_weight=weight)
+    assert adjusted_rand_score(directions[weight > 0], model.labels_[weight > 0]) == 1
+    assert model.score(codes, sample_weight=weight) == pytest.approx(-model.inertia_)
+
+
+def test_too_few_directions_are_told():
+    with pytest.warns(ConvergenceWarning, match=r"distinct clusters \(2\).*n_clusters \(3\)"):
+        SphericalKMeans(3, random_state=0).fit([[1.0, 0], [2, 0], [0, 1], [0, 3]])
 
 
 def test_spherical_ignores_lengths(rays):
