@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import importlib
 import inspect
 import re
 from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -40,6 +42,10 @@ SHARED = {
     "feature_names_in_",
 }
 MAY_GO_ON = {"decoder", "encoder", "scaling", "optimizer"}
+
+# What has names for users or for authors of methods; the others are listed by their files.
+ROOMS = ["augment", "base", "datasets", "features", "files", "heads", "inspection", "metrics"]
+ROOMS += ["model_selection", "neighbors", "networks", "objectives", "plotting", "priors"]
 
 # The order of a signature: what everybody chooses; the method's own, by importance; networks and
 # data; how it runs.
@@ -187,6 +193,30 @@ def test_shared_entries_have_one_wording(name):
     for owner, text in texts.items():
         same = " ".join(text.split()).startswith(" ".join(common.split()))
         assert same and (name in MAY_GO_ON or text == common), f"{owner}.{name}: {text}"
+
+
+API = Path(skdeepcluster.__file__).parents[1] / "docs" / "api.rst"
+
+
+def documented() -> dict[str, set[str]]:
+    """The names that the API reference lists, by module."""
+    found: dict[str, set[str]] = {}
+    module = ""
+    for line in API.read_text(encoding="utf-8").splitlines():
+        if line.startswith(".. currentmodule:: "):
+            module = line.split()[-1]
+        elif entry := re.fullmatch(r"   ([A-Za-z_][\w.]*)", line):
+            owner, _, name = f"{module}.{entry[1]}".rpartition(".")
+            found.setdefault(owner, set()).add(name)
+    return found
+
+
+@pytest.mark.skipif(not API.exists(), reason="without the documentation")
+@pytest.mark.parametrize("room", ROOMS)
+def test_a_room_offers_what_the_reference_lists(room):
+    """What rooms import of each other beside it is written ``from ... import name as name``."""
+    module = importlib.import_module(f"skdeepcluster.{room}")
+    assert set(module.__all__) == documented()[module.__name__]
 
 
 def test_submodules_are_there_when_asked_for():

@@ -3,23 +3,21 @@
 from ._features import make_feature_encoder
 from ._grouped import make_grouped, slots
 from ._ladder import (
-    Choice,
+    Choice as Choice,
     Discriminator,
     HierarchicalDecoder,
     HierarchicalEncoder,
     Levels,
-    OwnDiscriminator,
+    OwnDiscriminator as OwnDiscriminator,
 )
 from ._networks import make_critic, make_decoder, make_encoder, make_mlp
 from ._pooled import make_pooled_decoder, make_pooled_encoder
 
 __all__ = [
-    "Choice",
     "Discriminator",
     "HierarchicalDecoder",
     "HierarchicalEncoder",
     "Levels",
-    "OwnDiscriminator",
     "make_critic",
     "make_decoder",
     "make_encoder",

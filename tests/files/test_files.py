@@ -8,8 +8,7 @@ import numpy as np
 import pytest
 import safetensors.numpy
 
-from skdeepcluster.files import FORMAT, Damaged, Foreign, dumps, loads, write_file
-from skdeepcluster.files import _files as files
+from skdeepcluster.files import FORMAT, Damaged, Foreign, _files as files, dumps, loads, write_file
 
 ARRAYS = {"weight": np.arange(40.0), "labels": np.array([0, 1, 1])}
 

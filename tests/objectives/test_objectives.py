@@ -6,8 +6,7 @@ from math import log, nan, pi
 import pytest
 import torch
 from torch import nn
-from torch.distributions import Bernoulli, Categorical, Normal
-from torch.distributions import kl_divergence as distribution_kl
+from torch.distributions import Bernoulli, Categorical, Normal, kl_divergence as distribution_kl
 
 from skdeepcluster.objectives import (
     bernoulli_log_likelihood,
