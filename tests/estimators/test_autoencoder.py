@@ -7,6 +7,7 @@ import re
 import numpy as np
 import pytest
 from interruption import NoTraining
+from registry import ESTIMATORS, stages
 from sklearn.base import BaseEstimator, ClusterMixin, clone
 from sklearn.cluster import KMeans, MeanShift
 from sklearn.datasets import make_blobs
@@ -185,6 +186,24 @@ def test_trained_networks_outlive_a_head_that_fails(blobs, tmp_path):
     continued = clone(model).set_params(**other, callbacks=[NoTraining()]).fit(blobs[0])
     whole = clone(model).set_params(**other, checkpoint=None).fit(blobs[0])
     np.testing.assert_array_equal(continued.predict_proba(blobs[0]), whole.predict_proba(blobs[0]))
+
+
+@pytest.mark.parametrize("name", ["dec", "dcn", "dcan", "discriminative"])
+def test_other_methods_start_from_its_networks(name, blobs):
+    other = ESTIMATORS[name]
+    width = {"latent_dim": other.latent_dim, "hidden_layer_sizes": (16,)}
+    first = AutoencoderClustering(3, **width, max_epochs=5, random_state=0).fit(blobs[0])
+    codes = first.transform(blobs[0])
+    own = {
+        "encoder": lambda shape, n_outputs: first.module_.encoder,
+        "decoder": lambda n_inputs, shape: first.module_.decoder,
+    }
+    untrained = clone(other).set_params(**own, **stages(other, 0)).fit(blobs[0])
+    np.testing.assert_allclose(untrained.transform(blobs[0]), codes, atol=1e-4)
+    trained = {**stages(other, 0), "max_epochs": 2}
+    model = clone(other).set_params(**own, **trained).fit(blobs[0])
+    assert np.abs(model.transform(blobs[0]) - codes).max() > 1e-3
+    np.testing.assert_array_equal(first.transform(blobs[0]), codes)
 
 
 def test_hdbscan_tells_outliers_among_all_rows(blobs):
