@@ -485,6 +485,21 @@ def test_names_of_columns_are_kept(estimator, blobs):
 
 
 @one_of_each
+def test_columns_that_stand_for_clusters_are_named_so(fitted, blobs):
+    """Beside them a code is as wide as `latent_dim` says; IMLE's codes are nothing else."""
+    codes, names = fitted.transform(blobs[0]), fitted.get_feature_names_out()
+    clusters = ["_cluster" in name for name in names]
+    width = getattr(fitted, "latent_dim_", getattr(fitted, "latent_dim", codes.shape[1]))
+    if not isinstance(fitted, skdeepcluster.IMLEClustering) and hasattr(fitted, "latent_dim"):
+        assert clusters == [False] * width + [True] * (codes.shape[1] - width)
+    if any(clusters):
+        told = [int(name.partition("_cluster")[2]) for name in names[clusters]]
+        assert told == list(range(len(told)))
+        found = codes[:, clusters][:, fitted._clusters.live].argmax(1)
+        np.testing.assert_array_equal(found, fitted.labels_)
+
+
+@one_of_each
 def test_images_keep_their_shape(name, blobs):
     estimator = ESTIMATORS[name]
     images = np.random.RandomState(0).uniform(size=(40, 9, 7)).astype(np.float32)

@@ -245,6 +245,7 @@ class DeepClusterer(FittedClusterer):
         self.n_iter_ = len(self.history_)
         codes, labels = self._settle(run, X, weight)
         self._n_features_out = codes.shape[1]
+        self._n_cluster_columns = self._n_candidates() if self._codes_name_clusters else 0
         self.n_clusters_ = int(labels.max(initial=-1)) + 1
         self._clusters = self._clusters.describe(codes, labels, weight)
         means = mean_rows(X, labels, self.n_clusters_, weight)

@@ -63,6 +63,8 @@ class FittedClusterer(
 
     _decodes = True  # whether codes can be turned into rows
     _has_memberships = True  # whether they are honest probabilities
+    _codes_name_clusters = False  # whether the last columns of a code stand for the candidates
+    _n_cluster_columns = 0  # how many do, in a fitted estimator
 
     # -- what a method defines ------------------------------------------------------------------
 
@@ -265,6 +267,25 @@ class FittedClusterer(
         each = isinstance(own, list | tuple)
         twin.callbacks = type(own)(map(copy.copy, own)) if each else copy.copy(own)
         return twin
+
+    def get_feature_names_out(self, input_features: Any = None) -> NDArray[Any]:
+        """Return the names of the columns that :meth:`transform` returns.
+
+        Parameters
+        ----------
+        input_features : Ignored
+            Present for API consistency.
+
+        Returns
+        -------
+        names : ndarray of str
+            The name of the class in lower case with the number of the column, or with ``_cluster``
+            and the number of the component that the column stands for.
+        """
+        names = super().get_feature_names_out(input_features)
+        n_codes, prefix = len(names) - self._n_cluster_columns, type(self).__name__.lower()
+        clusters = [f"{prefix}_cluster{number}" for number in range(self._n_cluster_columns)]
+        return np.array([*names[:n_codes], *clusters], dtype=object)
 
     def __sklearn_is_fitted__(self) -> bool:
         return hasattr(self, "labels_")

@@ -35,6 +35,7 @@ __all__ = ["KNetworksClusterer"]
 class KNetworksClusterer(InitializedClusterer):
     """Base of the estimators that have an autoencoder for every cluster."""
 
+    _codes_name_clusters = True
     _has_one_space = False
     _parameter_constraints: ClassVar[dict[str, list[Any]]] = {
         **DeepClusterer._parameter_constraints,

@@ -151,6 +151,7 @@ class ClusterGANClustering(AdversarialClusterer, GenerativeClusterer):
     (4, 6)
     """
 
+    _codes_name_clusters = True
     _parameter_constraints: ClassVar[dict[str, list[Any]]] = {
         **AdversarialClusterer._parameter_constraints,
         **GenerativeClusterer._parameter_constraints,

@@ -199,6 +199,7 @@ class IMLEClustering(GenerativeClusterer, InitializedClusterer):
     (5, 6)
     """
 
+    _codes_name_clusters = True
     _parameter_constraints: ClassVar[dict[str, list[Any]]] = {
         **GenerativeClusterer._parameter_constraints,
         "init": init_constraint("random"),

@@ -228,6 +228,7 @@ class MoEDCClustering(HeadingClusterer, InitializedClusterer, EarlyOutlierScorer
     ((4, 6), (200, 3))
     """
 
+    _codes_name_clusters = True
     _has_one_space = False
     _parameter_constraints: ClassVar[dict[str, list[Any]]] = {
         **HeadingClusterer._parameter_constraints,
