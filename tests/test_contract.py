@@ -35,6 +35,8 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import MinMaxScaler, StandardScaler
 from sklearn.utils.estimator_checks import parametrize_with_checks
 from skorch.callbacks import Callback
+from test_surface import entries
+from vocabulary import CONDITIONAL
 
 import skdeepcluster
 from skdeepcluster.base import DeepClusterer, HeadedClusterer, _fitted
@@ -98,6 +100,15 @@ def test_labels_are_predictions(fitted, blobs):
     np.testing.assert_array_equal(fitted.labels_, fitted.predict(blobs[0]))
     assert fitted.labels_.dtype == np.intp
     np.testing.assert_array_equal(np.unique(fitted.labels_), np.arange(fitted.n_clusters_))
+
+
+@one_of_each
+def test_what_a_fit_leaves_is_described(fitted):
+    """And what is described is there, but for what hangs on a condition."""
+    described = {name for name, _ in entries(type(fitted)) if name.endswith("_")}
+    found = {name for name in vars(fitted) if name.endswith("_") and name[0] != "_"}
+    assert found <= described
+    assert {name for name in described if not hasattr(fitted, name)} <= CONDITIONAL
 
 
 def test_probabilities_agree_with_predictions(fitted, blobs):

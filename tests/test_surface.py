@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 from sklearn.utils._param_validation import StrOptions
-from vocabulary import DEFAULTS, OFF_BESIDE_AUTO, TYPES
+from vocabulary import ATTRIBUTES, DEFAULTS, OFF_BESIDE_AUTO, TYPES
 
 import skdeepcluster
 
@@ -126,6 +126,22 @@ def test_a_parameter_has_one_type_or_a_reason():
         lambda kind, name: repr(sorted(str(each) for each in kind._parameter_constraints[name]))
     )
     assert different.keys() == TYPES.keys(), different
+
+
+def test_an_attribute_has_one_meaning():
+    """Whatever several estimators have: one type, and one beginning of the description."""
+    owners: dict[str, dict[str, str]] = {}
+    for kind in PUBLIC:
+        for name, text in entries(kind):
+            if name.endswith("_"):
+                owners.setdefault(name, {})[kind.__name__] = text
+    several = {name: texts for name, texts in owners.items() if len(texts) > 1}
+    assert several.keys() - SHARED == ATTRIBUTES.keys()
+    for name, texts in several.items():
+        assert len({text.partition("\n")[0] for text in texts.values()}) == 1, name
+        for owner, text in texts.items():
+            description = " ".join(text.partition("\n")[2].split()) + " "
+            assert description.startswith(ATTRIBUTES.get(name, "")), f"{owner}.{name}: {text}"
 
 
 TOGETHER = [

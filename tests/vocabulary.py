@@ -70,3 +70,29 @@ OFF_BESIDE_AUTO = {
     "scaling",  # rows stay as they are
     "augment",  # rows are not changed
 }
+
+# What an attribute means in every estimator that has it: how its entry begins, before what a method
+# adds. Its type is one as well.
+ATTRIBUTES = {
+    "code_centers_": "Centre of every cluster among the codes: ",
+    "covariances_": "The diagonals of their covariances",
+    "head_": "The fitted head",
+    "history_": "Stage, phase, epoch, loss terms and seconds of every epoch",
+    "labels_": "Cluster of every training row",
+    "means_": "Their means",
+    "module_": "The trained networks",
+    "n_clusters_": "Number of clusters",
+    "outlier_scores_": "How far every training row lies outside of the clusters, in [0, 1]",
+    "probabilities_": "How surely every training row belongs to its cluster",
+    "start_labels_": "Clusters that training started from",
+    "weights_": "Weights of the components",
+}
+
+# Attributes that are there under a condition, which their entries name.
+CONDITIONAL = {
+    "feature_names_in_",
+    "outlier_scores_",
+    "probabilities_",
+    "run_agreement_",
+    "start_labels_",
+}

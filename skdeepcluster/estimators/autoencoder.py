@@ -110,11 +110,12 @@ class AutoencoderClustering(OneHeadClusterer):
         Number of clusters.
     cluster_centers_ : ndarray of shape (n_clusters_, n_features_in_)
         Mean row of every cluster, in the units of the rows.
-    code_centers_ : ndarray of shape (n_clusters_, latent_dim)
-        The head's own centres of the codes, or mean codes where it has none.
+    code_centers_ : ndarray of shape (n_clusters_, n_components)
+        Centre of every cluster among the codes: the head's own, or the mean code where it has
+        none.
     head_ : ClusteringHead
         The fitted head.
-    module_ : Autoencoder
+    module_ : nn.Module
         The trained networks.
     history_ : list of dict
         Stage, phase, epoch, loss terms and seconds of every epoch.

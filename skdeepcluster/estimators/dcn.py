@@ -127,13 +127,15 @@ class DCNClustering(InitializedClusterer):
         Number of clusters that have members.
     cluster_centers_ : ndarray of shape (n_clusters_, n_features_in_)
         Mean row of every cluster, in the units of the rows.
-    code_centers_ : ndarray of shape (n_clusters_, latent_dim)
-        The learned centres, in code space.
+    code_centers_ : ndarray of shape (n_clusters_, n_components)
+        Centre of every cluster among the codes: the one that was learned.
     module_ : nn.Module
         The trained networks and centres.
     history_ : list of dict
         Stage, phase, epoch, loss terms and seconds of every epoch. The last record of a phase also
         has the adjusted Rand index of the clusters with those of the start (``start_agreement``).
+    timings_ : dict of str to float
+        Seconds of every stage, in this process, and of finding the clusters at the end.
     run_agreement_ : ndarray of shape (n_init,)
         Mean adjusted Rand index of the clusters of each fit with those of the others, where
         `n_init` is more than 1.

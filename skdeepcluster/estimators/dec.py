@@ -130,8 +130,8 @@ class DECClustering(InitializedClusterer):
         Number of clusters that have members.
     cluster_centers_ : ndarray of shape (n_clusters_, n_features_in_)
         Mean row of every cluster, in the units of the rows.
-    code_centers_ : ndarray of shape (n_clusters_, latent_dim)
-        The learned centres, in code space.
+    code_centers_ : ndarray of shape (n_clusters_, n_components)
+        Centre of every cluster among the codes: the one that was learned.
     module_ : nn.Module
         The trained networks and centres.
     history_ : list of dict

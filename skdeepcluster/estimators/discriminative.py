@@ -163,8 +163,8 @@ class DiscriminativeClustering(InitializedClusterer):
         Number of clusters that have members.
     cluster_centers_ : ndarray of shape (n_clusters_, n_features_in_)
         Mean row of every cluster, in the units of the rows.
-    code_centers_ : ndarray of shape (n_clusters_, latent_dim)
-        The centroids: unit vectors in code space.
+    code_centers_ : ndarray of shape (n_clusters_, n_components)
+        Centre of every cluster among the codes: its centroid, a unit vector.
     module_ : nn.Module
         The trained networks and the centroids.
     history_ : list of dict

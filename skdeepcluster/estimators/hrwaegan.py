@@ -157,15 +157,18 @@ class HRWAEGANClustering(AdversarialClusterer, HierarchicalClusterer):
         Cluster of every training row in `cluster_group`; -1 is noise.
     group_labels_ : ndarray of shape (n_samples, n_groups)
         Clusters in all groups, each with numbers of its own.
-    outlier_scores_, probabilities_ : ndarray of shape (n_samples,)
-        How far every training row lies outside of the clusters, in [0, 1], and how surely it
-        belongs to its own, 0 for noise; with ``head="hdbscan"`` alone.
+    outlier_scores_ : ndarray of shape (n_samples,)
+        How far every training row lies outside of the clusters, in [0, 1], higher farther; with
+        ``head="hdbscan"`` alone.
+    probabilities_ : ndarray of shape (n_samples,)
+        How surely every training row belongs to its cluster, in [0, 1], 0 for noise; likewise.
     n_clusters_ : int
         Number of clusters; 0 if HDBSCAN takes all rows for noise.
     cluster_centers_ : ndarray of shape (n_clusters_, n_features_in_)
         Mean row of every cluster, in the units of the rows.
-    code_centers_ : ndarray of shape (n_clusters_, latent_dim)
-        The head's own centres of the codes, or mean codes where it has none.
+    code_centers_ : ndarray of shape (n_clusters_, n_components)
+        Centre of every cluster among the codes: the head's own, or the mean code where it has
+        none.
     module_ : nn.Module
         The trained networks, without the discriminators.
     history_ : list of dict

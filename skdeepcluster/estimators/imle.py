@@ -153,9 +153,10 @@ class IMLEClustering(GenerativeClusterer, InitializedClusterer):
         Number of clusters that have members.
     cluster_centers_ : ndarray of shape (n_clusters_, n_features_in_)
         Mean row of every cluster, in the units of the rows.
-    code_centers_ : ndarray of shape (n_clusters_, n_clusters)
-        Mean code of every cluster. A code is the logits of the components: the encoder's, or,
-        without one, the log-densities of Gaussians at their centroids.
+    code_centers_ : ndarray of shape (n_clusters_, n_components)
+        Centre of every cluster among the codes: the mean code. A code is the logits of the
+        components: the encoder's, or, without one, the log-densities of Gaussians at their
+        centroids.
     module_ : nn.Module
         The trained networks.
     history_ : list of dict

@@ -121,8 +121,8 @@ class IMSATClustering(DeepClusterer):
         Number of clusters that have members.
     cluster_centers_ : ndarray of shape (n_clusters_, n_features_in_)
         Mean row of every cluster, in the units of the rows.
-    code_centers_ : ndarray of shape (n_clusters_, latent_dim)
-        Mean code of every cluster.
+    code_centers_ : ndarray of shape (n_clusters_, n_components)
+        Centre of every cluster among the codes: the mean code.
     module_ : nn.Module
         The trained networks.
     history_ : list of dict

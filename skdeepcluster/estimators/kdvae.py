@@ -104,8 +104,8 @@ class KDVAEClustering(KNetworksClusterer):
         Number of clusters that have members.
     cluster_centers_ : ndarray of shape (n_clusters_, n_features_in_)
         Mean row of every cluster, in the units of the rows.
-    code_centers_ : ndarray of shape (n_clusters_, latent_dim + n_clusters)
-        Mean code of every cluster.
+    code_centers_ : ndarray of shape (n_clusters_, n_components)
+        Centre of every cluster among the codes: the mean code.
     module_ : nn.Module
         The trained networks.
     history_ : list of dict

@@ -159,8 +159,8 @@ class MoEDCClustering(HeadingClusterer, InitializedClusterer, EarlyOutlierScorer
         How far every training row lies outside of the clusters, in [0, 1], higher farther; with
         ``head="hdbscan"`` alone.
     probabilities_ : ndarray of shape (n_samples,)
-        How surely every training row belongs to HDBSCAN's cluster, in [0, 1], 0 for noise;
-        likewise.
+        How surely every training row belongs to its cluster, that of HDBSCAN, in [0, 1], 0 for
+        noise; likewise.
     start_labels_ : ndarray of shape (n_samples,)
         Clusters that training started from; -1 is none.
     n_clusters_ : int
@@ -169,9 +169,9 @@ class MoEDCClustering(HeadingClusterer, InitializedClusterer, EarlyOutlierScorer
         Width of the code, without the columns of the experts.
     cluster_centers_ : ndarray of shape (n_clusters_, n_features_in_)
         Mean row of every cluster, in the units of the rows.
-    code_centers_ : ndarray of shape (n_clusters_, latent_dim_ + n_experts)
-        Mean code of every cluster.
-    module_ : MixtureOfExperts
+    code_centers_ : ndarray of shape (n_clusters_, n_components)
+        Centre of every cluster among the codes: the mean code.
+    module_ : nn.Module
         The trained networks.
     history_ : list of dict
         Stage, phase, epoch, loss terms and seconds of every epoch. The last record of a phase also

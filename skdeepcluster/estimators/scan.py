@@ -110,14 +110,17 @@ class SCANClustering(OneHeadClusterer):
         Number of clusters.
     cluster_centers_ : ndarray of shape (n_clusters_, n_features_in_)
         Mean row of every cluster, in the units of the rows.
-    code_centers_ : ndarray of shape (n_clusters_, n_heads * n_clusters)
-        The head's own centres of the codes, or mean codes where it has none.
+    code_centers_ : ndarray of shape (n_clusters_, n_components)
+        Centre of every cluster among the codes: the head's own, or the mean code where it has
+        none.
     head_ : ClusteringHead
         The fitted head.
     module_ : nn.Module
-        The trained heads.
+        The trained networks, which are linear heads.
     history_ : list of dict
         Stage, phase, epoch, loss terms and seconds of every epoch.
+    timings_ : dict of str to float
+        Seconds of every stage, in this process, and of finding the clusters at the end.
     run_agreement_ : ndarray of shape (n_init,)
         Mean adjusted Rand index of the clusters of each fit with those of the others, where
         `n_init` is more than 1.

@@ -150,8 +150,8 @@ class SPCClustering(SelfLabelingClusterer):
         Number of clusters.
     cluster_centers_ : ndarray of shape (n_clusters_, n_features_in_)
         Mean row of every cluster, in the units of the rows.
-    code_centers_ : ndarray of shape (n_clusters_, latent_dim)
-        Mean code of every cluster.
+    code_centers_ : ndarray of shape (n_clusters_, n_components)
+        Centre of every cluster among the codes: the mean code.
     settled_ : bool
         Whether the last round changed at most 4 % of the labels and the runs of its mixture agree
         to an adjusted Rand index of .95.
@@ -162,7 +162,7 @@ class SPCClustering(SelfLabelingClusterer):
     n_rounds_ : int
         Rounds made.
     start_labels_ : ndarray of shape (n_samples,)
-        Clusters of the start; -1 is noise, and rows that were not drawn.
+        Clusters that training started from; -1 is noise, and rows that were not drawn.
     module_ : nn.Module
         The trained networks.
     history_ : list of dict

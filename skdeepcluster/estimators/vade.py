@@ -127,8 +127,8 @@ class VaDEClustering(MixtureClusterer, InitializedClusterer):
         Number of clusters that have members.
     cluster_centers_ : ndarray of shape (n_clusters_, n_features_in_)
         Mean row of every cluster, in the units of the rows.
-    code_centers_ : ndarray of shape (n_clusters_, latent_dim)
-        Means of the components, in code space.
+    code_centers_ : ndarray of shape (n_clusters_, n_components)
+        Centre of every cluster among the codes: the mean of its component.
     weights_ : ndarray of shape (n_clusters_,)
         Weights of the components; they sum to 1.
     means_ : ndarray of shape (n_clusters_, latent_dim)
