@@ -12,8 +12,7 @@ from scipy import sparse
 from sklearn.decomposition import PCA, TruncatedSVD
 from sklearn.preprocessing import MinMaxScaler, StandardScaler
 
-from skdeepcluster.scaling import Scaling, extremes, fit_scaling
-from skdeepcluster.scaling import _columns as columns
+from skdeepcluster.scaling import Scaling, _columns as columns, extremes, fit_scaling
 
 MODES = ["auto", "standard", "minmax", None]
 
