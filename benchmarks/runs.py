@@ -158,9 +158,12 @@ class Run:
         return {"labeled_by_group": (self.model.group_labels_ >= 0).mean(0).tolist()}
 
     def _of_start(self) -> dict[str, float]:
-        """Score the clusters that the estimator started from, if it keeps them."""
+        """Score the clusters that the estimator started from, if it keeps them.
+
+        A row that they leave out was noise, or was not drawn where a sample is clustered.
+        """
         start = getattr(self.model, "start_labels_", None)
-        return {} if start is None else {"start_acc": clustering_accuracy(self.data.y, start)}
+        return {} if start is None else {"start_acc": labeled_accuracy(self.data.y, start)}
 
     def _unseen(self) -> dict[str, float]:
         """Score what is predicted for the rows that were not drawn."""
