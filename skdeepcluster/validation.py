@@ -5,7 +5,6 @@ from __future__ import annotations
 import copy
 import inspect
 import os
-import warnings
 from collections.abc import Callable, Sequence
 from numbers import Integral
 from typing import Any
@@ -98,8 +97,9 @@ def _check_kind(X: Any) -> None:
     kind = type(X).__name__
     if isinstance(X, str | bytes | os.PathLike):
         raise TypeError(
-            f"X is a path, {X!r}; expected rows. Read the file first: numpy.load(path, "
-            'mmap_mode="r") reads batch by batch, pandas.read_parquet(path) as a whole.'
+            f"X is a path, {X!r}; expected rows. Open the file first: numpy.load(path, "
+            'mmap_mode="r"), h5py.File(path)[name], zarr.open(path) or '
+            "pyarrow.dataset.dataset(path), all of which are read batch by batch."
         )
     if isinstance(X, Dataset | DataLoader):
         raise TypeError(
@@ -118,13 +118,6 @@ def _check_kind(X: Any) -> None:
         raise ValueError(
             f"X is a {kind} whose values are vectors; expected a column for every number. Stack "
             "them: numpy.stack(list(column))."
-        )
-    if type(X).__module__.partition(".")[0] == "dask":
-        warnings.warn(
-            f"X, a dask {kind}, is loaded into memory as a whole. Write it to a .npy file, and "
-            'pass numpy.load(path, mmap_mode="r") to have it read batch by batch.',
-            UserWarning,
-            stacklevel=6,
         )
 
 

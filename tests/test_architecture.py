@@ -14,7 +14,7 @@ SOURCES = sorted(ROOT.rglob("*.py"))
 
 # The rooms of the package and what each may import of it, by type as well.
 LEAVES = {"augment", "datasets", "files", "isolation", "metrics", "neighbors", "networks"}
-LEAVES |= {"objectives", "priors", "scaling", "tiles", "validation"}
+LEAVES |= {"objectives", "priors", "scaling", "sources", "tiles", "validation"}
 PARTS = {"engine", "heads", "neighbors", "networks", "objectives", "priors", "scaling"}
 ALLOWED = {
     **{leaf: set() for leaf in LEAVES},
@@ -23,13 +23,14 @@ ALLOWED = {
     "plotting": {"isolation"},
     "features": {"engine", "validation"},
     "inspection": {"validation"},
-    "engine": {"files", "tiles"},
+    "engine": {"files", "sources", "tiles"},
     "models": PARTS,
-    "base": PARTS | {"augment", "files", "metrics", "models", "tiles", "validation"},
+    "base": PARTS | {"augment", "files", "metrics", "models", "sources", "tiles", "validation"},
     "estimators": PARTS | {"augment", "base", "models", "validation"},
     "__init__": {"base", "estimators"},
 }
-SLOW = {"PIL", "hdbscan", "matplotlib", "numba", "pandas", "polars", "umap"}
+SLOW = {"PIL", "dask", "h5py", "hdbscan", "matplotlib", "numba", "pandas", "polars", "pyarrow"}
+SLOW |= {"umap", "zarr"}
 
 
 def room(source):

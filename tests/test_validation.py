@@ -158,7 +158,7 @@ def test_weights_that_mean_nothing_are_refused(weight, message):
 @pytest.mark.parametrize(
     ("thing", "kind", "message"),
     [
-        ("rows.parquet", TypeError, "is a path, 'rows.parquet'.*read_parquet"),
+        ("rows.parquet", TypeError, "is a path, 'rows.parquet'.*pyarrow"),
         (pathlib.Path("rows.npy"), TypeError, "is a path.*mmap_mode"),
         (TensorDataset(torch.from_numpy(X)), TypeError, "TensorDataset; expected rows. Stack"),
         (DataLoader(TensorDataset(torch.ones(2))), TypeError, "DataLoader; expected rows"),
@@ -177,12 +177,6 @@ def test_what_holds_rows_but_is_none_is_refused(thing, kind, message):
 def test_text_and_objects_are_left_to_scikit_learn():
     for rows in (np.array([["a"]], dtype=object), pd.DataFrame({"a": ["x", "y"]})):
         assert as_rows(rows)[0] is rows
-
-
-def test_rows_that_are_loaded_as_a_whole_are_named():
-    kind = type("Array", (np.ndarray,), {"__module__": "dask.array.core"})
-    with pytest.warns(UserWarning, match="a dask Array, is loaded into memory as a whole"):
-        as_rows(X.view(kind))
 
 
 # -- networks -----------------------------------------------------------------------------------

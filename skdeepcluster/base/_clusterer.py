@@ -124,7 +124,8 @@ class DeepClusterer(FittedClusterer):
         ----------
         X : {array-like, sparse matrix} of shape (n_samples, n_features)
             Rows; or images of shape (n_samples, height, width) or (n_samples, channels, height,
-            width). Sparse rows are densified batch by batch.
+            width). Sparse rows are densified batch by batch. Rows of a store (HDF5, zarr, parquet,
+            Dask, a dataset of torch) are read by chunks.
         y : Ignored
             Present for API consistency.
         sample_weight : array-like of shape (n_samples,), default=None

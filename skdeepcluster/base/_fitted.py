@@ -16,7 +16,7 @@ from sklearn.base import (
     ClusterMixin,
     TransformerMixin,
 )
-from sklearn.utils.validation import check_is_fitted, validate_data
+from sklearn.utils.validation import check_array, check_is_fitted, validate_data
 from torch import Tensor
 
 from skdeepcluster.base._clusters import Clusters
@@ -27,6 +27,7 @@ from skdeepcluster.base._units import Extent, check_units
 from skdeepcluster.engine.device import settled
 from skdeepcluster.engine.table import Batch, Table, tiled
 from skdeepcluster.scaling import extremes
+from skdeepcluster.sources import ChunkedRows, open_source
 from skdeepcluster.validation import (
     DTYPES,
     as_rows,
@@ -222,13 +223,11 @@ class FittedClusterer(
 
     def _check_rows(self, X: Any, reset: bool) -> Any:
         """Validate rows; on reset also learn their shape and type."""
-        X, row_shape = as_rows(X)
-        if not reset:
-            self._check_many(getattr(X, "shape", ()))
-        X = validate_data(
-            self, X, reset=reset, accept_sparse="csr", dtype=DTYPES, ensure_min_samples=1 + reset
-        )
-        X = canonical(X)
+        source = open_source(X)
+        if source is None:
+            X, row_shape = self._check_array(X, reset)
+        else:
+            X, row_shape = self._check_source(source, reset), source.row_shape
         if reset:
             self.__dict__.pop("labels_", None)  # not fitted until this fit is complete
             self._input_shape = check_image_shape(self.image_shape, row_shape, X.shape[1])
@@ -241,6 +240,23 @@ class FittedClusterer(
         self.module_.scaling.check(*given)
         check_units(self._extent, given)
         return X
+
+    def _check_array(self, X: Any, reset: bool) -> tuple[Any, tuple[int, ...] | None]:
+        """Validate rows in memory, and return them with the shape of an image."""
+        X, row_shape = as_rows(X)
+        if not reset:
+            self._check_many(getattr(X, "shape", ()))
+        rules = {"accept_sparse": "csr", "dtype": DTYPES, "ensure_min_samples": 1 + reset}
+        return canonical(validate_data(self, X, reset=reset, **rules)), row_shape
+
+    def _check_source(self, source: ChunkedRows, reset: bool) -> Any:
+        """Validate rows of a store, whose values are checked as they are read."""
+        validate_data(self, source.named, reset=reset, skip_check_array=True)
+        if source.fits:
+            return check_array(
+                source[:], input_name="X", dtype=DTYPES, ensure_min_samples=1 + reset
+            )
+        return source
 
     def _check_many(self, shape: tuple[int, ...]) -> None:
         if len(shape) > 1 and shape == self._row_shape:

@@ -136,8 +136,10 @@ class InitializedClusterer(DeepClusterer):
 
     def _fit_init(self, init: Any, run: Run) -> dict[str, Tensor]:
         """Return the labels of the clusterer."""
-        rows = run.rows
-        if isinstance(init, DeepClusterer) and len(self._row_shape) > 1:
+        rows, is_deep = run.rows, isinstance(init, DeepClusterer)
+        if not is_deep:
+            run.needs_all_rows("A clusterer as init", "Pass labels")
+        if is_deep and len(self._row_shape) > 1 and isinstance(rows, np.ndarray):
             rows = rows.reshape(-1, *self._row_shape)  # images, which others do not know
         labels = fit_labels(
             init,

@@ -124,6 +124,8 @@ class KNetworksClusterer(InitializedClusterer):
         """Return the clusters that training starts from."""
         if self._is_given():
             return self._given_labels(run)
+        if self.init != "vade":
+            run.needs_all_rows(f"init={self.init!r}", "Use init='vade'")
         if self.init == "vade":
             start = partial(place_mixture, seed=run.seed)
             phases = vade_phases(self.pretrain_epochs, self.vade_epochs, start)

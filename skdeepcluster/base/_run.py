@@ -76,7 +76,25 @@ class Run:
     @property
     def rows(self) -> Any:
         """The rows that count: a copy, if there are others."""
-        return self.X if self.counted.all() else self.X[self.counted]
+        if self.counted.all():
+            return self.X
+        if self.table.on_disk:
+            return self.X.subset(np.flatnonzero(self.counted))
+        return self.X[self.counted]
+
+    def needs_all_rows(self, who: str, advice: str) -> None:
+        """Refuse what looks at all rows at once, where these are read by chunks.
+
+        Raises
+        ------
+        ValueError
+            With what to do instead.
+        """
+        if self.table.on_disk:
+            raise ValueError(
+                f"{who} looks at all rows at once, and these are read by chunks. {advice}, pass a "
+                "sample of the rows, or an array or memory map if the memory holds them."
+            )
 
     def another(self, seed: int, name: str) -> Run:
         """Return a run on the same rows that has not begun, with another seed.

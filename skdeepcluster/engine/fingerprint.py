@@ -18,6 +18,8 @@ from scipy import sparse
 from sklearn.utils import gen_batches
 from torch import Tensor, nn
 
+from skdeepcluster.sources import ChunkedRows
+
 __all__ = ["NO_MATTER", "architecture", "fingerprint"]
 
 # Parameters that change nothing about the result of a fit on one machine.
@@ -92,6 +94,8 @@ class _Reader:
         """Return a value in types that hash by what they hold."""
         if isinstance(value, np.ndarray | np.generic):
             return _hashable_array(np.asarray(value)) if np.ndim(value) else value.item()
+        if isinstance(value, ChunkedRows):
+            return _hashable_array(value)
         if sparse.issparse(value):
             return _hashable_matrix(sparse.csr_array(value))
         if isinstance(value, Mapping):
@@ -180,8 +184,8 @@ def _is_installed(value: Any) -> bool:
     return file is not None and root != "__main__" and str(file).startswith(PLACES)
 
 
-def _hashable_array(array: np.ndarray) -> Any:
-    """Return the type, the shape and a digest of the numbers of an array."""
+def _hashable_array(array: Any) -> Any:
+    """Return the type, the shape and a digest of the numbers of an array, or of rows on disk."""
     if array.dtype.hasobject:
         return array.tolist()
     digest, native = hashlib.sha256(), array.dtype.newbyteorder("=")

@@ -14,6 +14,7 @@ from scipy import sparse
 from torch import Tensor
 from torch.utils.data import Dataset
 
+from skdeepcluster.sources import ChunkedRows, shuffled
 from skdeepcluster.tiles import TILE, tiles
 
 __all__ = ["Batch", "Table", "check_codes", "encoded", "tiled"]
@@ -29,12 +30,12 @@ class Table(Dataset):
     """Rows and named columns, read in batches.
 
     Rows are neither copied nor cast as a whole: an array is shared, a memory map is read page by
-    page, a CSR matrix is densified batch by batch. On an accelerator the rows move there when they
-    fill less than half of its free memory.
+    page, a CSR matrix is densified batch by batch, a store is read chunk by chunk. On an
+    accelerator the rows of an array move there when they fill less than half of its free memory.
 
     Parameters
     ----------
-    source : ndarray or CSR matrix of shape (n_rows, n_features)
+    source : ndarray, CSR matrix or ChunkedRows of shape (n_rows, n_features)
         The data, of any real type.
     device : str or torch.device, default="cpu"
         Where batches and columns live.
@@ -59,6 +60,8 @@ class Table(Dataset):
         self.device = torch.device(device)
         self.columns = {name: column.to(self.device) for name, column in columns.items()}
         self.partners: Tensor | None = None
+        self.on_disk = isinstance(source, ChunkedRows)
+        self._source = source if self.on_disk else None
         self._n_rows = source.shape[0]
         self._read = _reader(source, self.device)
 
@@ -68,11 +71,16 @@ class Table(Dataset):
     def batch(self, rows: Tensor) -> Batch:
         """Return the given rows of the data and of every column."""
         here = rows.to(self.device)
-        columns = {name: column.index_select(0, here) for name, column in self.columns.items()}
+        batch = self._beside(here, self._read(rows, here))
         if self.partners is not None:
             others = self.partners[rows]
-            columns["partner"] = self._read(others, others.to(self.device))
-        return {"X": self._read(rows, here), "index": here, **columns}
+            batch["partner"] = self._read(others, others.to(self.device))
+        return batch
+
+    def _beside(self, here: Tensor, rows: Tensor) -> Batch:
+        """Return rows with their columns."""
+        columns = {name: column.index_select(0, here) for name, column in self.columns.items()}
+        return {"X": rows, "index": here, **columns}
 
     def first_tile(self) -> Table:
         """Return the rows that a look at a model takes: as many as all inference does at once."""
@@ -92,9 +100,12 @@ class Table(Dataset):
             Its columns are copies.
         """
         here, part = rows.to(self.device), copy.copy(self)
+        if self._source is not None:
+            part = Table(self._source.subset(rows.numpy()), self.device)
+        else:
+            part._read = lambda some, some_here: self._read(rows[some], here[some_here])
         part.columns = {name: column[here] for name, column in self.columns.items()}
         part._n_rows, part.partners = len(rows), None  # which may not be among them
-        part._read = lambda some, some_here: self._read(rows[some], here[some_here])
         return part
 
     def bare(self) -> Table:
@@ -114,11 +125,17 @@ class Table(Dataset):
     def batches(self, batch_size: int, generator: torch.Generator | None = None) -> Iterator[Batch]:
         """Yield the rows once, shuffled by a generator of the CPU; None is torch's global one.
 
-        A last batch of one row is joined to the one before: batch norm cannot train on it.
+        A last batch of one row is joined to the one before: batch norm cannot train on it. Of rows
+        on disk the chunks are shuffled, and the rows of several of them.
         """
+        cuts = _cuts(len(self), batch_size)
+        if self._source is not None:
+            for numbers, rows in shuffled(self._source, np.diff(cuts).tolist(), generator):
+                here = torch.from_numpy(numbers).to(self.device)
+                yield self._beside(here, _moved(rows, self.device))
+            return
         # On the CPU, one seed shuffles alike everywhere.
         order = torch.randperm(len(self), generator=generator)
-        cuts = _cuts(len(self), batch_size)
         for begin, end in pairwise(cuts):
             yield self.batch(order[begin:end])
 
@@ -196,6 +213,8 @@ def _cuts(n_rows: int, batch_size: int) -> list[int]:
 
 def _reader(source: Any, device: torch.device) -> Callable[[Tensor, Tensor], Tensor]:
     """Return a function from row numbers (on the CPU, on the device) to rows on the device."""
+    if isinstance(source, ChunkedRows):
+        return lambda rows, here: _moved(source.take(rows.numpy()), device)
     if sparse.issparse(source):
         return lambda rows, here: torch.from_numpy(source[rows.numpy()].toarray()).to(device)
     odd = any(stride < 0 or stride % source.itemsize for stride in source.strides)
@@ -211,6 +230,13 @@ def _reader(source: Any, device: torch.device) -> Callable[[Tensor, Tensor], Ten
         tensor = tensor.to(device)
         return lambda rows, here: tensor.index_select(0, here).view(kind)
     return lambda rows, here: tensor.index_select(0, rows).to(device).view(kind)
+
+
+def _moved(rows: np.ndarray, device: torch.device) -> Tensor:
+    """Return rows that were just read on a device."""
+    if device.type == "mps" and rows.dtype == np.float64:
+        rows = rows.astype(np.float32)  # the device knows no float64
+    return torch.from_numpy(rows).to(device)
 
 
 def _share(source: np.ndarray) -> Tensor:

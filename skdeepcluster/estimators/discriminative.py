@@ -275,6 +275,8 @@ class DiscriminativeClustering(InitializedClusterer):
         )
 
     def _fit(self, run: Run) -> DiscriminativeAutoencoder:
+        if self.anchors == "global":
+            run.needs_all_rows("anchors='global'", "Use anchors='mutual'")
         listing = partial(list_neighbors, n_neighbors=self.n_neighbors)
         placing = self._first_step(run, self._make_model, OWN_STARTS, place_on_labels)
         apart, between = _ramp(self.discrimination_weight), self.between_weight

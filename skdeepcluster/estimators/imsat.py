@@ -230,6 +230,8 @@ class IMSATClustering(DeepClusterer):
 
     def _fit(self, run: Run) -> InformationMaximizer:
         perturbation = self._perturbation()
+        if isinstance(perturbation, str):
+            run.needs_all_rows(f"perturbation={perturbation!r}", "Use an augmentation")
         model = InformationMaximizer(
             run.scaling,
             self._make_features(),

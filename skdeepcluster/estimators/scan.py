@@ -193,6 +193,7 @@ class SCANClustering(OneHeadClusterer):
         self._keep(locals())
 
     def _fit(self, run: Run) -> NeighborHeads:
+        run.needs_all_rows("The search for neighbours", "Use another estimator")
         self._make_head(run.seed)  # refused now rather than after the training
         model = NeighborHeads(run.scaling, self.n_clusters, self.n_heads)
         search = partial(find_neighbors, n_neighbors=self.n_neighbors, metric=self.metric)

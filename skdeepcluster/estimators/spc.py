@@ -304,6 +304,8 @@ class SPCClustering(SelfLabelingClusterer):
         self._check_before(run)
         drawn = self._drawn_rows(run)
         sample = run.table.subset(torch.from_numpy(drawn))
+        if sample.on_disk:
+            run.needs_all_rows(f"max_samples={self.max_samples}", "Use fewer")
         start = found = self._labeling(run, "start", lambda: self._start(run, sample, drawn))
         self._keep_start(run, start, drawn)
         n_clusters = self._count(start)
