@@ -21,6 +21,7 @@ from torch import Tensor
 
 from skdeepcluster.base._clusters import Clusters
 from skdeepcluster.base._decoding import Decoding, has
+from skdeepcluster.base._lazy import lazily
 from skdeepcluster.base._network import Networked, memberships
 from skdeepcluster.base._saved import Saved
 from skdeepcluster.base._units import Extent, check_units
@@ -90,6 +91,7 @@ class FittedClusterer(
 
     # -- what users call ------------------------------------------------------------------------
 
+    @lazily(dtype=np.intp)
     @settled()
     def predict(self, X: ArrayLike) -> NDArray[np.intp]:
         """Return the cluster of every row.
@@ -107,6 +109,7 @@ class FittedClusterer(
         return self._infer(X, self._assign)[0].astype(np.intp)
 
     @has("_has_memberships")
+    @lazily("n_clusters_")
     @settled()
     def predict_proba(self, X: ArrayLike) -> NDArray[Any]:
         """Return the membership of every row in every cluster.
@@ -123,6 +126,7 @@ class FittedClusterer(
         """
         return self._cast(*self._infer(X, self._proba))
 
+    @lazily("_n_features_out")
     @settled()
     def transform(self, X: ArrayLike) -> NDArray[Any]:
         """Return the code of every row.
@@ -140,6 +144,7 @@ class FittedClusterer(
         return self._cast(*self._infer(X, self._codes))
 
     @has("_decodes")
+    @lazily()
     @settled()
     def score_samples(self, X: ArrayLike) -> NDArray[Any]:
         """Return how well the model explains every row; higher is better.

@@ -12,6 +12,7 @@ from torch import Tensor
 
 from skdeepcluster.base._clusterer import DeepClusterer
 from skdeepcluster.base._decoding import has
+from skdeepcluster.base._lazy import lazily
 from skdeepcluster.base._run import Run
 from skdeepcluster.engine.device import settled
 from skdeepcluster.heads import Judgement, NeighborRule
@@ -40,6 +41,7 @@ class OutlierScorer(DeepClusterer):
         return self._will_score_outliers()
 
     @has("_scores_outliers")
+    @lazily(dtype=np.float64)
     @settled()
     def outlier_scores(self, X: ArrayLike) -> NDArray[np.float64]:
         """Return how far every row lies outside of the clusters; with HDBSCAN as the head alone.

@@ -20,7 +20,14 @@ def chunked(blobs):
     return ChunkedRows(blobs[0], buffer_size=BUFFER)
 
 
-REFUSED = {"iic", "imsat", "kdae", "kdvae-kmeans", "scan", "spc-members"}  # in the settings of the registry
+REFUSED = {
+    "iic",
+    "imsat",
+    "kdae",
+    "kdvae-kmeans",
+    "scan",
+    "spc-members",
+}  # in the settings of the registry
 
 
 def test_every_estimator_fits_or_says_why_not(name, blobs, chunked):
