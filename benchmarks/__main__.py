@@ -14,10 +14,14 @@ beside what was published.
 ``python -m benchmarks anchors --data mnist`` tells which pairs of rows DiscriminativeClustering's
 rules would take for anchors, and how often they share a class.
 
-The pages of the documentation show what two of these commands write::
+``python -m benchmarks numbers`` tells which number of clusters is found by stability, by the
+silhouette, by BIC and by HDBSCAN, where it is known and where there are none.
+
+The pages of the documentation show what these commands write::
 
     python -m benchmarks table --output docs/benchmarks/quality.csv
     python -m benchmarks cost --output docs/benchmarks/cost.csv
+    python -m benchmarks numbers --output docs/benchmarks/numbers.csv
 """
 
 from __future__ import annotations
@@ -37,6 +41,7 @@ from benchmarks.anchors import measure_anchors
 from benchmarks.cost import measure_all, measure_grouped
 from benchmarks.data import DATA, load
 from benchmarks.methods import METHODS
+from benchmarks.numbers import measure_numbers
 from benchmarks.rendering import STYLES, show
 from benchmarks.runs import read, run_all
 from benchmarks.summary import tabulate, tabulate_generation
@@ -61,6 +66,7 @@ def parser() -> argparse.ArgumentParser:
     _add_table(commands.add_parser("table", help="print means over seeds"))
     _add_cost(commands.add_parser("cost", help="measure the engine"))
     _add_anchors(commands.add_parser("anchors", help="describe rules for anchor pairs"))
+    _add_numbers(commands.add_parser("numbers", help="find the number of clusters"))
     for command in commands.choices.values():
         command.add_argument("--threads", type=int, help="default: as many as torch takes")
     return top
@@ -125,6 +131,12 @@ def _add_anchors(anchors: argparse.ArgumentParser) -> None:
     _add_output(anchors)
 
 
+def _add_numbers(numbers: argparse.ArgumentParser) -> None:
+    numbers.set_defaults(command=_numbers)
+    numbers.add_argument("--seeds", type=_integers, default=[0], help="0-2 or 0,3,5; default: 0")
+    _add_output(numbers)
+
+
 def _add_output(command: argparse.ArgumentParser) -> None:
     command.add_argument(
         "--format", choices=STYLES, help="default: by the output's suffix, or text"
@@ -167,6 +179,14 @@ def _cost(args: argparse.Namespace) -> int:
 def _anchors(args: argparse.Namespace) -> int:
     for name in args.data:
         show(measure_anchors(load(name)), args.format, args.output)
+    return 0
+
+
+def _numbers(args: argparse.Namespace) -> int:
+    rows: list[list[str]] = []
+    for row in measure_numbers(args.seeds):
+        rows.append(row)
+        show(rows, args.format, args.output)  # after each: all of them take an hour
     return 0
 
 

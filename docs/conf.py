@@ -6,10 +6,14 @@ with ``SKDEEPCLUSTER_GALLERY=1`` in the environment its examples are run and the
 
 import os
 import re
+import sys
 from importlib.metadata import version as installed_version
 from pathlib import Path
 
 import skdeepcluster
+
+sys.path.insert(0, str(Path(__file__).parent))
+import figures
 
 project = "skdeepcluster"
 author = "skdeepcluster developers"
@@ -22,6 +26,7 @@ extensions = [
     "sphinx.ext.mathjax",
     "numpydoc",
     "sphinx_copybutton",
+    "sphinx_design",
     "sphinx_gallery.gen_gallery",
 ]
 templates_path = ["_templates"]
@@ -81,6 +86,7 @@ def write_estimators():
 
 
 write_estimators()
+figures.draw_all(Path(__file__).with_name("generated") / "figures")
 
 
 def escape_shapes(app, what, name, obj, options, lines):

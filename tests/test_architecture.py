@@ -20,7 +20,7 @@ ALLOWED = {
     **{leaf: set() for leaf in LEAVES},
     "heads": {"isolation", "metrics", "tiles"},
     "model_selection": {"metrics"},
-    "plotting": {"isolation"},
+    "plotting": {"inspection", "isolation", "model_selection"},
     "features": {"engine", "validation"},
     "inspection": {"validation"},
     "engine": {"files", "sources", "tiles"},

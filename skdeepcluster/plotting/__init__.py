@@ -5,6 +5,19 @@ has the methods it needs. matplotlib is imported when something is drawn.
 """
 
 from ._codes import CodeMapDisplay
+from ._contact import ContactSheetDisplay
+from ._contingency import ContingencyDisplay
+from ._history import HistoryDisplay
+from ._profile import ProfileDisplay
 from ._samples import SampleGridDisplay
+from ._stability import StabilityDisplay
 
-__all__ = ["CodeMapDisplay", "SampleGridDisplay"]
+__all__ = [
+    "CodeMapDisplay",
+    "ContactSheetDisplay",
+    "ContingencyDisplay",
+    "HistoryDisplay",
+    "ProfileDisplay",
+    "SampleGridDisplay",
+    "StabilityDisplay",
+]

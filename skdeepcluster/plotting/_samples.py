@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from sklearn.utils import check_random_state
 
-from ._style import NOISE_COLOR, clusters_of, color, figure_and_axes, require
+from ._images import draw_mosaic, unit_scaled
+from ._style import NOISE_COLOR, clusters_of, color, figure_and_axes, name_rows, require
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -141,16 +142,9 @@ class SampleGridDisplay:
         if self.samples.ndim == 3:
             self._draw_vectors([color(cluster.number) for cluster in drawn])
         else:
-            self._draw_images(cmap)
-        n_rows, n_columns = self.samples.shape[:2]
-        rows = np.arange(n_rows) + 0.5
-        # A strip in the colour of the cluster ties a row to the points of a code map.
-        colors = [color(cluster.number) for cluster in drawn]
-        self.ax_.barh(rows, -0.15, height=0.9, left=-0.05, color=colors)
-        self.ax_.set_yticks(rows, [cluster.name for cluster in drawn])
-        self.ax_.tick_params(axis="y", length=0)
-        self.ax_.spines[:].set_visible(False)
-        self.ax_.set(xlim=(-0.2, n_columns), ylim=(n_rows, 0), xticks=[], ylabel="cluster")
+            # A few outlying pixels must not take the contrast from all the others.
+            draw_mosaic(self.ax_, unit_scaled(self.samples, tail=1), cmap=cmap)
+        name_rows(self.ax_, drawn, self.samples.shape[1])
         return self
 
     def _size(self) -> tuple[float, float] | None:
@@ -161,40 +155,13 @@ class SampleGridDisplay:
         height, width = shape[-2:] if len(shape) > 1 else (1, 2)
         return 1 + 0.25 * n_columns * width / height, 0.25 * n_rows
 
-    def _unit_scaled(self, tail: float) -> NDArray[Any]:
-        low, high = np.percentile(self.samples, [tail, 100 - tail])
-        return np.clip((self.samples - low) / (high - low or 1), 0, 1)
-
     def _feature_scaled(self) -> NDArray[Any]:
         """Return values in [0, 1], by the range of all features or, if these differ, by its own."""
         low, high = self.samples.min(axis=(0, 1)), self.samples.max(axis=(0, 1))
         ranges = high - low
         if ranges.max() <= UNITS * np.median(ranges) or not np.median(ranges):
-            return self._unit_scaled(tail=0)
+            return unit_scaled(self.samples, tail=0)
         return (self.samples - low) / np.where(ranges > 0, ranges, 1)
-
-    def _draw_images(self, cmap: str) -> None:
-        # A few outlying pixels must not take the contrast from all the others.
-        images = self._unit_scaled(tail=1)
-        if images.ndim == 4:
-            images = images[:, :, None]
-        # (row, column, channel, height, width) laid out as one picture of channels-last pixels
-        if images.shape[2] not in (1, 3, 4):  # no colours: side by side, as one wide image
-            images = np.concatenate(np.split(images, images.shape[2], axis=2), axis=4)
-        n_rows, n_columns, n_channels, height, width = images.shape
-        mosaic = images.transpose(0, 3, 1, 4, 2).reshape(
-            n_rows * height, n_columns * width, n_channels
-        )
-        self.ax_.imshow(
-            mosaic[..., 0] if n_channels == 1 else mosaic,
-            cmap=cmap,
-            vmin=0,
-            vmax=1,
-            extent=(0, n_columns, n_rows, 0),
-            aspect=height / width,
-        )
-        self.ax_.hlines(range(1, n_rows), 0, n_columns, color="white", linewidth=1.5)
-        self.ax_.vlines(range(1, n_columns), 0, n_rows, color="white", linewidth=1.5)
 
     def _draw_vectors(self, colors: list[str]) -> None:
         from matplotlib.collections import PolyCollection

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Hashable
+from collections.abc import Hashable, Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
@@ -21,6 +21,7 @@ __all__ = [
     "color",
     "figure_and_axes",
     "marker",
+    "name_rows",
     "require",
 ]
 
@@ -77,6 +78,18 @@ def figure_and_axes(
 
         _, ax = plt.subplots(layout="constrained", figsize=size)
     return ax.figure, ax  # type: ignore[return-value]
+
+
+def name_rows(ax: Axes, clusters: Sequence[Cluster], n_columns: float) -> None:
+    """Name the rows of a grid, one unit high, by the clusters that they show."""
+    rows = np.arange(len(clusters)) + 0.5
+    # A strip in the colour of the cluster ties a row to the points of a code map.
+    colors = [color(cluster.number) for cluster in clusters]
+    ax.barh(rows, -0.15, height=0.9, left=-0.05, color=colors)
+    ax.set_yticks(rows, [cluster.name for cluster in clusters])
+    ax.tick_params(axis="y", length=0)
+    ax.spines[:].set_visible(False)
+    ax.set(xlim=(-0.2, n_columns), ylim=(len(clusters), 0), xticks=[], ylabel="cluster")
 
 
 def require(estimator: Any, method: str, purpose: str) -> None:

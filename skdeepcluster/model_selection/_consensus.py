@@ -17,6 +17,8 @@ from sklearn.utils.validation import check_is_fitted
 
 from skdeepcluster.metrics import agreement_matrix
 
+from ._seeds import named
+
 __all__ = ["ConsensusClustering"]
 
 NOISE = -1
@@ -156,13 +158,13 @@ class ConsensusClustering(ClusterMixin, MetaEstimatorMixin, BaseEstimator):
 
     def _seeded(self) -> list[Any]:
         """Return clones that differ in their seeds."""
-        seeded = _named(self.estimator, "random_state")
+        seeded = named(self.estimator, "random_state")
         if not seeded:
             raise ValueError(
                 f"{type(self.estimator).__name__} has no random_state, so that all runs would be "
                 "the same. Use it alone, or another estimator."
             )
-        files = [f"{k}={v!r}" for k, v in _named(self.estimator, "checkpoint").items() if v]
+        files = [f"{k}={v!r}" for k, v in named(self.estimator, "checkpoint").items() if v]
         if files:
             raise ValueError(f"{files[0]} would be one file for all runs. Leave it out.")
         random = check_random_state(self.random_state)
@@ -206,11 +208,6 @@ class ConsensusClustering(ClusterMixin, MetaEstimatorMixin, BaseEstimator):
         tags = super().__sklearn_tags__()
         tags.input_tags = get_tags(self.estimator).input_tags
         return tags
-
-
-def _named(estimator: Any, name: str) -> dict[str, Any]:
-    """Return the parameters of a name, of an estimator and of its parts."""
-    return {k: v for k, v in estimator.get_params().items() if k.split("__")[-1] == name}
 
 
 def _fitted(run: Any, X: Any, fit_params: dict[str, Any]) -> tuple[Any, NDArray[Any]]:
