@@ -59,8 +59,6 @@ DATA: dict[str, tuple[int, Callable[[np.random.RandomState], Rows]]] = {
     "iris": (3, lambda random: load_iris().data),
     "wine": (3, lambda random: load_wine().data),
     "breast-cancer": (2, lambda random: load_breast_cancer().data),
-    "digits": (10, lambda random: load_digits().data),
-    "pendigits, 1500 rows": (10, _pendigits),
     "uniform, 2 columns": (NONE, lambda random: random.uniform(size=(400, 2))),
     "uniform, 4 columns": (NONE, lambda random: random.uniform(size=(400, 4))),
     "one Gaussian": (NONE, lambda random: random.normal(size=(400, 8))),
@@ -75,12 +73,15 @@ DATA: dict[str, tuple[int, Callable[[np.random.RandomState], Rows]]] = {
     "one log-normal cloud": (NONE, lambda random: np.exp(0.7 * random.normal(size=(400, 5)))),
     "wine, shuffled": (NONE, _shuffled(load_wine)),
     "breast-cancer, shuffled": (NONE, _shuffled(load_breast_cancer)),
+    "digits": (10, lambda random: load_digits().data),
+    "pendigits, 1500 rows": (10, _pendigits),
     "digits, shuffled": (NONE, _shuffled(load_digits)),
 }
 
 
 def _stability(X: Rows, seed: int) -> int:
-    curve = stability_curve(KMeans(n_init=3), X, n_clusters=NUMBERS, random_state=seed)
+    options = {"n_clusters": NUMBERS, "n_null_pairs": 2, "random_state": seed}
+    curve = stability_curve(KMeans(n_init=3), X, **options)
     return curve.best_n_clusters or NONE
 
 

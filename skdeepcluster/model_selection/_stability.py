@@ -163,11 +163,12 @@ def stability_curve(
 
     Examples
     --------
+    >>> import numpy as np
     >>> from sklearn.cluster import KMeans
     >>> from sklearn.datasets import make_blobs
     >>> from skdeepcluster.model_selection import stability_curve
-    >>> X, _ = make_blobs(200, n_features=5, centers=4, random_state=0)
-    >>> curve = stability_curve(KMeans(n_init=3), X, n_clusters=range(2, 7), random_state=0)
+    >>> X, _ = make_blobs(200, centers=5 * np.eye(4, 5), random_state=0)
+    >>> curve = stability_curve(KMeans(n_init=2), X, n_clusters=range(3, 6), random_state=0)
     >>> curve.best_n_clusters
     4
     """
