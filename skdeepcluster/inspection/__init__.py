@@ -4,8 +4,8 @@ All functions take any fitted clusterer, of this package or of scikit-learn, or 
 pandas is imported when :func:`cluster_report` is called.
 """
 
-from ._clusters import column_names, nearest_first
+from ._clusters import column_names as column_names, nearest_first
 from ._effects import effect_sizes
 from ._report import cluster_report
 
-__all__ = ["cluster_report", "column_names", "effect_sizes", "nearest_first"]
+__all__ = ["cluster_report", "effect_sizes", "nearest_first"]
