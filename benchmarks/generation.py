@@ -103,6 +103,7 @@ def generation(model: Any, data: Data, labels: NDArray[Any], seed: int) -> dict[
         of the rows `rows_frechet`), and of a Gaussian per cluster (`gaussian_...`).
     """
     judge, rng = judge_of(data.name), np.random.default_rng(seed)
+    half = rng.permutation(len(data.y)) % 2 == 0
     stands_for = class_of_clusters(data.y, labels)
     rows, clusters = data.X[labels >= 0], labels[labels >= 0]
     n_rows = min(MOST_ROWS, len(rows))
@@ -112,7 +113,6 @@ def generation(model: Any, data: Data, labels: NDArray[Any], seed: int) -> dict[
         "gaussian_": gaussian_per_cluster(rows, clusters, n_rows, rng),
     }
     real = judge.features(data.X)
-    half = rng.permutation(len(real)) % 2 == 0
     found = {
         "rows_class_share": float((judge.classes(rows) == stands_for[clusters]).mean()),
         "rows_frechet": frechet_distance(real[half], real[~half]),

@@ -5,6 +5,7 @@ import warnings
 import numpy as np
 import pytest
 import torch
+from scipy.ndimage import gaussian_filter
 from sklearn.base import clone
 from sklearn.cluster import KMeans
 from sklearn.datasets import load_digits
@@ -41,15 +42,21 @@ def fit_quietly(model, X):
         return model.fit(X)
 
 
+def digits_apart(*classes, step=1):
+    """Images of digits that lie apart, so that no rounding decides, and which they are."""
+    bunch = load_digits()
+    rows = np.flatnonzero(np.isin(bunch.target, classes))[::step]
+    return (bunch.images[rows] / 16).astype(np.float32), np.searchsorted(
+        classes, bunch.target[rows]
+    )
+
+
 # -- quality --------------------------------------------------------------------------------------
 
 
 @pytest.mark.slow
 def test_it_finds_digits_and_settles():
-    """Of digits that lie apart, so that no rounding decides: zeros, fours and sixes."""
-    bunch = load_digits()
-    apart = np.isin(bunch.target, (0, 4, 6))
-    images, digit = (bunch.images[apart] / 16).astype(np.float32), bunch.target[apart]
+    images, digit = digits_apart(0, 4, 6)
     model = SPCClustering(3, max_rounds=2, **SMALL).fit(images)
     for labels in (model.start_labels_, model.labels_):
         assert clustering_accuracy(digit, labels) > 0.9
@@ -69,6 +76,59 @@ def test_what_it_teaches_last_is_what_it_predicts(digits, two_wrong):
     assert np.isnan(model.label_change_)
     healed = SPCClustering(3, init=two_wrong, max_rounds=0, **SMALL).fit(digits[0])
     assert (healed.labels_ == digits[1]).mean() > (two_wrong == digits[1]).mean() + 0.05
+
+
+def wrong_starts():
+    digit = digits_apart(0, 4, 6, step=2)[1]
+    (fours,), (sixes,) = np.nonzero(digit == 1), np.nonzero(digit == 2)
+    swallowing, dying = digit.copy(), digit.copy()
+    swallowing[fours[::2]] = 0
+    dying[sixes[5:]] = 0
+    return {
+        "at random": np.random.RandomState(0).randint(3, size=len(digit)),
+        "one cluster has half of another": swallowing,
+        "one cluster has five rows left": dying,
+    }
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("start", wrong_starts())
+def test_clustering_anew_heals_a_wrong_start(start):
+    images, digit = digits_apart(0, 4, 6, step=2)
+    model = SPCClustering(3, init=wrong_starts()[start], max_rounds=2, **SMALL).fit(images)
+    assert model.settled_
+    assert clustering_accuracy(digit, model.labels_) > 0.97
+
+
+def nothing_to_find(rows=400):
+    images = np.random.RandomState(0).normal(size=(rows, 8, 8))
+    return gaussian_filter(images, (0, 1.5, 1.5)).astype(np.float32)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("n_clusters", "images"),
+    [
+        pytest.param(6, digits_apart(0, 4, 6, step=2)[0], id="twice as many as there are"),
+        pytest.param(2, digits_apart(0, 4, 6, 7, step=2)[0], id="half as many"),
+        pytest.param(3, nothing_to_find(), id="one Gaussian"),
+    ],
+)
+def test_it_knows_when_it_does_not_know(n_clusters, images):
+    with pytest.warns(ConvergenceWarning, match="those of the start are kept"):
+        model = SPCClustering(n_clusters, max_rounds=2, **SMALL).fit(images)
+    assert not model.settled_
+
+
+@pytest.mark.slow
+def test_a_rare_class_costs_nothing():
+    """Where a twentieth is of one class, the end is not below the start, settled or not."""
+    images, digit = digits_apart(0, 4, 6)
+    kept = np.sort(np.concatenate([np.flatnonzero(digit < 2), np.flatnonzero(digit == 2)[:9]]))
+    images, digit = images[kept], digit[kept]
+    model = fit_quietly(SPCClustering(3, max_rounds=2, **SMALL), images)
+    of_start = clustering_accuracy(digit, model.start_labels_)
+    assert clustering_accuracy(digit, model.labels_) >= of_start - 0.005
 
 
 @pytest.mark.slow
