@@ -46,7 +46,7 @@ print("worst explained:", *np.argsort(model.score_samples(X))[:5])
 # %%
 # What a cluster is like
 # ----------------------
-# The mean of its rows says it, in units of a column's standard deviation; and so do the rows that
+# Look at the mean of its rows, in units of a column's standard deviation, and at the rows that
 # the model draws for it. Where the two agree, the model knows the cluster.
 
 drawn = [model.sample(500, cluster=label, random_state=0)[0] for label in range(model.n_clusters_)]

@@ -195,7 +195,7 @@ class ImageFeatures(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstim
         if row_shape is None and self.image_shape is None:
             raise ValueError(
                 f"X of shape {np.shape(X)} holds no images. Pass an array of shape (n_samples, "
-                "height, width) or (n_samples, channels, height, width), or say image_shape."
+                "height, width) or (n_samples, channels, height, width), or set image_shape=."
             )
         # Whether values are finite is told batch by batch: a memory map is not read as a whole.
         options = {"ensure_all_finite": False, "dtype": None, "reset": reset}

@@ -244,7 +244,7 @@ def check_network(
     Raises
     ------
     ValueError
-        If it takes other arguments, is no network, fails, or has another output.
+        If it takes other arguments, is not a network, fails, or has another output.
 
     Examples
     --------

@@ -150,7 +150,7 @@ class DeepClusterer(FittedClusterer):
         """
         with alone(self):
             X = self._check_rows(X, reset=True)
-            check_conditions(self)  # some hang on the shape of a row
+            check_conditions(self)  # some depend on the shape of a row
             weight = check_weight(sample_weight, X)
             run = self._begin(X, weight)
             try:
@@ -204,7 +204,7 @@ class DeepClusterer(FittedClusterer):
         )
 
     def _check_model(self, run: Run, make_model: Callable[[Scaling], Model]) -> None:
-        """Make a model in vain: what does not fit is told before anything else takes its time."""
+        """Try to make the model, so that what does not fit is told before anything takes time."""
         with torch.random.fork_rng(devices=[]):
             model = make_model(run.scaling).to(self.device_).eval()
         run.copies.clear()
@@ -304,7 +304,10 @@ class DeepClusterer(FittedClusterer):
 
     def _check_enough(self, n_samples: int) -> None:
         if n_samples < 2:
-            raise ValueError("Only one row has a positive weight; a fit takes at least 2.")
+            raise ValueError(
+                "Only one row has a positive weight; a fit takes at least 2. Give more rows a "
+                "sample_weight above 0."
+            )
         asked = self._n_clusters_asked()
         if isinstance(asked, Integral) and n_samples < int(asked):
             raise ValueError(

@@ -150,7 +150,7 @@ class Decoding:
         ValueError
             If `n_samples` or `cluster` is out of range, or every training row is noise.
         TypeError
-            If they are no integers.
+            If they are not integers.
         """
         check_is_fitted(self)
         labels = self._sample_labels(n_samples, cluster, rng := check_random_state(random_state))
@@ -189,7 +189,7 @@ class Decoding:
         ValueError
             If a cluster or `n_steps` is out of range.
         TypeError
-            If they are no integers.
+            If they are not integers.
 
         References
         ----------
@@ -212,7 +212,10 @@ class Decoding:
     ) -> NDArray[np.intp]:
         check_scalar(n_samples, "n_samples", Integral, min_val=1)
         if self.n_clusters_ == 0:
-            raise ValueError("No cluster was found, so there is nothing to sample from.")
+            raise ValueError(
+                "No cluster was found, so there is nothing to sample from. Lower min_cluster_size, "
+                "or use a head that takes n_clusters."
+            )
         if cluster is None:
             counts = rng.multinomial(n_samples, self._clusters.shares)
             return np.repeat(np.arange(self.n_clusters_), counts)

@@ -274,7 +274,7 @@ class FittedClusterer(
         if shape != self._input_shape:
             raise ValueError(
                 f"X has images of shape {shape}, but {type(self).__name__} was fitted on "
-                f"(channels, height, width) = {self._input_shape}."
+                f"(channels, height, width) = {self._input_shape}. Resize or crop them first."
             )
 
     # -- scikit-learn ---------------------------------------------------------------------------

@@ -126,7 +126,8 @@ class InitializedClusterer(DeepClusterer):
             )
         if labels.max() < 0:
             raise ValueError(
-                f"{source} gives no row a label, of those that have a weight: all are -1."
+                f"{source} labels none of the rows that have a weight: all are -1. Pass labels, or "
+                "a clusterer that finds clusters among them."
             )
         return labels
 
@@ -195,6 +196,6 @@ def _checked_type(labels: ArrayLike, n_rows: int) -> NDArray[np.integer[Any]]:
     if found.shape != (n_rows,) or found.dtype.kind not in "iu":
         raise ValueError(
             f"init must hold an integer for each of the {n_rows} rows, got shape {found.shape} and "
-            f"type {found.dtype}."
+            f"type {found.dtype}. Pass the number of its cluster for each, and -1 for none."
         )
     return found

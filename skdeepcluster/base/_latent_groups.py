@@ -262,7 +262,7 @@ class HierarchicalClusterer(HeadedClusterer):
 def _check_temperature(temperature: float) -> None:
     check_scalar(temperature, "temperature", Real, min_val=0)
     if not math.isfinite(temperature):
-        raise ValueError(f"temperature == {temperature}, must be a finite number.")
+        raise ValueError(f"temperature={temperature} must be a finite number, at least 0.")
 
 
 def _keep_members(

@@ -46,7 +46,7 @@ class Networked:
         Raises
         ------
         ValueError
-            If there are no probabilities, or what tells them is no function of tensors, such as a
+            If there are no probabilities, or they are not a function of tensors, as with a
             head that works on UMAP's coordinates.
 
         Examples
@@ -68,8 +68,8 @@ class Networked:
         asked = output == "probabilities"
         if asked and not hasattr(self, "predict_proba"):
             raise ValueError(
-                f"{type(self).__name__} has no probabilities as it is set, and so no network that "
-                "tells them. Use output='codes'."
+                f"{type(self).__name__} has no predict_proba with these parameters, so no network "
+                "calculates probabilities. Use output='codes'."
             )
         return Network(self.module_, **self._network_parts(asked))
 

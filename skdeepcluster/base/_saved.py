@@ -78,8 +78,8 @@ class Saved:
         Raises
         ------
         ValueError
-            If something is no array and cannot be had back from its parameters, such as a clusterer
-            of your own as the head.
+            If something is not an array and cannot be made again from its parameters, such as a
+            clusterer of your own as the head.
         """
         check_is_fitted(self)
         writer = Writer(KNOWN, _clusterers(), names_others=True)
@@ -123,7 +123,7 @@ class Saved:
                 raise ValueError(
                     f"{type(self).__name__} cannot be saved for its {name}: {error}. A file holds "
                     "arrays alone. Use joblib or pickle, which keep objects of your own, or a head "
-                    "that is told by name, KMeans or GaussianMixture."
+                    "given by its name, KMeans or GaussianMixture."
                 ) from error
         return trees
 
@@ -143,7 +143,7 @@ class Saved:
     def __getstate__(self) -> dict[str, Any]:
         """Keep what was fitted as arrays, which every machine can load, also without pickle.
 
-        What is no array, such as a network of a class of the user's, is kept as it is.
+        What is not an array, such as a network of a class of the user's, is kept as it is.
         """
         kept: Any = super().__getstate__()
         state = dict(kept)
@@ -204,7 +204,7 @@ def load(path: str | os.PathLike[str], **given: Any) -> Any:
     Raises
     ------
     ValueError
-        If the file is no saved model, is cut short or changed, is of a later version, or has
+        If the file is not a saved model, is cut short or changed, is of a later version, or has
         networks of your own that are not given.
 
     Warns
@@ -260,8 +260,8 @@ def _completed(kind: type, stored: Mapping[str, Any], given: Mapping[str, Any]) 
     missing = {name: value.name for name, value in stored.items() if isinstance(value, Missing)}
     if wrong := sorted(given.keys() - missing.keys() - {"device"}):
         raise ValueError(
-            f"is not asked for {', '.join(wrong)}: it has them, or {kind.__name__} does not take "
-            "them. Use set_params once the model is loaded."
+            f"does not ask for {', '.join(wrong)}: it holds them already, or {kind.__name__} has "
+            "no such parameters. Use set_params once the model is loaded."
         )
     needed = [name for name in NETWORKS if name in missing and name not in given]
     if needed:
@@ -273,8 +273,8 @@ def _completed(kind: type, stored: Mapping[str, Any], given: Mapping[str, Any]) 
     if left := sorted(missing.keys() - given.keys()):
         named = ", ".join(f"{name} ({missing[name]})" for name in left)
         warnings.warn(
-            f"The file does not hold {named}. The model is the same without, and a later fit has "
-            "the defaults in their place. Pass them to load to have them back.",
+            f"The file does not hold {named}. The fitted model is complete without, but a later "
+            "fit would use the defaults. Pass them to load to restore them.",
             UserWarning,
             stacklevel=4,
         )
@@ -300,12 +300,12 @@ def with_origin(network: nn.Module, origin: tuple[Any, ...]) -> nn.Module:
 
 def _read_all(reader: Reader, trees: Mapping[str, Any]) -> dict[str, Any]:
     if not isinstance(trees, dict):
-        raise Foreign("holds no names where there should be some")
+        raise Foreign("does not have names where a saved model has them")
     return {name: reader.read(tree, name) for name, tree in trees.items()}
 
 
 def _versions() -> dict[str, str]:
-    """Return what wrote the file, for whoever wonders."""
+    """Return the versions that write the file."""
     package = __name__.partition(".")[0]
     return {
         package: sys.modules[package].__version__,

@@ -48,6 +48,6 @@ def _warn(kind: str, times: float, fitted: Extent, given: Extent) -> None:
     notice(
         f"X lies in {given[0].min():.4g}..{given[1].max():.4g}, and the rows of the fit in "
         f"{fitted[0].min():.4g}..{fitted[1].max():.4g}: about {times:.3g} times {kind}. Give rows "
-        "in the units of the fit; pixels in 0..255 or divided by 255, say, as they were then.",
+        "in the units of the fit: pixels in 0..255, for example, if they were so then.",
         UserWarning,
     )

@@ -108,9 +108,9 @@ def _part(subset: Part, n_train: int | None, origin: str) -> slice:
         return slice(None)
     if n_train is None:
         raise ValueError(
-            f"subset={subset!r} cannot be told: {origin} does not say which rows are the training "
-            "part. Take subset='all', or use a file with n_train, the number of leading rows that "
-            "are the training part."
+            f"subset={subset!r} cannot be selected: {origin} does not say which rows are the "
+            "training part. Take subset='all', or use a file with n_train, the number of leading "
+            "rows that are."
         )
     return slice(int(n_train)) if subset == "train" else slice(int(n_train), None)
 

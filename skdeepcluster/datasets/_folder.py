@@ -32,7 +32,7 @@ def load_image_folder(
 ) -> Bunch:
     """Load the images in a folder and in the folders below it, all brought to one size.
 
-    Files that are no images are passed over. Images that cannot be read are left out and named in
+    Other files are skipped. Images that cannot be read are left out and named in
     ``skipped``. Needs Pillow: ``pip install "skdeepcluster[images]"``.
 
     Parameters
@@ -65,7 +65,7 @@ def load_image_folder(
     Raises
     ------
     FileNotFoundError
-        If there is no such folder.
+        If the folder does not exist.
     ValueError
         If there is no image in it that can be read, or a parameter is none of those above.
     ImportError
@@ -113,7 +113,7 @@ def _sides(size: Any) -> tuple[int, int]:
     """Return height and width."""
     height, width = (size, size) if isinstance(size, Integral) else size
     if any(not isinstance(side, Integral) or side < 1 for side in (height, width)):
-        raise ValueError(f"size={size!r} is no height and width; expected integers above 0.")
+        raise ValueError(f"size={size!r} must be a height and a width, integers above 0.")
     return int(height), int(width)
 
 
@@ -134,7 +134,7 @@ def _image_files(root: Path) -> list[Path]:
             'load_image_folder reads files by Pillow: pip install "skdeepcluster[images]".'
         ) from error
     if not root.is_dir():
-        raise FileNotFoundError(f"There is no folder {root}. Pass one that holds images.")
+        raise FileNotFoundError(f"The folder {root} does not exist. Pass one that holds images.")
     endings = {
         ending for ending, kind in Image.registered_extensions().items() if kind in Image.OPEN
     }

@@ -143,7 +143,7 @@ def fetch_vardakas2021(
     """
     names = [*_SUBSETS, "synthetic"]
     if name not in names:
-        raise ValueError(f"name={name!r} is no subset of Vardakas (2021); take one of {names}.")
+        raise ValueError(f"name={name!r} is not a subset of Vardakas (2021); take one of {names}.")
     descr = f"The subset {name!r} of Vardakas (2021), section 6.1."
     if name == "synthetic":
         X, y = make_four_gaussians(random_state=random_state)

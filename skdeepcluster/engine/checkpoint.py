@@ -101,7 +101,7 @@ class Checkpoint:
     def save(self, stage: str, state: dict[str, Any]) -> None:
         """Write the state of a stage, replacing the file in one step.
 
-        A file that cannot be written is no reason to end a training: it is warned about, once.
+        A file that cannot be written does not end a training: a warning tells of it, once.
         """
         if not self._lock.is_locked:
             return
@@ -197,8 +197,9 @@ class Checkpoint:
         aside = next(name for name in names if not os.path.lexists(name))
         os.replace(self.path, aside)
         warn(
-            f"checkpoint {str(self.path)!r} is damaged: it is not what was written, maybe cut "
-            f"short or changed on disk. The fit starts anew, and the file is kept as {aside!r}.",
+            f"checkpoint {str(self.path)!r} is damaged: its content is not what was written, and "
+            "may have been cut short or changed on disk. The fit starts anew, and the file is "
+            f"kept as {aside!r}.",
             UserWarning,
         )
 

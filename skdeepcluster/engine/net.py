@@ -297,7 +297,7 @@ def _checked(optimizer: Any) -> torch.optim.Optimizer:
         )
     if isinstance(optimizer, torch.optim.SparseAdam):
         raise ValueError(
-            "optimizer=SparseAdam takes sparse gradients alone, and those of networks are dense. "
+            "optimizer=SparseAdam works on sparse gradients only, and those of networks are dense. "
             "Use torch.optim.Adam."
         )
     return optimizer

@@ -85,7 +85,7 @@ def _is_named(item: Any) -> bool:
 
 
 def _check_callback(callback: Any) -> None:
-    """Refuse what is no callback, and callbacks that cannot work."""
+    """Refuse what is not a callback, and callbacks that cannot work."""
     kind = callback if inspect.isclass(callback) else type(callback)
     if not issubclass(kind, Callback):
         raise ValueError(
@@ -127,7 +127,7 @@ def check_trainer_params(
     ValueError
         If a parameter belongs to the estimator.
     TypeError
-        If a name is no text.
+        If a name is not a string.
 
     Examples
     --------
@@ -136,7 +136,7 @@ def check_trainer_params(
     """
     for name in trainer_params or ():
         if not isinstance(name, str):
-            raise TypeError(f"trainer_params must have names as its keys, got {name!r}.")
+            raise TypeError(f"The keys of trainer_params must be strings, got {name!r}.")
         part, _, option = name.partition("__")
         rate = part.removesuffix("optimizer") + option  # of a player: critic_lr
         if part.endswith("optimizer") and option == "lr" and rate in {"lr", *own}:

@@ -128,7 +128,7 @@ class Trainer(PlayersNet):
         return self
 
     def _check(self, phase: Phase) -> None:
-        """Refuse names that nobody bears, before the first batch."""
+        """Refuse names that do not exist, before the first batch."""
         players = [*(turn.player for turn in phase.turns), *phase.lr]
         losses = [turn.loss for turn in phase.turns]
         for kind, name, known in (

@@ -100,7 +100,7 @@ class HRWAEGANClustering(AdversarialClusterer, HierarchicalClusterer):
         Weight kappa of layer matching.
     outlier_weight : float, default=0.15
         Weight beta by which outliers, the rows that HDBSCAN calls noise, count more in the
-        reconstruction. 0 spares the search for them.
+        reconstruction. 0 does without the search for them.
     epochs_per_refresh : int, default=10
         Epochs from one search for outliers to the next.
     refresh_size : int or None, default=2000

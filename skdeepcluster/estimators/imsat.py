@@ -268,7 +268,7 @@ class IMSATClustering(DeepClusterer):
         return {"conditional_entropy": information, "balance": information * self.balance_weight}
 
     def _will_augment(self) -> bool:
-        """Tell whether rows are augmented, which may hang on their shape."""
+        """Tell whether rows are augmented, which may depend on their shape."""
         if self.perturbation != "auto":
             return self.perturbation == "augment"
         return augmentation_for(self.augment, getattr(self, "_input_shape", ())) is not None

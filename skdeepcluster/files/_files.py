@@ -93,7 +93,7 @@ def loads(raw: bytes, kind: str) -> tuple[Any, dict[str, NDArray[Any]]]:
         If it is of a later version of this package.
     """
     if not raw[LENGTH:].startswith(MAGIC):
-        raise Foreign("is no file of skdeepcluster")
+        raise Foreign("is not a file of skdeepcluster")
     header = _header(raw)
     if header["format"] > FORMAT:
         raise ValueError(
@@ -146,7 +146,7 @@ def _json(value: Any) -> str:
 
 
 def write_file(path: str | os.PathLike[str], raw: bytes, mode: int = 0o666) -> None:
-    """Write a file in one step: whoever reads it finds all of it, or what was there before.
+    """Write a file in one step: a reader finds all of it, or what was there before.
 
     Parameters
     ----------

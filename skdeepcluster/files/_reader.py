@@ -76,7 +76,7 @@ class Reader:
         try:
             return self._read(tree, place)
         except (LookupError, TypeError, AttributeError, RuntimeError) as error:
-            raise Foreign(f"holds what nobody here has written: {error!r}") from error
+            raise Foreign(f"holds something that this package does not write: {error!r}") from error
 
     def _read(self, tree: Any, place: str) -> Any:
         if isinstance(tree, list):

@@ -125,7 +125,7 @@ class Writer:
         if kind in self._clusterers:
             params = value.get_params(deep=False)
             if vars(value).keys() != params.keys():
-                raise TypeError(f"a {kind.__name__} that is fitted is no array")
+                raise TypeError(f"a fitted {kind.__name__} is not an array")
             if MEMORY in params and params[MEMORY] is not None:
                 raise TypeError(f"the memory of a {kind.__name__} is a folder of pickles")
             tree = self._write_mapping(params, place)["map"]

@@ -79,7 +79,8 @@ def make_head(
     Raises
     ------
     ValueError
-        If `head`, `manifold` or one of their parameters is unknown, or `n_clusters` is no number.
+        If `head`, `manifold` or one of their parameters is unknown, or `n_clusters` is neither a
+        positive integer nor "auto".
 
     Examples
     --------

@@ -30,7 +30,7 @@ class Placement:
     A new code goes to the mean of its nearest training codes' coordinates, weighted by the inverse
     of the distance; a code that was in training keeps its coordinates (several such: their mean).
     `UMAP.transform` would not do, for it optimises all new rows together: a row's place would
-    depend on its company. The k-d tree computes distances by subtraction, so that a training
+    depend on the rows beside it. The k-d tree computes distances by subtraction, so that a training
     code is at distance zero from itself; the matrix products of a brute-force search round. It is
     grown when it is first asked.
 
@@ -147,7 +147,7 @@ def check_umap(params: Mapping[str, Any]) -> None:
         umap = _umap()(**params)
         umap._raw_data, umap._initial_alpha = np.eye(3), umap.learning_rate  # as its fit does
         with warnings.catch_warnings(), _restored_generator(), restored_threads():
-            warnings.simplefilter("ignore")  # of what cannot be had back, which nobody wants
+            warnings.simplefilter("ignore")  # of what cannot be inverted, which is not asked for
             umap._validate_parameters()
     except (TypeError, ValueError) as error:
         raise ValueError(f"manifold_params does not fit UMAP: {error}") from error

@@ -1,4 +1,4 @@
-"""A Gaussian mixture that does not hang on its start."""
+"""A Gaussian mixture that depends little on its start."""
 
 from __future__ import annotations
 

@@ -205,6 +205,9 @@ class NeighborRule:
         How surely each of them belongs to its cluster, likewise.
     """
 
+    scores: Array | None = None  # files may lack them
+    strengths: Array | None = None
+
     def __init__(
         self,
         rows: Array,

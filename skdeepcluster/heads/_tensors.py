@@ -60,14 +60,14 @@ def rule_module(head: ClusteringHead) -> nn.Module:
     if head._placement is not None:
         raise ValueError(
             "The memberships are those of UMAP's coordinates, where a code is placed by a search "
-            "for its nearest training codes, which is no function of tensors. Use manifold=None, "
-            "or output='codes'."
+            "for its nearest training codes, which cannot be written as a function of tensors. "
+            "Use manifold=None, or output='codes'."
         )
     rule = head._rule
     if not (isinstance(rule, OwnRule) and isinstance(rule.clusterer, PlainMixture)):
         raise ValueError(
-            f"The memberships are those of head={head.head!r}, a clusterer of your own, which is "
-            "no function of tensors. Use head='gmm', or output='codes'."
+            f"The memberships are those of head={head.head!r}, a clusterer of your own, which "
+            "cannot be written as a function of tensors. Use head='gmm', or output='codes'."
         )
     mixture, alive = rule.clusterer, rule.alive
     parts = np.log(mixture.weights), mixture.means, _full_roots(mixture)

@@ -85,7 +85,7 @@ def update_target(trainer: Training, table: Table, power: float = 2.0) -> Mappin
 
 
 def _reseed_dead(trainer: Training, table: Table, q: Tensor) -> Tensor:
-    """Move centres without members to the rows least at home in any cluster; return the new q."""
+    """Move centres without members to rows that fit least into any cluster; return the new q."""
     dead = (torch.bincount(q.argmax(1), minlength=q.shape[1]) == 0).nonzero().flatten()
     if not len(dead):
         return q

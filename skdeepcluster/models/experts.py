@@ -170,7 +170,8 @@ class MixtureOfExperts(VariationalAutoencoder):
     def _outputs(self, z: Tensor) -> Tensor:
         """Return what every expert makes of codes, shape (k, n, ...).
 
-        In inference all experts decode all codes: a row's result must not depend on its company.
+        In inference all experts decode all codes: a row's result must not depend on the rows
+        beside it.
         """
         return self.decoder(z.expand(self.n_experts, *z.shape))
 

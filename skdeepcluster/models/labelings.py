@@ -97,7 +97,7 @@ def matched(labels: Labels, reference: Labels, n_clusters: int) -> Labels:
 
 
 def numbered(labels: NDArray[np.integer[Any]]) -> Labels:
-    """Renumber clusters by their first rows: the order that a clusterer gives hangs on rounding.
+    """Renumber clusters by their first rows: the order that a clusterer gives depends on rounding.
 
     Noise stays -1.
 

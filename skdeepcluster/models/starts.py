@@ -120,7 +120,7 @@ def warn_of_departure(start: Labels, labels: Labels, is_given: bool) -> None:
 
     With clusters matched one to one, the accuracy differs from that of the start by no more than
     the share of rows outside of the match of their cluster, whatever the truth is. So without a
-    warning little can have been lost. Whether what has moved is a gain nobody knows.
+    warning little can have been lost. Whether what has moved is a gain, cannot be known.
 
     Parameters
     ----------
@@ -149,6 +149,6 @@ def warn_of_departure(start: Labels, labels: Labels, is_given: bool) -> None:
     notice(
         f"{moved:.0%} of the rows have left the clusters that training started from (adjusted Rand "
         f"index {agreement(start, labels):.2f}{less}). The accuracy may be that much higher or "
-        "lower, which no figure tells without the truth. Compare labels_ with start_labels_; "
-        "start_agreement in history_ tells in which phase they parted.",
+        "lower, which cannot be known without the true classes. Compare labels_ with "
+        "start_labels_; start_agreement in history_ tells in which phase they parted.",
     )

@@ -39,7 +39,7 @@ NOISE_COLOR = "#bbbbbb"
 class Cluster(NamedTuple):
     """A label as it is drawn."""
 
-    number: int  # what its style hangs on; -1 is noise
+    number: int  # which decides its style; -1 is noise
     name: str
 
 

@@ -208,14 +208,14 @@ def test_a_clusterer_that_finds_too_many_is_refused(blobs, start):
 def test_what_does_not_cluster_is_refused(blobs, start):
     with pytest.raises(TypeError, match="PCA does not cluster"):
         start(PCA(2)).fit(blobs[0])
-    with pytest.raises(ValueError, match=r"init=HDBSCAN\(\) gives no row a label"):
+    with pytest.raises(ValueError, match=r"init=HDBSCAN\(\) labels none of the rows"):
         start(HDBSCAN(min_cluster_size=140)).fit(blobs[0])
 
 
 def test_labels_that_count_for_nothing_are_refused(blobs, start):
     labels, weight = np.where(np.arange(150) < 5, 0, -1), np.ones(150)
     weight[:5] = 0
-    with pytest.raises(ValueError, match="of those that have a weight"):
+    with pytest.raises(ValueError, match="none of the rows that have a weight"):
         start(labels).fit(blobs[0], sample_weight=weight)
 
 
@@ -226,7 +226,7 @@ def test_labels_that_count_for_nothing_are_refused(blobs, start):
         (np.zeros(150), "type float64"),
         (np.full(150, 3), r"labels in 0\.\.2.*got 3\.\.3"),
         (np.full(150, -2), "or -1 for none"),
-        (np.full(150, -1), "no row a label"),
+        (np.full(150, -1), "labels none of the rows"),
     ],
     ids=["too few", "not integers", "too large", "too small", "none at all"],
 )

@@ -62,9 +62,9 @@ def test_what_is_done_to_it_leaves_the_estimator_alone(blobs):
 @pytest.mark.parametrize(
     ("params", "message"),
     [
-        ({"head": "kmeans"}, "no probabilities"),
-        ({"head": KMeans(3)}, "no probabilities"),
-        ({"head": MeanShift(), "n_clusters": "auto"}, "no probabilities"),
+        ({"head": "kmeans"}, "no predict_proba"),
+        ({"head": KMeans(3)}, "no predict_proba"),
+        ({"head": MeanShift(), "n_clusters": "auto"}, "no predict_proba"),
         ({"head": BayesianGaussianMixture(n_components=3)}, "clusterer of your own.*head='gmm'"),
     ],
 )
@@ -79,7 +79,7 @@ def test_a_head_on_coordinates_has_no_network(blobs):
     model = autoencoder(head="gmm").fit(blobs[0])
     codes = model.transform(blobs[0]).astype(np.float64)
     model.head_._placement = Placement(codes, codes)  # as if UMAP had left them where they are
-    with pytest.raises(ValueError, match=r"UMAP.*no function of tensors.*manifold=None"):
+    with pytest.raises(ValueError, match=r"UMAP.*function of tensors.*manifold=None"):
         model.network("probabilities")
 
 

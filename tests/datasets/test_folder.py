@@ -100,8 +100,8 @@ def test_sixteen_bits_are_not_cut_off(tmp_path):
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"size": 0}, "no height and width"),
-        ({"size": (8, 0)}, "no height and width"),
+        ({"size": 0}, "must be a height and a width"),
+        ({"size": (8, 0)}, "must be a height and a width"),
         ({"mode": "CMYK"}, "'RGB', 'L'"),
         ({"fit": "squeeze"}, "'crop', 'pad', 'stretch'"),
         ({"memory_map": "images.dat"}, r"must end in '\.npy'"),
@@ -113,7 +113,7 @@ def test_what_is_not_offered_is_refused(folder, options, message):
 
 
 def test_folders_without_images_are_refused(tmp_path, folder):
-    with pytest.raises(FileNotFoundError, match="no folder"):
+    with pytest.raises(FileNotFoundError, match="does not exist"):
         load_image_folder(tmp_path / "nowhere")
     (tmp_path / "empty").mkdir()
     with pytest.raises(ValueError, match="none found"):

@@ -111,5 +111,7 @@ def test_vardakas_pair(tmp_path):
 
 
 def test_unknown_vardakas_subset_is_an_error_that_lists_the_names():
-    with pytest.raises(ValueError, match=r"'cifar' is no subset.*'fashion-mnist-5'.*'synthetic'"):
+    with pytest.raises(
+        ValueError, match=r"'cifar' is not a subset.*'fashion-mnist-5'.*'synthetic'"
+    ):
         datasets.fetch_vardakas2021("cifar")

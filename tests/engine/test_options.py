@@ -139,5 +139,5 @@ def test_a_rate_that_the_estimator_has_is_set_there(name, own):
 
 
 def test_names_are_text():
-    with pytest.raises(TypeError, match="names as its keys, got 1"):
+    with pytest.raises(TypeError, match="must be strings, got 1"):
         check_trainer_params({1: 2})

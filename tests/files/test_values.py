@@ -133,7 +133,7 @@ def test_estimators_are_written_before_their_fit():
     writer = Writer(clusterers=kinds)
     tree = writer.write(KMeans(3))
     assert repr(Reader({}, clusterers=kinds).read(tree)) == "KMeans(n_clusters=3)"
-    with pytest.raises(TypeError, match="KMeans that is fitted"):
+    with pytest.raises(TypeError, match="fitted KMeans"):
         writer.write(KMeans(2).fit(np.eye(3)))
     tree = writer.write(AgglomerativeClustering())
     tree["params"]["memory"] = "/tmp/planted"
