@@ -1014,7 +1014,7 @@ def test_verbosity(estimator, blobs, capfd, verbose):
         ({"optimizer": lambda parameters, lr: None}, "torch.optim.Optimizer, got NoneType"),
         ({"optimizer": torch.optim.SparseAdam}, "sparse gradients"),
         ({"callbacks": [()]}, "pairs of a name"),
-        ({"trainer_params": {1: 2}}, "names as its keys"),
+        ({"trainer_params": {1: 2}}, "must be strings"),
         ({"trainer_params": {"optimizer__lr": 1.0}}, "use the estimator's lr="),
         ({"trainer_params": {"warm_start": True}}, "begins anew"),
     ],
