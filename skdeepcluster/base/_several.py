@@ -38,8 +38,10 @@ def fit_several(estimator: Any, run: Run, fit: Callable[[Any, Run], None]) -> No
             break
     agreement = _mean_agreement([twin.labels_ for twin in fitted])
     best = _best(fitted, agreement, run)
-    vars(estimator).update(vars(fitted[best]))
-    estimator.run_agreement_ = agreement
+    kept = {**vars(fitted[best]), "run_agreement_": agreement}
+    for stale in vars(estimator).keys() - kept.keys():  # of an earlier fit
+        delattr(estimator, stale)
+    vars(estimator).update(kept)
     tell(f"fit {best + 1} is kept, whose agreement is {agreement[best]:.2f}", estimator.verbose)
 
 

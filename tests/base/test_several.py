@@ -54,6 +54,13 @@ def test_nothing_is_left_of_several_fits(blobs):
     assert vars(model).keys() == vars(clone(PLAIN).fit(blobs[0])).keys()
 
 
+def test_nothing_is_left_of_an_earlier_fit(blobs):
+    model = clone(PLAIN).set_params(head="hdbscan", n_clusters="auto", n_init=2).fit(blobs[0])
+    assert hasattr(model, "outlier_scores_")
+    model.set_params(head="kmeans", n_clusters=5).fit(blobs[0])
+    assert not hasattr(model, "outlier_scores_")
+
+
 def test_of_two_the_better_explained_is_kept(blobs):
     weight = np.linspace(0, 1, len(blobs[0]))
     model = clone(PLAIN).set_params(n_init=2).fit(blobs[0], sample_weight=weight)
