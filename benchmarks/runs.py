@@ -30,7 +30,7 @@ import skdeepcluster
 from benchmarks.data import Data, load
 from benchmarks.generation import generation
 from benchmarks.methods import METHODS, Task
-from skdeepcluster.isolation import restored_threads
+from skdeepcluster._isolation import restored_threads
 from skdeepcluster.metrics import clustering_accuracy, labeled_accuracy, labeled_fraction
 
 Record = dict[str, Any]

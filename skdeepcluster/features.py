@@ -23,8 +23,8 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 from tqdm import tqdm
 
+from skdeepcluster._validation import as_rows, check_image_shape
 from skdeepcluster.engine.device import resolve_device, settled
-from skdeepcluster.validation import as_rows, check_image_shape
 
 __all__ = ["ImageFeatures"]
 

@@ -39,10 +39,10 @@ from test_surface import entries
 from vocabulary import CONDITIONAL
 
 import skdeepcluster
+from skdeepcluster._tiles import TILE
 from skdeepcluster.base import DeepClusterer, HeadedClusterer, _fitted
 from skdeepcluster.engine.table import Table
 from skdeepcluster.networks import make_decoder, make_encoder
-from skdeepcluster.tiles import TILE
 
 pytestmark = pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
 

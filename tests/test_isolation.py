@@ -15,8 +15,8 @@ from sklearn.cluster import KMeans
 from sklearn.pipeline import make_pipeline
 from threadpoolctl import threadpool_limits
 
+from skdeepcluster._isolation import restored_threads
 from skdeepcluster.heads import fit_labels, make_head
-from skdeepcluster.isolation import restored_threads
 from skdeepcluster.plotting import CodeMapDisplay
 
 ROWS = np.random.default_rng(0).normal(size=(40, 5))
@@ -86,7 +86,7 @@ def test_the_pool_of_numba_leaves_the_threads_of_torch_alone():
     """In a process of its own: the pool starts once, and by then numba may not be imported yet."""
     code = (
         "import torch, numpy as np; torch.set_num_threads(1)\n"
-        "from skdeepcluster.isolation import restored_threads\n"
+        "from skdeepcluster._isolation import restored_threads\n"
         "with restored_threads():\n"
         "    import numba\n"
         "    total = numba.njit(parallel=True)(lambda x: np.sum(np.sqrt(x)))\n"

@@ -46,6 +46,7 @@ MAY_GO_ON = {"decoder", "encoder", "scaling", "optimizer"}
 # What has names for users or for authors of methods; the others are listed by their files.
 ROOMS = ["augment", "base", "datasets", "features", "files", "heads", "inspection", "metrics"]
 ROOMS += ["model_selection", "neighbors", "networks", "objectives", "plotting", "priors"]
+ROOMS += ["scaling"]
 
 # The order of a signature: what everybody chooses; the method's own, by importance; networks and
 # data; how it runs.

@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 import torch
 
+from skdeepcluster._tiles import TILE, tiles
 from skdeepcluster.networks import make_decoder, make_encoder
-from skdeepcluster.tiles import TILE, tiles
 
 SIZES = (8, 16, 32, 64, 128, 256)
 

@@ -10,7 +10,7 @@ import torch
 from scipy import sparse
 from torch.utils.data import DataLoader, TensorDataset
 
-from skdeepcluster.validation import as_rows, check_image_shape, check_network, check_weight
+from skdeepcluster._validation import as_rows, check_image_shape, check_network, check_weight
 
 # -- rows ---------------------------------------------------------------------------------------
 

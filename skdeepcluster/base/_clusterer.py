@@ -16,6 +16,7 @@ from sklearn.utils import check_random_state
 from sklearn.utils._param_validation import Interval, StrOptions
 from torch import Tensor, nn
 
+from skdeepcluster._validation import check_network, check_weight
 from skdeepcluster.base._clusters import Clusters, mean_rows
 from skdeepcluster.base._conditions import MattersIf, check_conditions
 from skdeepcluster.base._fitted import FittedClusterer
@@ -34,7 +35,6 @@ from skdeepcluster.engine.options import check_callbacks, check_trainer_params
 from skdeepcluster.engine.table import Batch, check_codes, encoded
 from skdeepcluster.networks import make_decoder, make_encoder
 from skdeepcluster.scaling import Mode, Scaling, extremes, fit_scaling
-from skdeepcluster.validation import check_network, check_weight
 
 AUGMENT: list[Any] = [StrOptions({"auto"}), callable, None]  # what `augment` may be, where it is
 

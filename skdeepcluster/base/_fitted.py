@@ -19,6 +19,13 @@ from sklearn.base import (
 from sklearn.utils.validation import check_array, check_is_fitted, validate_data
 from torch import Tensor
 
+from skdeepcluster._validation import (
+    DTYPES,
+    as_rows,
+    canonical,
+    check_image_shape,
+    check_weight,
+)
 from skdeepcluster.base._clusters import Clusters
 from skdeepcluster.base._decoding import Decoding, has
 from skdeepcluster.base._lazy import lazily
@@ -29,13 +36,6 @@ from skdeepcluster.engine.device import settled
 from skdeepcluster.engine.table import Batch, Table, tiled
 from skdeepcluster.scaling import extremes
 from skdeepcluster.sources import ChunkedRows, open_source
-from skdeepcluster.validation import (
-    DTYPES,
-    as_rows,
-    canonical,
-    check_image_shape,
-    check_weight,
-)
 
 
 def _float_of(dtype: Any) -> type[np.floating[Any]]:

@@ -21,6 +21,7 @@ from sklearn.base import ClusterMixin
 from sklearn.utils.validation import check_is_fitted
 from torch import nn
 
+from skdeepcluster._validation import check_network
 from skdeepcluster.base._clusters import Clusters
 from skdeepcluster.engine.device import resolve_device
 from skdeepcluster.files import (
@@ -47,7 +48,6 @@ from skdeepcluster.heads import (
 )
 from skdeepcluster.models.discriminative import anchors_of
 from skdeepcluster.priors import DiscreteContinuousPrior, SeparatedGaussiansPrior
-from skdeepcluster.validation import check_network
 
 __all__ = ["Saved", "load", "with_origin"]
 

@@ -14,8 +14,8 @@ from scipy import sparse
 from torch import Tensor
 from torch.utils.data import Dataset
 
+from skdeepcluster._tiles import TILE, tiles
 from skdeepcluster.sources import ChunkedRows, shuffled
-from skdeepcluster.tiles import TILE, tiles
 
 __all__ = ["Batch", "Table", "check_codes", "encoded", "tiled"]
 

@@ -16,7 +16,7 @@ from sklearn.frozen import FrozenEstimator
 from sklearn.pipeline import Pipeline
 from sklearn.utils.validation import has_fit_parameter
 
-from skdeepcluster.isolation import restored_threads
+from skdeepcluster._isolation import restored_threads
 
 from ._mixture import SteadyGaussianMixture
 from ._spherical import Array, SphericalKMeans

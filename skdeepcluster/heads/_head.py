@@ -228,7 +228,7 @@ class ClusteringHead:
         Returns
         -------
         ndarray of shape (n_samples,)
-            Labels from 0 to n_clusters_ - 1; -1 is noise.
+            Labels in 0..n_clusters_-1; -1 is noise.
         """
         return self._rule.predict(self._place(_as_codes(codes)))
 

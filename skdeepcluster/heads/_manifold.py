@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 from sklearn.neighbors import KNeighborsRegressor
 
-from skdeepcluster.isolation import restored_threads, seeded_eigenvectors
+from skdeepcluster._isolation import restored_threads, seeded_eigenvectors
 
 Array = NDArray[np.float64]
 

@@ -22,8 +22,8 @@ from sklearn.pipeline import Pipeline
 from sklearn.preprocessing import normalize
 from sklearn.utils.extmath import weighted_mode
 
-from skdeepcluster.isolation import restored_threads
-from skdeepcluster.tiles import tiles
+from skdeepcluster._isolation import restored_threads
+from skdeepcluster._tiles import tiles
 
 from ._clusterers import last_step, learned_labels, predicts
 from ._manifold import N_NEIGHBORS

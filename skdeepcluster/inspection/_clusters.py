@@ -11,7 +11,7 @@ from sklearn.pipeline import Pipeline
 from sklearn.utils import check_array
 from sklearn.utils.validation import check_is_fitted
 
-from skdeepcluster.validation import as_rows
+from skdeepcluster._validation import as_rows
 
 if TYPE_CHECKING:
     from numpy.typing import ArrayLike, NDArray

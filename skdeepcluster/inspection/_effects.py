@@ -9,7 +9,7 @@ from scipy import sparse
 from sklearn.utils import check_array, check_consistent_length
 from sklearn.utils.sparsefuncs import mean_variance_axis
 
-from skdeepcluster.validation import as_rows
+from skdeepcluster._validation import as_rows
 
 if TYPE_CHECKING:
     from numpy.typing import ArrayLike, NDArray

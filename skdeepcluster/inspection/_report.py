@@ -10,7 +10,7 @@ from scipy.spatial.distance import cdist
 from sklearn.metrics import silhouette_samples
 from sklearn.utils import check_array, check_random_state
 
-from skdeepcluster.validation import as_rows
+from skdeepcluster._validation import as_rows
 
 from ._clusters import NOISE, by_distance, clustered, column_names
 from ._effects import effect_sizes

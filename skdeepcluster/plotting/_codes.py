@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from sklearn.decomposition import PCA
 
-from skdeepcluster.isolation import restored_threads, seeded_eigenvectors
+from skdeepcluster._isolation import restored_threads, seeded_eigenvectors
 
 from ._style import N_STYLES, Cluster, clusters_of, color, figure_and_axes, marker, require
 

@@ -9,8 +9,8 @@ import torch
 from scipy import sparse
 from toys import make_rows
 
+from skdeepcluster._tiles import TILE
 from skdeepcluster.engine.table import Table, encoded, tiled
-from skdeepcluster.tiles import TILE
 
 N, WIDTH = 23, 4
 

@@ -8,10 +8,10 @@ import torch
 from skorch.callbacks import Freezer, GradientNormClipping
 from toys import JUDGE, PLAY, Toy, make_rows, make_trainer, moments, on, same, train, weights
 
+from skdeepcluster._validation import check_weight
 from skdeepcluster.engine.schedule import Phase, Turn, one_cycle, warm_up
 from skdeepcluster.engine.table import Table
 from skdeepcluster.engine.trainer import Trainer
-from skdeepcluster.validation import check_weight
 
 GAME = [Turn("critic", "judge", repeat=5), PLAY]
 
