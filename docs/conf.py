@@ -13,6 +13,7 @@ from pathlib import Path
 import skdeepcluster
 
 sys.path.insert(0, str(Path(__file__).parent))
+import benchmark_pictures
 import figures
 
 project = "skdeepcluster"
@@ -52,12 +53,31 @@ sphinx_gallery_conf = {
     "show_memory": False,
 }
 
+# The inventories of others are fetched where there is a network, as where the pages are published;
+# elsewhere links to others' classes are plain text.
+if os.environ.get("SKDEEPCLUSTER_INTERSPHINX") == "1":
+    extensions.append("sphinx.ext.intersphinx")
+    intersphinx_mapping = {
+        "python": ("https://docs.python.org/3", None),
+        "numpy": ("https://numpy.org/doc/stable", None),
+        "sklearn": ("https://scikit-learn.org/stable", None),
+        "skorch": ("https://skorch.readthedocs.io/en/stable", None),
+        "torch": ("https://docs.pytorch.org/docs/stable", None),
+    }
+
 html_theme = "pydata_sphinx_theme"
 html_static_path = ["_static"]
+html_css_files = ["custom.css"]
 html_title = f"{project} {version}"
 html_show_sourcelink = False
 html_theme_options = {"show_prev_next": False, "navigation_with_keys": False}
 html_sidebars = {
+    "index": [],
+    "how_it_works": [],
+    "faq": [],
+    "glossary": [],
+    "versions": [],
+    "generated/release_notes": [],
     "getting_started": [],
     "architecture": [],
     "adding_a_method": [],
@@ -85,8 +105,28 @@ def write_estimators():
         page.write_text(text)
 
 
+def write_release_notes():
+    """Turn CHANGELOG.md into a page: its headings and links are all that differs."""
+    text = (Path(__file__).parents[1] / "CHANGELOG.md").read_text(encoding="utf-8")
+    text = re.sub(r"\[([^]]+)\]\((http[^)]+)\)", r"`\1 <\2>`__", text)
+    text = re.sub(r"^(- .*(?:\n  (?!- ).*)*)\n(?=  - )", r"\1\n\n", text, flags=re.M)  # inner lists
+    text = re.sub(r"^((?:  - .*|    .*)(?:\n    .*)*)\n(?=- )", r"\1\n\n", text, flags=re.M)
+    text = re.sub(r"^(#+) \[?(.+?)\]?$", _underlined, text, flags=re.M)
+    page = Path(__file__).with_name("generated") / "release_notes.rst"
+    if not page.exists() or page.read_text(encoding="utf-8") != text:
+        page.write_text(text, encoding="utf-8")
+
+
+def _underlined(heading):
+    title = "Release notes" if heading[1] == "#" else heading[2]
+    return f"{title}\n{'=-~'[len(heading[1]) - 1] * len(title)}"
+
+
 write_estimators()
-figures.draw_all(Path(__file__).with_name("generated") / "figures")
+write_release_notes()
+GENERATED = Path(__file__).with_name("generated")
+figures.draw_all(GENERATED / "figures")
+benchmark_pictures.write_all(Path(__file__).with_name("benchmarks"), GENERATED / "benchmarks")
 
 
 def escape_shapes(app, what, name, obj, options, lines):

@@ -18,8 +18,10 @@ mpl.use("agg")
 
 import matplotlib.pyplot as plt
 import numpy as np
+from matplotlib.patches import Polygon
 from sklearn.cluster import KMeans
 from sklearn.datasets import load_wine
+from sklearn.decomposition import PCA
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
@@ -102,7 +104,45 @@ def stability():
     return figure
 
 
+def how_it_works():
+    """Draw the way of a row: to its code, to its cluster, and back."""
+    model, bunch = digits()
+    row = bunch.data[:1]
+    codes, label = model.transform(bunch.data), int(model.predict(row)[0])
+    figure = plt.figure(figsize=(9, 2.9))
+    _image(figure.add_axes((0.02, 0.3, 0.13, 0.42)), row, "a row")
+    _network(figure.add_axes((0.18, 0.25, 0.12, 0.52)), "encoder", (1.0, 0.35))
+    flat = PCA(2, random_state=0).fit_transform(codes)
+    ax = figure.add_axes((0.34, 0.12, 0.3, 0.74))
+    CodeMapDisplay(flat, model.labels_).plot(ax=ax, point_size=3, legend=False)
+    ax.scatter(*flat[0], s=90, marker="*", color="white", edgecolors="black", zorder=5)
+    ax.set(xlabel=f"its cluster: {label}", ylabel="", title="codes, grouped")
+    _network(figure.add_axes((0.68, 0.25, 0.12, 0.52)), "decoder", (0.35, 1.0))
+    _image(figure.add_axes((0.83, 0.52, 0.13, 0.36)), model.reconstruct(row), "the row again")
+    drawn = model.sample(1, cluster=label, random_state=0)[0]
+    _image(figure.add_axes((0.83, 0.04, 0.13, 0.36)), drawn, "a new one of its cluster")
+    return figure
+
+
+def _image(ax, row, title):
+    ax.imshow(row.reshape(SHAPE), cmap="gray")
+    ax.set(xticks=[], yticks=[])
+    ax.set_title(title, size=9)
+
+
+def _network(ax, name, heights):
+    """Draw a network as the shape that its layers narrow or widen to."""
+    (left, right), middle = heights, 0.5
+    corners = [(0, middle - left / 2), (0, middle + left / 2)]
+    corners += [(1, middle + right / 2), (1, middle - right / 2)]
+    ax.add_patch(Polygon(corners, facecolor="#88ccee", edgecolor="none"))
+    ax.text(0.5, 0.5, name, ha="center", va="center")
+    ax.set(xlim=(0, 1), ylim=(0, 1))
+    ax.axis("off")
+
+
 FIGURES: list[Callable] = [
+    how_it_works,
     code_map,
     sample_grid,
     contact_sheet,

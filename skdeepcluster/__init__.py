@@ -6,6 +6,7 @@ from types import ModuleType
 from skdeepcluster.base import load as load  # which `__all__`, of estimators alone, leaves out
 from skdeepcluster.estimators import *  # noqa: F403 - what is public is listed there alone
 from skdeepcluster.estimators import __all__ as __all__
+from skdeepcluster.versions import show_versions as show_versions
 
 __version__ = "0.1.0"
 
@@ -14,6 +15,7 @@ _ON_DEMAND = (
     "features",
     "inspection",
     "metrics",
+    "model_selection",
     "plotting",
 )  # so that importing us stays cheap
 

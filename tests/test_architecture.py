@@ -14,7 +14,7 @@ SOURCES = sorted(ROOT.rglob("*.py"))
 
 # The rooms of the package and what each may import of it, by type as well.
 LEAVES = {"augment", "datasets", "files", "_isolation", "metrics", "neighbors", "networks"}
-LEAVES |= {"objectives", "priors", "scaling", "sources", "_tiles", "_validation"}
+LEAVES |= {"objectives", "priors", "scaling", "sources", "_tiles", "_validation", "versions"}
 PARTS = {"engine", "heads", "neighbors", "networks", "objectives", "priors", "scaling"}
 ALLOWED = {
     **{leaf: set() for leaf in LEAVES},
@@ -27,7 +27,7 @@ ALLOWED = {
     "models": PARTS,
     "base": PARTS | {"augment", "files", "metrics", "models", "sources", "_tiles", "_validation"},
     "estimators": PARTS | {"augment", "base", "models", "_validation"},
-    "__init__": {"base", "estimators"},
+    "__init__": {"base", "estimators", "versions"},
 }
 SLOW = {"PIL", "dask", "h5py", "hdbscan", "matplotlib", "numba", "pandas", "polars", "pyarrow"}
 SLOW |= {"umap", "zarr"}
