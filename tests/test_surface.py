@@ -29,6 +29,7 @@ SHARED = {
     "device",
     "precision",
     "checkpoint",
+    "warm_start",
     "callbacks",
     "trainer_params",
     "random_state",
@@ -39,6 +40,7 @@ SHARED = {
     "device_",
     "n_iter_",
     "n_features_in_",
+    "n_samples_seen_",
     "feature_names_in_",
 }
 MAY_GO_ON = {"decoder", "encoder", "scaling", "optimizer"}
@@ -53,7 +55,15 @@ ROOMS += ["scaling"]
 FRONT = ["n_clusters", "latent_dim", "init", "n_init", "max_epochs", "batch_size", "lr"]
 NETWORKS = ["hidden_layer_sizes", "critic_hidden_layer_sizes", "encoder", "decoder", "critic"]
 NETWORKS += ["image_shape", "scaling"]
-RUNNING = ["optimizer", "device", "precision", "checkpoint", "callbacks", "trainer_params"]
+RUNNING = [
+    "optimizer",
+    "device",
+    "precision",
+    "warm_start",
+    "checkpoint",
+    "callbacks",
+    "trainer_params",
+]
 RUNNING += ["random_state", "verbose"]
 
 

@@ -49,6 +49,10 @@ DEFAULTS = {
     ),
     "n_heads": "1 for IMSAT, whose heads share a network; SCAN clusters what many say together.",
     "balance_weight": "4 as in IMSAT's paper and 5 as in SCAN's.",
+    "noise": (
+        "Heads keep noise, as HDBSCAN does; SPC's classifier has a place for every row, and gives "
+        "up its probabilities to keep it."
+    ),
     "noise_weight": "10 as in ClusterGAN's paper; IMLE's thesis has 0, and more gained nothing.",
     "component_weight": "10 as in ClusterGAN's paper, and .5 as in IMLE's thesis.",
     "init_epochs": (

@@ -19,10 +19,13 @@ from torch import Tensor, nn
 from skdeepcluster._validation import check_network, check_weight
 from skdeepcluster.base._clusters import Clusters, mean_rows
 from skdeepcluster.base._conditions import MattersIf, check_conditions
-from skdeepcluster.base._fitted import FittedClusterer
+from skdeepcluster.base._continuing import joined_extent
+from skdeepcluster.base._fitted import explained
 from skdeepcluster.base._run import Run
 from skdeepcluster.base._saved import with_origin
 from skdeepcluster.base._several import fit_several
+from skdeepcluster.base._streaming import Streaming
+from skdeepcluster.base._thresholds import low_quantiles
 from skdeepcluster.engine.callbacks import EpochLog, ProgressBar, tell
 from skdeepcluster.engine.checkpoint import Checkpoint
 from skdeepcluster.engine.device import alone, precision_on, resolve_device, settled
@@ -39,7 +42,7 @@ from skdeepcluster.scaling import Mode, Scaling, extremes, fit_scaling
 AUGMENT: list[Any] = [StrOptions({"auto"}), callable, None]  # what `augment` may be, where it is
 
 
-class DeepClusterer(FittedClusterer):
+class DeepClusterer(Streaming):
     """Base class of the estimators.
 
     A method defines :meth:`_fit`, which trains models stage by stage and returns the last one. That
@@ -61,6 +64,7 @@ class DeepClusterer(FittedClusterer):
         "optimizer": [StrOptions(set(OPTIMIZERS)), callable],
         "device": [str, torch.device],
         "precision": [StrOptions({"float32", "bfloat16"})],
+        "warm_start": ["boolean"],
         "checkpoint": [str, os.PathLike, None],
         "callbacks": ["array-like", None],
         "trainer_params": [dict, None],
@@ -100,6 +104,10 @@ class DeepClusterer(FittedClusterer):
     def _fit(self, run: Run) -> Model:
         """Train in stages, by :meth:`Run.train`, and return the model that is kept."""
 
+    def _go_on(self, run: Run, model: Model) -> Model:
+        """Train a fitted model in its main stage, where there is `warm_start`; return it."""
+        raise NotImplementedError
+
     def _learned_centers(self) -> Tensor | None:
         """Return the centres that training learned, shape (n_clusters, latent_dim), if it did."""
         return None
@@ -118,7 +126,7 @@ class DeepClusterer(FittedClusterer):
     @settled()
     @gathered()
     def fit(self, X: Any, y: Any = None, sample_weight: ArrayLike | None = None) -> Self:
-        """Train the networks and find the clusters.
+        """Train the networks and find the clusters; with `warm_start`, train them further.
 
         Parameters
         ----------
@@ -149,42 +157,64 @@ class DeepClusterer(FittedClusterer):
             estimator is fitted all the same.
         """
         with alone(self):
-            X = self._check_rows(X, reset=True)
-            check_conditions(self)  # some depend on the shape of a row
-            weight = check_weight(sample_weight, X)
-            run = self._begin(X, weight)
-            try:
-                if self.n_init > 1:
-                    fit_several(self, run, lambda twin, each: twin._fit_once(each, X, weight))
-                else:
-                    self._fit_once(run, X, weight)
-                self._end(run)
-            finally:
-                if run.checkpoint:
-                    run.checkpoint.close()
+            if self._goes_on():
+                with self._all_or_nothing():
+                    self._carry_out(X, sample_weight, self._networks_before())
+            else:
+                self._carry_out(X, sample_weight)
         return self
 
-    def _fit_once(self, run: Run, X: Any, weight: NDArray[np.float64] | None) -> None:
+    def _carry_out(self, X: Any, sample_weight: Any, before: Model | None = None) -> None:
+        """Fit from the beginning, or go on with the networks of a fit before."""
+        X = self._check_rows(X, reset=before is None)
+        check_conditions(self)  # some depend on the shape of a row
+        weight = check_weight(sample_weight, X)
+        self._check_enough(X.shape[0] if weight is None else int((weight > 0).sum()))
+        self.__dict__.pop("n_samples_seen_", None)  # of rows that came after an earlier fit
+        run = self._begin(X, weight, before)
+        try:
+            if before is None and self.n_init > 1:
+                fit_several(self, run, lambda twin, each: twin._fit_once(each, X, weight))
+            else:
+                self._fit_once(run, X, weight, before)
+            self._end(run)
+        finally:
+            if run.checkpoint:
+                run.checkpoint.close()
+
+    def _fit_once(
+        self,
+        run: Run,
+        X: Any,
+        weight: NDArray[np.float64] | None,
+        before: Model | None = None,
+    ) -> None:
         """Train, and find the clusters."""
         self.history_, self.timings_, self._copies = run.history, run.timings, run.copies
         self.__dict__.pop("run_agreement_", None)  # of an earlier fit
         try:
             with run.under_way():
-                self.module_ = self._fit(run)
+                self.module_ = self._fit(run) if before is None else self._go_on(run, before)
                 with run.timed("clusters", told=True):
                     self._complete(run, X, np.ones(X.shape[0]) if weight is None else weight)
         finally:
             del self._copies
         tell(_shown(run.timings), self.verbose)
 
-    def _begin(self, X: Any, weight: NDArray[np.float64] | None) -> Run:
+    def _begin(
+        self, X: Any, weight: NDArray[np.float64] | None, before: Model | None = None
+    ) -> Run:
         """Gather what the stages of a fit share, of the rows that have a weight."""
         counted = np.ones(X.shape[0], dtype=bool) if weight is None else weight > 0
-        self._check_enough(int(counted.sum()))
+        labels = None if before is None else self._seen(X)[1][counted]
         self.device_ = str(resolve_device(self.device))
         trainer_params, callbacks = self._trainer_params(), check_callbacks(self.callbacks)
-        self._extent = extremes(X, weight)
-        scaling = fit_scaling(X, self.scaling, self._input_shape, weight, self._extent)
+        extent = extremes(X, weight)
+        if before is None:
+            scaling = fit_scaling(X, self.scaling, self._input_shape, weight, extent)
+        else:
+            scaling, extent = before.scaling, joined_extent(self._extent, extent)
+        self._extent = extent
         table = self._table(X, weight)
         if not counted.all():
             table = table.subset(torch.from_numpy(np.flatnonzero(counted)))
@@ -201,6 +231,8 @@ class DeepClusterer(FittedClusterer):
             callbacks,
             checkpoint,
             self.verbose,
+            [] if before is None else list(self.history_),
+            labels_before=labels,
         )
 
     def _check_model(self, run: Run, make_model: Callable[[Scaling], Model]) -> None:
@@ -252,7 +284,16 @@ class DeepClusterer(FittedClusterer):
         means = mean_rows(X, labels, self.n_clusters_, weight)
         self.cluster_centers_ = means.astype(self._row_dtype, copy=False)
         self.code_centers_ = self._code_centers()
+        self._made_with = self._lasting_params()
         self.labels_ = labels
+        self._keep_scores(X, weight)
+
+    def _keep_scores(self, X: Any, weight: NDArray[np.float64]) -> None:
+        """Keep what tells the oddest rows, if the model explains rows."""
+        self.__dict__.pop("_low_scores", None)  # of an earlier fit with other settings
+        if self._decodes:
+            scores = explained(self._apply(X, self._score_rows).cpu().numpy())
+            self._low_scores = low_quantiles(scores[weight > 0])
 
     def _settle(
         self, run: Run, X: Any, weight: NDArray[np.float64]

@@ -13,6 +13,8 @@ from skdeepcluster.scaling import chunks
 
 __all__ = ["Clusters", "mean_rows"]
 
+Moments = tuple[NDArray[np.float64], NDArray[np.float64]]  # mean, and root of the covariance
+
 
 @dataclass(frozen=True)
 class Clusters:
@@ -55,6 +57,24 @@ class Clusters:
             roots=np.array([root for _, root in moments]).reshape(-1, width, width),
         )
 
+    def take_in(
+        self,
+        codes: NDArray[Any],
+        labels: NDArray[np.intp],
+        weight: NDArray[np.float64],
+        before: NDArray[np.float64],
+    ) -> Self:
+        """Return the same clusters, described by new codes too, given their weights before."""
+        means, roots, weights = self.means.copy(), self.roots.copy(), before.copy()
+        for label in np.unique(labels[(labels >= 0) & (weight > 0)]):
+            rows = labels == label
+            new = _moments(codes[rows].astype(float), weight[rows])
+            weights[label] += weight[rows].sum()
+            share = 1 - before[label] / weights[label]
+            means[label], roots[label] = _pooled((means[label], roots[label]), new, share)
+        shares = weights / (weights.sum() or 1.0)
+        return replace(self, shares=shares, means=means, roots=roots)
+
     def draw(self, labels: NDArray[np.intp], rng: np.random.RandomState) -> NDArray[np.float64]:
         """Draw a code for each label."""
         noise = rng.standard_normal((len(labels), self.means.shape[1]))
@@ -90,9 +110,16 @@ def mean_rows(
     return means
 
 
-def _moments(
-    codes: NDArray[np.float64], weight: NDArray[np.float64]
-) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+def _pooled(one: Moments, other: Moments, share: float) -> Moments:
+    """Return the moments of a mixture of two, of which the second has a share."""
+    mean = (1 - share) * one[0] + share * other[0]
+    parts = [(1 - share, *one), (share, *other)]
+    covariance = sum(w * (root @ root.T + np.outer(m - mean, m - mean)) for w, m, root in parts)
+    size, axes = np.linalg.eigh(covariance)
+    return mean, (axes * np.sqrt(size.clip(0))) @ axes.T
+
+
+def _moments(codes: NDArray[np.float64], weight: NDArray[np.float64]) -> Moments:
     """Return the mean of weighted codes, and a square root of their covariance."""
     share = weight / weight.sum()
     mean = share @ codes

@@ -28,9 +28,11 @@ from skdeepcluster._validation import (
 )
 from skdeepcluster.base._clusters import Clusters
 from skdeepcluster.base._decoding import Decoding, has
+from skdeepcluster.base._export import Exported
 from skdeepcluster.base._lazy import lazily
-from skdeepcluster.base._network import Networked, memberships
+from skdeepcluster.base._network import memberships
 from skdeepcluster.base._saved import Saved
+from skdeepcluster.base._thresholds import Outlying
 from skdeepcluster.base._units import Extent, check_units
 from skdeepcluster.engine.device import settled
 from skdeepcluster.engine.table import Batch, Table, tiled
@@ -43,9 +45,15 @@ def _float_of(dtype: Any) -> type[np.floating[Any]]:
     return np.float64 if dtype.newbyteorder("=") == np.float64 else np.float32
 
 
+def explained(scores: NDArray[Any]) -> NDArray[Any]:
+    """Return scores; a row so far away that its squares overflow is not explained at all."""
+    return np.where(np.isnan(scores), -np.inf, scores)
+
+
 class FittedClusterer(
     Saved,
-    Networked,
+    Exported,
+    Outlying,
     Decoding,
     ClassNamePrefixFeaturesOutMixin,
     ClusterMixin,
@@ -161,8 +169,7 @@ class FittedClusterer(
             number of clusters cannot be chosen by it.
         """
         scores, dtype = self._infer(X, self._score_rows)
-        # A row so far away that its squares overflow is not explained at all.
-        return self._cast(np.where(np.isnan(scores), -np.inf, scores), dtype)
+        return self._cast(explained(scores), dtype)
 
     @has("_decodes")
     @settled()

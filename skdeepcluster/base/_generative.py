@@ -22,6 +22,7 @@ LARGEST_SIGMA = 1e15  # squares of codes, and of what is made of them, would ove
 class GenerativeClusterer(DeepClusterer):
     """Base of the estimators whose generator draws the rows of a cluster on demand."""
 
+    _streams_not = "its generator learns what all rows are like, not some; use warm_start=True"
     n_clusters: int
     sigma: float
 

@@ -17,6 +17,7 @@ from torch import Tensor
 from skdeepcluster.base._clusterer import DeepClusterer
 from skdeepcluster.base._clusters import Clusters
 from skdeepcluster.base._conditions import MattersIf
+from skdeepcluster.base._export import Program
 from skdeepcluster.base._outliers import OutlierScorer
 from skdeepcluster.base._run import Run
 from skdeepcluster.engine.notices import notice
@@ -26,12 +27,14 @@ from skdeepcluster.heads import (
     ClusteringHead,
     Judgement,
     describe_head,
+    head_module,
     make_head,
     rule_module,
 )
 
 __all__ = [
     "MANIFOLD",
+    "NOISE",
     "HeadedClusterer",
     "HeadingClusterer",
     "OneHeadClusterer",
@@ -45,6 +48,14 @@ MANIFOLD = MattersIf(
     lambda self: self.manifold is not None,
     "they are UMAP's, and {manifold}",
     "Use manifold='umap'",
+)
+
+
+NOISE = MattersIf(
+    ("noise",),
+    lambda self: describe_head(self.head).finds_noise,
+    "no row is noise with {head}",
+    "Use head='hdbscan'",
 )
 
 
@@ -98,8 +109,10 @@ class HeadingClusterer(DeepClusterer):
         if isinstance(size, Integral):
             size = max(2, round(share * int(size)))
         density, params = {"min_cluster_size": size}, {}
+        noise = "keep"
         if head is None:
             head, params = self.head, self._checked_head_params()
+            noise = getattr(self, "noise", noise)
         if describe_head(head).takes_min_cluster_size:
             params = density | params
         return make_head(
@@ -109,6 +122,7 @@ class HeadingClusterer(DeepClusterer):
             manifold_params={**(manifold_params or {}), **(self.manifold_params or {})},
             head_params=params,
             count_params=density,
+            noise=noise,
             random_state=seed,
         )
 
@@ -143,6 +157,20 @@ class HeadingClusterer(DeepClusterer):
 class HeadedClusterer(HeadingClusterer, OutlierScorer):
     """Base of the estimators whose labels are those of a head, once the networks are trained."""
 
+    _streams_not = "its head clusters the codes of all rows together; use warm_start=True"
+    _may_change = frozenset(
+        {
+            *("n_clusters", "head", "head_params", "min_cluster_size"),
+            *("manifold", "manifold_params", "noise"),
+        }
+    )
+    _parameter_constraints: ClassVar[dict[str, list[Any]]] = {
+        **HeadingClusterer._parameter_constraints,
+        "noise": [StrOptions({"nearest", "keep"})],
+    }
+    _conditions: ClassVar[tuple[MattersIf, ...]] = (*HeadingClusterer._conditions, NOISE)
+    noise: str
+
     @property
     @abstractmethod
     def _head(self) -> ClusteringHead:
@@ -175,6 +203,9 @@ class HeadedClusterer(HeadingClusterer, OutlierScorer):
     def _label(self, scores: Tensor) -> Tensor:
         return torch.from_numpy(label_codes(self._head, scores.cpu().numpy()))
 
+    def _program(self) -> Program:
+        return Program(self.module_, head=head_module(self._head))
+
     def _network_parts(self, tells_memberships: bool) -> dict[str, Any]:
         return {"live": None, "rule": rule_module(self._head) if tells_memberships else None}
 
@@ -200,11 +231,13 @@ class OneHeadClusterer(HeadedClusterer):
         counted = codes[run.counted]
         check_codes(torch.from_numpy(counted))
         self.head_ = self._make_head(run.seed).fit(counted, run.table.array("weight"))
+        if run.labels_before is not None:
+            self.head_.follow(run.labels_before)
         self._clusters = Clusters(np.arange(self._n_candidates()))
         return codes, self._training_labels(codes)
 
     def _used_after_training(self) -> set[str]:
-        heads = {"head", "head_params", "min_cluster_size"}
+        heads = {"head", "head_params", "min_cluster_size", "noise"}
         return {"n_clusters", "manifold", "manifold_params"} | heads
 
     @property

@@ -104,6 +104,12 @@ class InitializedClusterer(DeepClusterer):
         labels = self._given_labels(run)
         return partial(noting, place=partial(place, labels=labels), labels=labels)
 
+    def _begin(self, X: Any, weight: NDArray[Any] | None, before: Model | None = None) -> Run:
+        run = super()._begin(X, weight, before)
+        if run.labels_before is not None:
+            self._note_start(run, run.labels_before)
+        return run
+
     def _note_start(self, run: Run, labels: NDArray[np.integer[Any]]) -> None:
         """Note the first clusters of the rows that count, where no phase starts from them."""
         run.table.columns["start"] = as_column(labels, run.table)
@@ -165,7 +171,8 @@ class InitializedClusterer(DeepClusterer):
         if self.history_:
             self.history_[-1]["start_agreement"] = agreement(start, labels)
         if self._tells_departure and not run.interrupted:  # which tells enough
-            warn_of_departure(start, labels, self._is_given())
+            is_given = self._is_given() or run.labels_before is not None
+            warn_of_departure(start, labels, is_given)
 
 
 class StartAgreement(Callback):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import os
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from functools import partial
 from numbers import Integral
 from typing import Any, ClassVar
@@ -19,12 +20,14 @@ from torch import Tensor, nn
 from skdeepcluster.base._clusterer import DeepClusterer
 from skdeepcluster.base._conditions import MattersIf
 from skdeepcluster.base._initialized import InitializedClusterer, StartAgreement, init_constraint
-from skdeepcluster.base._run import Run
+from skdeepcluster.base._run import Run, Trained
+from skdeepcluster.base._streaming import once_through
 from skdeepcluster.engine.callbacks import HoldIdle
-from skdeepcluster.engine.schedule import Phase, Refresh, Turn
+from skdeepcluster.engine.model import Model
+from skdeepcluster.engine.schedule import Phase, Refresh, Step, Turn
 from skdeepcluster.engine.table import Batch, encoded
-from skdeepcluster.models.clusters import fit_kmeans
-from skdeepcluster.models.k_networks import KAutoencoders, hold, release
+from skdeepcluster.models.clusters import fit_kmeans, forget_labels
+from skdeepcluster.models.k_networks import KAutoencoders, forget_wins, hold, release
 from skdeepcluster.models.vade import VaDE, place_mixture, vade_phases
 from skdeepcluster.networks import make_decoder, make_encoder, make_grouped
 from skdeepcluster.scaling import Mode, Scaling
@@ -36,6 +39,7 @@ class KNetworksClusterer(InitializedClusterer):
     """Base of the estimators that have an autoencoder for every cluster."""
 
     _codes_name_clusters = True
+    _streams_not = ""
     _has_one_space = False
     _parameter_constraints: ClassVar[dict[str, list[Any]]] = {
         **DeepClusterer._parameter_constraints,
@@ -76,6 +80,7 @@ class KNetworksClusterer(InitializedClusterer):
         optimizer: str | Callable[..., torch.optim.Optimizer] = "adam",
         device: str | torch.device = "auto",
         precision: str = "float32",
+        warm_start: bool = False,
         checkpoint: str | os.PathLike[str] | None = None,
         callbacks: Sequence[Any] | None = None,
         trainer_params: dict[str, Any] | None = None,
@@ -107,16 +112,25 @@ class KNetworksClusterer(InitializedClusterer):
 
     def _fit(self, run: Run) -> KAutoencoders:
         self._check_model(run, self._make_model)
-        turns = [Turn("model", "winner_loss")]
         labels = self._first_labels(run)
         self._note_start(run, labels)
-        start = partial(hold, labels=labels)
-        refresh = [Refresh(partial(release, seed=run.seed))]
-        phases = [
-            Phase("first clusters", turns, epochs=self.init_epochs, start=start),
-            Phase("winners", turns, epochs=self.max_epochs, refresh=refresh),
-        ]
-        model = self._make_model(run.scaling)
+        start, turns = partial(hold, labels=labels), [Turn("model", "winner_loss")]
+        first = Phase("first clusters", turns, epochs=self.init_epochs, start=start)
+        return self._train(run, self._make_model(run.scaling), [first, self._winners(run)])
+
+    def _go_on(self, run: Run, model: Model) -> Model:
+        return self._train(run, model, [self._winners(run, start=forget_wins)])
+
+    def _stream(self, run: Run, model: Model) -> Model:
+        """Train the winners; who wins nothing among few rows is not dead."""
+        winners = replace(self._winners(run, start=forget_labels), refresh=[])
+        return self._train(run, model, [once_through(winners)])
+
+    def _winners(self, run: Run, start: Step | None = None) -> Phase:
+        turns, refresh = [Turn("model", "winner_loss")], [Refresh(partial(release, seed=run.seed))]
+        return Phase("winners", turns, epochs=self.max_epochs, start=start, refresh=refresh)
+
+    def _train(self, run: Run, model: Trained, phases: Sequence[Phase]) -> Trained:
         callbacks = [HoldIdle(), StartAgreement(self.n_clusters)]
         return run.train("networks", model, phases, callbacks=callbacks)
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import math
 import time
 import warnings
-from abc import abstractmethod
 from numbers import Integral, Real
 from typing import Any
 
@@ -36,6 +35,10 @@ MEMBERS = 200  # posteriors kept of every cluster, to draw its samples from
 class HierarchicalClusterer(HeadedClusterer):
     """Base of estimators whose model has several latent groups, each clustered by a head."""
 
+    _may_change = HeadedClusterer._may_change | {
+        *("regularization_weight", "matching_weight", "outlier_weight", "group_decay"),
+        *("epochs_per_refresh", "refresh_size", "n_autoencoder", "n_critic"),
+    }
     group_labels_: NDArray[np.int32]
     n_groups: int
     cluster_group: int
@@ -43,13 +46,20 @@ class HierarchicalClusterer(HeadedClusterer):
     refresh_size: int | None
     _heads: list[ClusteringHead]
 
-    @abstractmethod
     def _make_group_head(
         self, seed: int, n_rows: int, head: str | None = None, share: float = 1.0
     ) -> ClusteringHead:
         """Make what clusters one group, or the head of a name, given the rows and their share."""
+        n_neighbors = max(5, min(n_rows // 300, 100))  # eq. 3.8
+        return self._make_head(seed, head, {"n_neighbors": n_neighbors}, share)
+
+    def _used_after_training(self) -> set[str]:
+        heads = {"manifold", "manifold_params", "min_cluster_size"}  # which find outliers as well
+        own = {"n_clusters", "head", "head_params", "noise"}
+        return own | (set() if self.outlier_weight else heads)
 
     def _check_groups(self, levels: Levels) -> None:
+        """Refuse groups that the networks have no place for."""
         if self.n_groups > levels.n_cells:
             raise ValueError(
                 f"n_groups={self.n_groups} is more than the {levels.n_cells} cells of the "
@@ -97,6 +107,8 @@ class HierarchicalClusterer(HeadedClusterer):
             ]
         for warning in caught:  # of a kind that several groups may have
             notice(str(warning.message), warning.category)
+        if run.labels_before is not None:
+            heads[self.module_.group].follow(run.labels_before)
         for head in heads:
             del head.labels_  # they will be in group_labels_
         return heads

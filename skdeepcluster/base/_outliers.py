@@ -90,8 +90,9 @@ class EarlyOutlierScorer(OutlierScorer):
         codes, labels = super()._settle(run, X, weight)
         said = self.__dict__.pop("_said", None)
         own = codes[run.counted, : self.latent_dim_]
-        self._judged = None if said is None else NeighborRule(own, *said)
-        self._keep_judgement(None if said is None else self._judge(codes))
+        if run.labels_before is None:  # or the rule of the fit before stays
+            self._judged = None if said is None else NeighborRule(own, *said)
+        self._keep_judgement(None if self._judged is None else self._judge(codes))
         return codes, labels
 
     def _judge(self, codes: NDArray[Any]) -> Judgement:

@@ -3,18 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from numbers import Integral
-from typing import Any, cast
+from typing import Any, ClassVar, cast
 
 import numpy as np
 from numpy.typing import NDArray
 from torch import nn
 
 from skdeepcluster.augment import augmentation_for
+from skdeepcluster.base._export import Program
 from skdeepcluster.base._initialized import InitializedClusterer
 from skdeepcluster.base._run import Run
+from skdeepcluster.base._streaming import once_through
 from skdeepcluster.engine.notices import notice
-from skdeepcluster.engine.table import Table
+from skdeepcluster.engine.table import Table, tiled
 from skdeepcluster.heads import check_umap
 from skdeepcluster.models.labelings import Labeling
 from skdeepcluster.models.reclustering import Reclustering
@@ -32,6 +35,14 @@ LEAST_EPOCHS = 10  # of a round, likewise
 class SelfLabelingClusterer(InitializedClusterer):
     """Base of an estimator whose networks learn labels that were found."""
 
+    _streams_not = ""
+    # Every round begins with fresh networks, and there is none to go on with.
+    _parameter_constraints: ClassVar[dict[str, list[Any]]] = {
+        name: constraint
+        for name, constraint in InitializedClusterer._parameter_constraints.items()
+        if name != "warm_start"
+    }
+
     n_members: int
     augment: Any
     max_samples: int | None
@@ -42,6 +53,7 @@ class SelfLabelingClusterer(InitializedClusterer):
     decoder_epochs: int
     manifold_params: dict[str, Any] | None
     n_rounds_: int
+    _has_noise: bool
     label_change_: float
     agreement_: float
 
@@ -73,6 +85,10 @@ class SelfLabelingClusterer(InitializedClusterer):
     def _will_decode(self) -> bool:
         return self.decoder_epochs > 0 or self.reconstruction_weight > 0
 
+    def _is_init(self, name: str) -> bool:
+        """Tell whether `init` is a name."""
+        return isinstance(self.init, str) and self.init == name
+
     def _embeds(self) -> bool:
         """Tell whether UMAP takes part."""
         return isinstance(self.init, str) or (self.recluster is not None and self.max_rounds > 0)
@@ -95,6 +111,18 @@ class SelfLabelingClusterer(InitializedClusterer):
             phases.append(decoding(self.decoder_epochs))
         model = self._make_model(run.scaling, n_clusters, decodes, has_code=last or joint)
         return run.train(stage, model, phases, table)
+
+    def _stream(self, run: Run, model: Any) -> SelfLabeler:
+        """Train the classifier that there is on what it says of new rows, moved at random."""
+        labels = tiled(model.log_memberships, run.table).argmax(1)
+        run.table.columns["label"] = labels
+        phase = replace(learning(1, self.reconstruction_weight), start=None)
+        learned: SelfLabeler = run.train("stream", model, [once_through(phase)])
+        return learned
+
+    def _program(self) -> Program:
+        noise = self._n_candidates() if self._has_noise else None
+        return Program(self.module_, self._live, None, hasattr(self, "predict_proba"), noise)
 
     def _n_epochs(self, n_rows: int) -> int:
         epochs: Any = self.max_epochs

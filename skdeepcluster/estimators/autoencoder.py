@@ -20,6 +20,7 @@ from torch import Tensor, nn
 
 from skdeepcluster.augment import augmentation_for
 from skdeepcluster.base import AUGMENT, OneHeadClusterer, Run, named_start
+from skdeepcluster.engine.model import Model
 from skdeepcluster.models.autoencoder import Autoencoder, reconstruction_phase
 from skdeepcluster.scaling import Mode
 
@@ -57,6 +58,9 @@ class AutoencoderClustering(OneHeadClusterer):
     min_cluster_size : int or float, default=0.02
         The fewest rows of a cluster of HDBSCAN's, as the head and where it counts clusters for
         another: an integer is their number, a float a share of the rows, but at least 5 of them.
+    noise : {"keep", "nearest"}, default="keep"
+        What becomes of rows that the head calls noise: "keep" labels them -1, "nearest" gives them
+        to the clusters of the nearest training codes that are in one.
     manifold : {"umap"} or None, default=None
         What the codes go through before the head.
     manifold_params : dict, default=None
@@ -86,6 +90,9 @@ class AutoencoderClustering(OneHeadClusterer):
         "auto" is "cuda", else "mps", else "cpu".
     precision : {"float32", "bfloat16"}, default="float32"
         bfloat16 speeds up training where the hardware has it.
+    warm_start : bool, default=False
+        Whether `fit`, of a fitted estimator, goes on: `max_epochs` more of the main stage, with the
+        networks, the scaling and the clusters that are there.
     checkpoint : str or path, default=None
         A file in which the fit saves its progress and from which it continues after a crash.
     callbacks : sequence of skorch callbacks, default=None
@@ -173,6 +180,7 @@ class AutoencoderClustering(OneHeadClusterer):
         head: str | ClusterMixin = "kmeans",
         head_params: dict[str, Any] | None = None,
         min_cluster_size: int | float = 0.02,
+        noise: str = "keep",
         manifold: str | None = None,
         manifold_params: dict[str, Any] | None = None,
         augment: str | Callable[[Tensor], Tensor] | None = None,
@@ -184,6 +192,7 @@ class AutoencoderClustering(OneHeadClusterer):
         optimizer: str | Callable[..., torch.optim.Optimizer] = "adam",
         device: str | torch.device = "auto",
         precision: str = "float32",
+        warm_start: bool = False,
         checkpoint: str | os.PathLike[str] | None = None,
         callbacks: Sequence[Any] | None = None,
         trainer_params: dict[str, Any] | None = None,
@@ -192,12 +201,15 @@ class AutoencoderClustering(OneHeadClusterer):
     ):
         self._keep(locals())
 
-    def _fit(self, run: Run) -> Autoencoder:
-        self._tell_of_n_clusters()
-        self._make_head(run.seed)  # refused now rather than after the training
+    def _fit(self, run: Run) -> Model:
         encoder = self._make_encoder(self.latent_dim)
         model = Autoencoder(run.scaling, encoder, self._make_decoder(self.latent_dim))
         model.augment = augmentation_for(self.augment, self._input_shape)
+        return self._go_on(run, model)
+
+    def _go_on(self, run: Run, model: Model) -> Model:
+        self._tell_of_n_clusters()
+        self._make_head(run.seed)  # refused now rather than after the training
         phases = [reconstruction_phase(self.max_epochs, "reconstruction")]
         return run.train("autoencoder", model, phases)
 

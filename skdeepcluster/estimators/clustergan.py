@@ -21,6 +21,7 @@ from torch import nn
 
 from skdeepcluster.base import AdversarialClusterer, GenerativeClusterer, Run
 from skdeepcluster.base._conditions import MattersIf
+from skdeepcluster.engine.model import Model
 from skdeepcluster.engine.schedule import Phase, Turn
 from skdeepcluster.models.clustergan import GAMES, ClusterGAN
 from skdeepcluster.networks import make_critic
@@ -92,6 +93,9 @@ class ClusterGANClustering(AdversarialClusterer, GenerativeClusterer):
         "auto" is "cuda", else "mps", else "cpu".
     precision : {"float32", "bfloat16"}, default="float32"
         bfloat16 speeds up training where the hardware has it.
+    warm_start : bool, default=False
+        Whether `fit`, of a fitted estimator, goes on: `max_epochs` more of the main stage, with the
+        networks, the scaling and the clusters that are there.
     checkpoint : str or path, default=None
         A file in which the fit saves its progress and from which it continues after a crash.
     callbacks : sequence of skorch callbacks, default=None
@@ -152,6 +156,7 @@ class ClusterGANClustering(AdversarialClusterer, GenerativeClusterer):
     """
 
     _codes_name_clusters = True
+    _may_change = frozenset({"n_critic", "noise_weight", "component_weight", "penalty_weight"})
     _parameter_constraints: ClassVar[dict[str, list[Any]]] = {
         **AdversarialClusterer._parameter_constraints,
         **GenerativeClusterer._parameter_constraints,
@@ -194,6 +199,7 @@ class ClusterGANClustering(AdversarialClusterer, GenerativeClusterer):
         optimizer: str | Callable[..., torch.optim.Optimizer] = "adam",
         device: str | torch.device = "auto",
         precision: str = "float32",
+        warm_start: bool = False,
         checkpoint: str | os.PathLike[str] | None = None,
         callbacks: Sequence[Any] | None = None,
         trainer_params: dict[str, Any] | None = None,
@@ -219,7 +225,10 @@ class ClusterGANClustering(AdversarialClusterer, GenerativeClusterer):
         layers = self._leaky()
         return {**layers, "hidden_layer_sizes": self._critic_sizes(layers["hidden_layer_sizes"])}
 
-    def _fit(self, run: Run) -> ClusterGAN:
+    def _fit(self, run: Run) -> Model:
+        return self._go_on(run, self._make_model(run.scaling))
+
+    def _go_on(self, run: Run, model: Model) -> Model:
         is_wasserstein = self.adversarial_loss == "wasserstein"
         n_critic = self._n_critic(5 if is_wasserstein else 1)
         game = Phase(
@@ -236,4 +245,4 @@ class ClusterGANClustering(AdversarialClusterer, GenerativeClusterer):
             },
             fresh=True,  # algorithm 3.2 draws rows for every update of the critic
         )
-        return run.train("clustergan", self._make_model(run.scaling), [game])
+        return run.train("clustergan", model, [game])

@@ -32,7 +32,8 @@ from skdeepcluster.base import (
 )
 from skdeepcluster.base._adversarial import CRITIC
 from skdeepcluster.base._conditions import MattersIf
-from skdeepcluster.engine.schedule import Turn
+from skdeepcluster.engine.model import Model
+from skdeepcluster.engine.schedule import Phase, Step, Turn
 from skdeepcluster.models.autoencoder import reconstruction_phase
 from skdeepcluster.models.code_mixture import (
     CodeMixture,
@@ -144,6 +145,9 @@ class DCANClustering(MixtureClusterer, AdversarialClusterer, InitializedClustere
         "auto" is "cuda", else "mps", else "cpu".
     precision : {"float32", "bfloat16"}, default="float32"
         bfloat16 speeds up training where the hardware has it.
+    warm_start : bool, default=False
+        Whether `fit`, of a fitted estimator, goes on: `max_epochs` more of the main stage, with the
+        networks, the scaling and the clusters that are there.
     checkpoint : str or path, default=None
         A file in which the fit saves its progress and from which it continues after a crash.
     callbacks : sequence of skorch callbacks, default=None
@@ -222,6 +226,11 @@ class DCANClustering(MixtureClusterer, AdversarialClusterer, InitializedClustere
     ((4, 6), (200, 3))
     """
 
+    _streams_not = (
+        "its mixture follows the codes of the last rows, and would forget clusters that are not "
+        "among them; use warm_start=True"
+    )
+    _may_change = frozenset({"batches_per_em_step", "n_critic"})
     _parameter_constraints: ClassVar[dict[str, list[Any]]] = {
         **AdversarialClusterer._parameter_constraints,
         "init": init_constraint(*OWN_STARTS),
@@ -282,6 +291,7 @@ class DCANClustering(MixtureClusterer, AdversarialClusterer, InitializedClustere
         optimizer: str | Callable[..., torch.optim.Optimizer] = "adam",
         device: str | torch.device = "auto",
         precision: str = "float32",
+        warm_start: bool = False,
         checkpoint: str | os.PathLike[str] | None = None,
         callbacks: Sequence[Any] | None = None,
         trainer_params: dict[str, Any] | None = None,
@@ -323,15 +333,20 @@ class DCANClustering(MixtureClusterer, AdversarialClusterer, InitializedClustere
         }
 
     def _fit(self, run: Run) -> CodeMixture:
+        make_model = partial(self._make_model, n_recent=min(self.buffer_size, len(run.table)))
+        phases = self._clustering(self._first_step(run, make_model, OWN_STARTS, place_on_labels))
+        if self._will_decode():
+            phases.insert(0, reconstruction_phase(self.pretrain_epochs))
+        return run.train("dcan", make_model(run.scaling), phases)
+
+    def _go_on(self, run: Run, model: Model) -> Model:
+        return run.train("dcan", model, self._clustering())
+
+    def _clustering(self, start: Step | None = None) -> list[Phase]:
         weight = self.reconstruction_weight
         turns = [Turn("model", "both" if weight else "clustering")]
         weights = {"reconstruction": weight} if weight else {}
         if self.clustering_loss == "adversarial":
             turns.insert(0, Turn("critic", "judgement", self._n_critic(1)))
             weights["critic_accuracy"] = 0.0  # told, not trained for
-        make_model = partial(self._make_model, n_recent=min(self.buffer_size, len(run.table)))
-        start = self._first_step(run, make_model, OWN_STARTS, place_on_labels)
-        phases = mixture_phases(turns, self.max_epochs, self.batches_per_em_step, weights, start)
-        if self._will_decode():
-            phases.insert(0, reconstruction_phase(self.pretrain_epochs))
-        return run.train("dcan", make_model(run.scaling), phases)
+        return mixture_phases(turns, self.max_epochs, self.batches_per_em_step, weights, start)

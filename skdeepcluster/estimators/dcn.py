@@ -25,7 +25,9 @@ from torch import Tensor, nn
 
 from skdeepcluster.augment import augmentation_for
 from skdeepcluster.base import AUGMENT, DeepClusterer, InitializedClusterer, Run, init_constraint
-from skdeepcluster.engine.schedule import Phase, Refresh, Turn
+from skdeepcluster.base._streaming import once_through
+from skdeepcluster.engine.model import Model
+from skdeepcluster.engine.schedule import Phase, Refresh, Step, Turn
 from skdeepcluster.models.autoencoder import reconstruction_phase
 from skdeepcluster.models.dcn import ASSIGNMENTS, DeepKMeans, SoftKMeans, begin, harden
 from skdeepcluster.models.dec import place_centers, place_on_labels
@@ -106,6 +108,9 @@ class DCNClustering(InitializedClusterer):
         "auto" is "cuda", else "mps", else "cpu".
     precision : {"float32", "bfloat16"}, default="float32"
         bfloat16 speeds up training where the hardware has it.
+    warm_start : bool, default=False
+        Whether `fit`, of a fitted estimator, goes on: `max_epochs` more of the main stage, with the
+        networks, the scaling and the clusters that are there.
     checkpoint : str or path, default=None
         A file in which the fit saves its progress and from which it continues after a crash.
     callbacks : sequence of skorch callbacks, default=None
@@ -143,6 +148,8 @@ class DCNClustering(InitializedClusterer):
         Where the networks are.
     n_iter_ : int
         Epochs trained, of all stages and phases together.
+    n_samples_seen_ : int
+        Rows so far, after `partial_fit`.
     n_features_in_ : int
         Number of features of a row.
     feature_names_in_ : ndarray of shape (n_features_in_,)
@@ -173,6 +180,8 @@ class DCNClustering(InitializedClusterer):
     (3, 2)
     """
 
+    _streams_not = ""
+    _may_change = frozenset({"reconstruction_weight"})
     _parameter_constraints: ClassVar[dict[str, list[Any]]] = {
         **DeepClusterer._parameter_constraints,
         "init": init_constraint(*OWN_STARTS),
@@ -204,6 +213,7 @@ class DCNClustering(InitializedClusterer):
         optimizer: str | Callable[..., torch.optim.Optimizer] = "adam",
         device: str | torch.device = "auto",
         precision: str = "float32",
+        warm_start: bool = False,
         checkpoint: str | os.PathLike[str] | None = None,
         callbacks: Sequence[Any] | None = None,
         trainer_params: dict[str, Any] | None = None,
@@ -214,16 +224,26 @@ class DCNClustering(InitializedClusterer):
 
     def _fit(self, run: Run) -> DeepKMeans:
         placing = partial(begin, place=place_on_labels)
-        clustering = Phase(
+        start = self._first_step(run, self._make_model, OWN_STARTS, placing)
+        refresh = [Refresh(harden)] if self.assignment == "soft" else []
+        phases = [reconstruction_phase(self.pretrain_epochs), self._clustering(start, refresh)]
+        return run.train("dcn", self._make_model(run.scaling), phases)
+
+    def _go_on(self, run: Run, model: Model) -> Model:
+        return run.train("dcn", model, [self._clustering()])  # at the alpha that it has reached
+
+    def _stream(self, run: Run, model: Model) -> Model:
+        return run.train("dcn", model, [once_through(self._clustering())])
+
+    def _clustering(self, start: Step | None = None, refresh: Sequence[Refresh] = ()) -> Phase:
+        return Phase(
             "clustering",
             [Turn("model", "both")],
             epochs=self.max_epochs,
-            start=self._first_step(run, self._make_model, OWN_STARTS, placing),
-            refresh=[Refresh(harden)] if self.assignment == "soft" else [],
+            start=start,
+            refresh=refresh,
             weights={"reconstruction": self.reconstruction_weight},
         )
-        phases = [reconstruction_phase(self.pretrain_epochs), clustering]
-        return run.train("dcn", self._make_model(run.scaling), phases)
 
     def _make_model(self, scaling: Scaling) -> DeepKMeans:
         encoder = self._make_encoder(self.latent_dim)

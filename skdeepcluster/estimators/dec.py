@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from functools import partial
 from numbers import Integral, Real
 from typing import Any, ClassVar
@@ -26,10 +27,12 @@ from torch import Tensor, nn
 
 from skdeepcluster.augment import augmentation_for
 from skdeepcluster.base import AUGMENT, DeepClusterer, InitializedClusterer, Run, init_constraint
-from skdeepcluster.engine.schedule import Phase, Refresh, Turn
+from skdeepcluster.base._streaming import once_through
+from skdeepcluster.engine.model import Model
+from skdeepcluster.engine.schedule import Phase, Refresh, Step, Turn
 from skdeepcluster.models.autoencoder import reconstruction_phase
-from skdeepcluster.models.clusters import has_settled
-from skdeepcluster.models.dec import DEC, place_centers, place_on_labels, update_target
+from skdeepcluster.models.clusters import forget_labels, has_settled
+from skdeepcluster.models.dec import DEC, aim, place_centers, place_on_labels, update_target
 from skdeepcluster.scaling import Mode, Scaling
 
 __all__ = ["DECClustering"]
@@ -109,6 +112,9 @@ class DECClustering(InitializedClusterer):
         "auto" is "cuda", else "mps", else "cpu".
     precision : {"float32", "bfloat16"}, default="float32"
         bfloat16 speeds up training where the hardware has it.
+    warm_start : bool, default=False
+        Whether `fit`, of a fitted estimator, goes on: `max_epochs` more of the main stage, with the
+        networks, the scaling and the clusters that are there.
     checkpoint : str or path, default=None
         A file in which the fit saves its progress and from which it continues after a crash.
     callbacks : sequence of skorch callbacks, default=None
@@ -147,6 +153,8 @@ class DECClustering(InitializedClusterer):
         Where the networks are.
     n_iter_ : int
         Epochs trained, of all stages and phases together.
+    n_samples_seen_ : int
+        Rows so far, after `partial_fit`.
     n_features_in_ : int
         Number of features of a row.
     feature_names_in_ : ndarray of shape (n_features_in_,)
@@ -177,6 +185,8 @@ class DECClustering(InitializedClusterer):
     (2, 3)
     """
 
+    _streams_not = ""
+    _may_change = frozenset({"reconstruction_weight", "target_power", "epochs_per_update", "tol"})
     _parameter_constraints: ClassVar[dict[str, list[Any]]] = {
         **DeepClusterer._parameter_constraints,
         "init": init_constraint(*OWN_STARTS),
@@ -212,6 +222,7 @@ class DECClustering(InitializedClusterer):
         optimizer: str | Callable[..., torch.optim.Optimizer] = "adam",
         device: str | torch.device = "auto",
         precision: str = "float32",
+        warm_start: bool = False,
         checkpoint: str | os.PathLike[str] | None = None,
         callbacks: Sequence[Any] | None = None,
         trainer_params: dict[str, Any] | None = None,
@@ -221,19 +232,33 @@ class DECClustering(InitializedClusterer):
         self._keep(locals())
 
     def _fit(self, run: Run) -> DEC:
+        start = self._first_step(run, self._make_model, OWN_STARTS, place_on_labels)
+        phases = [reconstruction_phase(self.pretrain_epochs), self._clustering(start)]
+        return run.train("dec", self._make_model(run.scaling), phases)
+
+    def _go_on(self, run: Run, model: Model) -> Model:
+        return run.train("dec", model, [self._clustering(forget_labels)])
+
+    def _stream(self, run: Run, model: Model) -> Model:
+        """Train on rows of which some clusters may have none, which therefore are not dead."""
+        seen = torch.zeros(self.n_clusters)
+        seen[self._clusters.live] = torch.from_numpy(self._weights_seen()).float()
+        target = partial(aim, seen=seen.to(run.table.device), power=self.target_power)
+        clustering = replace(self._clustering(forget_labels), refresh=[Refresh(target)])
+        return run.train("dec", model, [once_through(clustering)])
+
+    def _clustering(self, start: Step) -> Phase:
         weight = self.reconstruction_weight
         target = partial(update_target, power=self.target_power)
-        clustering = Phase(
+        return Phase(
             "clustering",
             [Turn("model", "both" if weight else "clustering")],
             epochs=self.max_epochs,
-            start=self._first_step(run, self._make_model, OWN_STARTS, place_on_labels),
+            start=start,
             refresh=[Refresh(target, every=self.epochs_per_update)],
             weights={"reconstruction": weight} if weight else {},
             until=partial(has_settled, tol=self.tol),
         )
-        phases = [reconstruction_phase(self.pretrain_epochs), clustering]
-        return run.train("dec", self._make_model(run.scaling), phases)
 
     def _make_model(self, scaling: Scaling) -> DEC:
         encoder = self._make_encoder(self.latent_dim)

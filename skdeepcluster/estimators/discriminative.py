@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from functools import partial
 from numbers import Integral, Real
 from typing import Any, ClassVar
@@ -27,8 +28,9 @@ from torch import Tensor, nn
 
 from skdeepcluster.base import DeepClusterer, InitializedClusterer, Run, init_constraint
 from skdeepcluster.base._initialized import StartAgreement
+from skdeepcluster.engine.model import Model
 from skdeepcluster.engine.schedule import Phase, Ramp, Refresh, Step, Turn
-from skdeepcluster.models.clusters import has_settled
+from skdeepcluster.models.clusters import forget_labels, has_settled
 from skdeepcluster.models.discriminative import (
     DiscriminativeAutoencoder,
     anchors_of,
@@ -142,6 +144,9 @@ class DiscriminativeClustering(InitializedClusterer):
         "auto" is "cuda", else "mps", else "cpu".
     precision : {"float32", "bfloat16"}, default="float32"
         bfloat16 speeds up training where the hardware has it.
+    warm_start : bool, default=False
+        Whether `fit`, of a fitted estimator, goes on: `max_epochs` more of the main stage, with the
+        networks, the scaling and the clusters that are there.
     checkpoint : str or path, default=None
         A file in which the fit saves its progress and from which it continues after a crash.
     callbacks : sequence of skorch callbacks, default=None
@@ -205,6 +210,10 @@ class DiscriminativeClustering(InitializedClusterer):
     (3, 8)
     """
 
+    _streams_not = "its centroids are those of all rows; use warm_start=True"
+    _may_change = frozenset(
+        {"between_weight", "within_weight", "reconstruction_weight", "clustering_lr", "tol"}
+    )
     _parameter_constraints: ClassVar[dict[str, list[Any]]] = {
         **DeepClusterer._parameter_constraints,
         "init": init_constraint(*OWN_STARTS),
@@ -252,6 +261,7 @@ class DiscriminativeClustering(InitializedClusterer):
         optimizer: str | Callable[..., torch.optim.Optimizer] = "adam",
         device: str | torch.device = "auto",
         precision: str = "float32",
+        warm_start: bool = False,
         checkpoint: str | os.PathLike[str] | None = None,
         callbacks: Sequence[Any] | None = None,
         trainer_params: dict[str, Any] | None = None,
@@ -279,7 +289,7 @@ class DiscriminativeClustering(InitializedClusterer):
             run.needs_all_rows("anchors='global'", "Use anchors='mutual'")
         listing = partial(list_neighbors, n_neighbors=self.n_neighbors)
         placing = self._first_step(run, self._make_model, OWN_STARTS, place_on_labels)
-        apart, between = _ramp(self.discrimination_weight), self.between_weight
+        apart = _ramp(self.discrimination_weight)
         phases = [
             Phase(
                 "pretraining",
@@ -289,12 +299,25 @@ class DiscriminativeClustering(InitializedClusterer):
                 weights={"reconstruction": self.reconstruction_weight},
             ),
             self._stage("stage1", self.init_epochs, placing, discrimination=apart),
-            self._stage("stage2", self.max_epochs, between=between, within=-self.within_weight),
-            # The last update moved the codes: the centroids follow.
+            *self._second_stage(),
+        ]
+        return self._train(run, self._make_model(run.scaling), phases)
+
+    def _go_on(self, run: Run, model: Model) -> Model:
+        return self._train(run, model, self._second_stage(forget_labels))
+
+    def _train(self, run: Run, model: Any, phases: Sequence[Phase]) -> Any:
+        watch = StartAgreement(self.n_clusters)
+        return run.train("discriminative", model, phases, callbacks=[watch])
+
+    def _second_stage(self, start: Step | None = None) -> list[Phase]:
+        weights = {"between": self.between_weight, "within": -self.within_weight}
+        last = self._stage("stage2", self.max_epochs, **weights)
+        # The last update moved the codes: the centroids follow.
+        return [
+            replace(last, start=start),
             Phase("assignment", [], epochs=0, start=update_clusters),
         ]
-        watch = StartAgreement(self.n_clusters)
-        return run.train("discriminative", self._make_model(run.scaling), phases, callbacks=[watch])
 
     def _stage(
         self, name: str, epochs: int, start: Step | None = None, **weights: float | Ramp

@@ -25,9 +25,8 @@ from torch import nn
 from skdeepcluster.base import AdversarialClusterer, HierarchicalClusterer, Run
 from skdeepcluster.base._adversarial import CRITIC
 from skdeepcluster.base._conditions import MattersIf
-from skdeepcluster.base._headed import MANIFOLD, needs_density
+from skdeepcluster.base._headed import MANIFOLD, NOISE, needs_density
 from skdeepcluster.engine.schedule import Phase, Ramp, Refresh, Turn, one_cycle, warm_up
-from skdeepcluster.heads import ClusteringHead
 from skdeepcluster.models.hierarchy import GAMES, HierarchicalAutoencoder
 from skdeepcluster.networks import (
     Discriminator,
@@ -78,6 +77,9 @@ class HRWAEGANClustering(AdversarialClusterer, HierarchicalClusterer):
         The fewest rows of a cluster of HDBSCAN's, as the head, where it counts clusters for
         another, and where it searches for outliers: an integer is their number, a float a share of
         the rows, but at least 5 of them. Smaller classes cannot be found.
+    noise : {"keep", "nearest"}, default="keep"
+        What becomes of rows that the head calls noise: "keep" labels them -1, "nearest" gives them
+        to the clusters of the nearest training codes that are in one.
     manifold : {"umap"} or None, default="umap"
         What the codes go through before the head.
     manifold_params : dict, default=None
@@ -140,6 +142,9 @@ class HRWAEGANClustering(AdversarialClusterer, HierarchicalClusterer):
         "auto" is "cuda", else "mps", else "cpu".
     precision : {"float32", "bfloat16"}, default="float32"
         bfloat16 speeds up training where the hardware has it.
+    warm_start : bool, default=False
+        Whether `fit`, of a fitted estimator, goes on: `max_epochs` more of the main stage, with the
+        networks, the scaling and the clusters that are there.
     checkpoint : str or path, default=None
         A file in which the fit saves its progress and from which it continues after a crash.
     callbacks : sequence of skorch callbacks, default=None
@@ -258,6 +263,7 @@ class HRWAEGANClustering(AdversarialClusterer, HierarchicalClusterer):
             "Use an outlier_weight above 0",
         ),
         MANIFOLD,
+        NOISE,
         MattersIf(
             ("min_cluster_size",),
             lambda self: self.outlier_weight > 0 or needs_density(self),
@@ -278,6 +284,7 @@ class HRWAEGANClustering(AdversarialClusterer, HierarchicalClusterer):
         head: str | ClusterMixin = "hdbscan",
         head_params: dict[str, Any] | None = None,
         min_cluster_size: int | float = 0.02,
+        noise: str = "keep",
         manifold: str | None = "umap",
         manifold_params: dict[str, Any] | None = None,
         n_groups: int = 2,
@@ -302,6 +309,7 @@ class HRWAEGANClustering(AdversarialClusterer, HierarchicalClusterer):
         optimizer: str | Callable[..., torch.optim.Optimizer] = "adam",
         device: str | torch.device = "auto",
         precision: str = "float32",
+        warm_start: bool = False,
         checkpoint: str | os.PathLike[str] | None = None,
         callbacks: Sequence[Any] | None = None,
         trainer_params: dict[str, Any] | None = None,
@@ -349,20 +357,18 @@ class HRWAEGANClustering(AdversarialClusterer, HierarchicalClusterer):
     def _fit(self, run: Run) -> HierarchicalAutoencoder:
         self._tell_of_n_clusters()
         self._make_group_head(run.seed, len(run.table))  # refused now rather than later
-        model, clipping = self._make_model(run.scaling), GradientNormClipping(CLIP)
+        return self._train(run, self._make_model(run.scaling))
+
+    def _go_on(self, run: Run, model: Any) -> HierarchicalAutoencoder:
+        self._make_group_head(run.seed, len(run.table))
+        model.discriminators = self._make_model(run.scaling).discriminators  # none were kept
+        return self._train(run, model)
+
+    def _train(self, run: Run, model: HierarchicalAutoencoder) -> HierarchicalAutoencoder:
+        clipping = GradientNormClipping(CLIP)
         run.train("hrwaegan", model, [self._cycle(run.seed)], callbacks=[clipping])
         model.discriminators = nn.ModuleList()  # they have judged, and inference needs none
         return model
-
-    def _used_after_training(self) -> set[str]:
-        heads = {"manifold", "manifold_params", "min_cluster_size"}  # which find outliers as well
-        return {"n_clusters", "head", "head_params"} | (set() if self.outlier_weight else heads)
-
-    def _make_group_head(
-        self, seed: int, n_rows: int, head: str | None = None, share: float = 1.0
-    ) -> ClusteringHead:
-        n_neighbors = max(5, min(n_rows // 300, 100))  # eq. 3.8
-        return self._make_head(seed, head, {"n_neighbors": n_neighbors}, share)
 
     def _cycle(self, seed: int) -> Phase:
         """Return the training cycle of fig. 3.4."""

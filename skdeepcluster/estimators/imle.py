@@ -132,6 +132,9 @@ class IMLEClustering(GenerativeClusterer, InitializedClusterer):
         "auto" is "cuda", else "mps", else "cpu".
     precision : {"float32", "bfloat16"}, default="float32"
         bfloat16 speeds up training where the hardware has it.
+    warm_start : bool, default=False
+        Whether `fit`, of a fitted estimator, goes on: `max_epochs` more of the main stage, with the
+        networks, the scaling and the clusters that are there.
     checkpoint : str or path, default=None
         A file in which the fit saves its progress and from which it continues after a crash.
     callbacks : sequence of skorch callbacks, default=None
@@ -201,6 +204,7 @@ class IMLEClustering(GenerativeClusterer, InitializedClusterer):
     """
 
     _codes_name_clusters = True
+    _may_change = frozenset({"noise_weight", "component_weight", "updates_per_matching"})
     _parameter_constraints: ClassVar[dict[str, list[Any]]] = {
         **GenerativeClusterer._parameter_constraints,
         "init": init_constraint("random"),
@@ -273,6 +277,7 @@ class IMLEClustering(GenerativeClusterer, InitializedClusterer):
         optimizer: str | Callable[..., torch.optim.Optimizer] = "adam",
         device: str | torch.device = "auto",
         precision: str = "float32",
+        warm_start: bool = False,
         checkpoint: str | os.PathLike[str] | None = None,
         callbacks: Sequence[Any] | None = None,
         trainer_params: dict[str, Any] | None = None,
@@ -312,10 +317,19 @@ class IMLEClustering(GenerativeClusterer, InitializedClusterer):
             )
 
     def _fit(self, run: Run) -> MatchedGenerator:
+        if self._is_given():
+            self._check_model(run, self._make_model)
+            self._note_start(run, self._given_labels(run))
+        n_balanced = math.ceil(round(self.balanced_share * self.max_epochs, 9))  # .07 * 100 > 7
+        return self._match(run, self._make_model(run.scaling), n_balanced)
+
+    def _go_on(self, run: Run, model: Any) -> MatchedGenerator:
+        return self._match(run, model, n_balanced=0)
+
+    def _match(self, run: Run, model: MatchedGenerator, n_balanced: int) -> MatchedGenerator:
         turns = [Turn("model", "match")]
         if self.updates_per_matching > 1:
             turns.append(Turn("model", "pull", self.updates_per_matching - 1))
-        n_balanced = math.ceil(round(self.balanced_share * self.max_epochs, 9))  # .07 * 100 > 7
         matching = Phase(
             "matching",
             turns,
@@ -324,10 +338,7 @@ class IMLEClustering(GenerativeClusterer, InitializedClusterer):
             refresh=[Refresh(partial(watch_matches, n_balanced=n_balanced))],
             weights=self._weights(),
         )
-        if self._is_given():
-            self._check_model(run, self._make_model)
-            self._note_start(run, self._given_labels(run))
-        model = run.train("imle", self._make_model(run.scaling), [matching])
+        run.train("imle", model, [matching])
         model.fix_centroids(run.seed)
         return model
 

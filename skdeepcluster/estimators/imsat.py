@@ -24,6 +24,7 @@ from torch import Tensor, nn
 from skdeepcluster.augment import augmentation_for
 from skdeepcluster.base import AUGMENT, DeepClusterer, Run
 from skdeepcluster.base._conditions import MattersIf
+from skdeepcluster.engine.model import Model
 from skdeepcluster.engine.schedule import Phase, Turn
 from skdeepcluster.models.information import InformationMaximizer, choose_head, measure_radii
 from skdeepcluster.networks import make_feature_encoder
@@ -102,6 +103,9 @@ class IMSATClustering(DeepClusterer):
         "auto" is "cuda", else "mps", else "cpu".
     precision : {"float32", "bfloat16"}, default="float32"
         bfloat16 speeds up training where the hardware has it.
+    warm_start : bool, default=False
+        Whether `fit`, of a fitted estimator, goes on: `max_epochs` more of the main stage, with the
+        networks, the scaling and the clusters that are there.
     checkpoint : str or path, default=None
         A file in which the fit saves its progress and from which it continues after a crash.
     callbacks : sequence of skorch callbacks, default=None
@@ -162,6 +166,11 @@ class IMSATClustering(DeepClusterer):
     (2, 3)
     """
 
+    _streams_not = (
+        "its objective spreads rows over all clusters, also where they are of one kind; use "
+        "warm_start=True"
+    )
+    _may_change = frozenset({"information_weight", "balance_weight"})
     _parameter_constraints: ClassVar[dict[str, list[Any]]] = {
         **{k: v for k, v in DeepClusterer._parameter_constraints.items() if k != "decoder"},
         "objective": [StrOptions({"imsat", "iic"})],
@@ -220,6 +229,7 @@ class IMSATClustering(DeepClusterer):
         optimizer: str | Callable[..., torch.optim.Optimizer] = "adam",
         device: str | torch.device = "auto",
         precision: str = "float32",
+        warm_start: bool = False,
         checkpoint: str | os.PathLike[str] | None = None,
         callbacks: Sequence[Any] | None = None,
         trainer_params: dict[str, Any] | None = None,
@@ -228,10 +238,7 @@ class IMSATClustering(DeepClusterer):
     ):
         self._keep(locals())
 
-    def _fit(self, run: Run) -> InformationMaximizer:
-        perturbation = self._perturbation()
-        if isinstance(perturbation, str):
-            run.needs_all_rows(f"perturbation={perturbation!r}", "Use an augmentation")
+    def _fit(self, run: Run) -> Model:
         model = InformationMaximizer(
             run.scaling,
             self._make_features(),
@@ -239,8 +246,13 @@ class IMSATClustering(DeepClusterer):
             self.n_clusters,
             self.n_heads,
             OVER * self.n_clusters if self.objective == "iic" else 0,
-            perturbation,
+            self._perturbation(),
         )
+        return self._go_on(run, model)
+
+    def _go_on(self, run: Run, model: Model) -> Model:
+        if isinstance(perturbation := self._perturbation(), str):
+            run.needs_all_rows(f"perturbation={perturbation!r}", "Use an augmentation")
         measure = partial(measure_radii, share=self.radius, n_neighbors=self.n_neighbors)
         training = Phase(
             "information",

@@ -83,6 +83,9 @@ class KDVAEClustering(KNetworksClusterer):
         "auto" is "cuda", else "mps", else "cpu".
     precision : {"float32", "bfloat16"}, default="float32"
         bfloat16 speeds up training where the hardware has it.
+    warm_start : bool, default=False
+        Whether `fit`, of a fitted estimator, goes on: `max_epochs` more of the main stage, with the
+        networks, the scaling and the clusters that are there.
     checkpoint : str or path, default=None
         A file in which the fit saves its progress and from which it continues after a crash.
     callbacks : sequence of skorch callbacks, default=None
@@ -120,6 +123,8 @@ class KDVAEClustering(KNetworksClusterer):
         Where the networks are.
     n_iter_ : int
         Epochs trained, of all stages and phases together.
+    n_samples_seen_ : int
+        Rows so far, after `partial_fit`.
     n_features_in_ : int
         Number of features of a row.
     feature_names_in_ : ndarray of shape (n_features_in_,)

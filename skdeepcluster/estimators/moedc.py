@@ -33,6 +33,7 @@ from skdeepcluster.base import (
 from skdeepcluster.base._conditions import MattersIf
 from skdeepcluster.base._initialized import StartAgreement
 from skdeepcluster.engine.callbacks import HoldIdle
+from skdeepcluster.engine.model import Model
 from skdeepcluster.engine.schedule import Phase, Turn, one_cycle
 from skdeepcluster.engine.table import Batch, encoded, tiled
 from skdeepcluster.heads import describe_head
@@ -137,6 +138,9 @@ class MoEDCClustering(HeadingClusterer, InitializedClusterer, EarlyOutlierScorer
         "auto" is "cuda", else "mps", else "cpu".
     precision : {"float32", "bfloat16"}, default="float32"
         bfloat16 speeds up training where the hardware has it.
+    warm_start : bool, default=False
+        Whether `fit`, of a fitted estimator, goes on: `max_epochs` more of the main stage, with the
+        networks, the scaling and the clusters that are there.
     checkpoint : str or path, default=None
         A file in which the fit saves its progress and from which it continues after a crash.
     callbacks : sequence of skorch callbacks, default=None
@@ -230,6 +234,7 @@ class MoEDCClustering(HeadingClusterer, InitializedClusterer, EarlyOutlierScorer
 
     _codes_name_clusters = True
     _has_one_space = False
+    _streams_not = "its clusters are fixed before the experts learn; use warm_start=True"
     _parameter_constraints: ClassVar[dict[str, list[Any]]] = {
         **HeadingClusterer._parameter_constraints,
         "init": init_constraint("head"),
@@ -285,6 +290,7 @@ class MoEDCClustering(HeadingClusterer, InitializedClusterer, EarlyOutlierScorer
         optimizer: str | Callable[..., torch.optim.Optimizer] = "adam",
         device: str | torch.device = "auto",
         precision: str = "float32",
+        warm_start: bool = False,
         checkpoint: str | os.PathLike[str] | None = None,
         callbacks: Sequence[Any] | None = None,
         trainer_params: dict[str, Any] | None = None,
@@ -293,7 +299,7 @@ class MoEDCClustering(HeadingClusterer, InitializedClusterer, EarlyOutlierScorer
     ):
         self._keep(locals())
 
-    def _fit(self, run: Run) -> MixtureOfExperts:
+    def _fit(self, run: Run) -> Model:
         table = run.table
         is_given = isinstance(self.latent_dim, Integral)
         self.latent_dim_ = int(self.latent_dim) if is_given else self._find_width(run)
@@ -310,8 +316,11 @@ class MoEDCClustering(HeadingClusterer, InitializedClusterer, EarlyOutlierScorer
         managed = self._make_managed(vae, int(labels.max()) + 1)
         watch = StartAgreement(managed.n_clusters)
         run.train("manager", managed, [retraining], clustered, callbacks=[watch])
+        return self._go_on(run, MixtureOfExperts(managed))
+
+    def _go_on(self, run: Run, model: Model) -> Model:
         experts = self._phase("experts", self.max_epochs, "experts", "routed")
-        return run.train("experts", MixtureOfExperts(managed), [experts], callbacks=[HoldIdle()])
+        return run.train("experts", model, [experts], callbacks=[HoldIdle()])
 
     def _phase(
         self,

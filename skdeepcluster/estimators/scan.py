@@ -22,6 +22,7 @@ from sklearn.base import ClusterMixin
 from sklearn.utils._param_validation import Interval, StrOptions
 
 from skdeepcluster.base import OneHeadClusterer, Run
+from skdeepcluster.engine.model import Model
 from skdeepcluster.engine.schedule import Phase, Refresh, Turn, one_cycle
 from skdeepcluster.models.neighborly import NeighborHeads, draw_partners, find_neighbors
 from skdeepcluster.scaling import Mode
@@ -70,6 +71,9 @@ class SCANClustering(OneHeadClusterer):
     min_cluster_size : int or float, default=0.02
         The fewest rows of a cluster of HDBSCAN's, as the head and where it counts clusters for
         another: an integer is their number, a float a share of the rows, but at least 5 of them.
+    noise : {"keep", "nearest"}, default="keep"
+        What becomes of rows that the head calls noise: "keep" labels them -1, "nearest" gives them
+        to the clusters of the nearest training codes that are in one.
     manifold : {"umap"} or None, default="umap"
         What the codes go through before the head.
     manifold_params : dict, default=None
@@ -86,6 +90,9 @@ class SCANClustering(OneHeadClusterer):
         "auto" is "cuda", else "mps", else "cpu".
     precision : {"float32", "bfloat16"}, default="float32"
         bfloat16 speeds up training where the hardware has it.
+    warm_start : bool, default=False
+        Whether `fit`, of a fitted estimator, goes on: `max_epochs` more of the main stage, with the
+        networks, the scaling and the clusters that are there.
     checkpoint : str or path, default=None
         A file in which the fit saves its progress and from which it continues after a crash.
     callbacks : sequence of skorch callbacks, default=None
@@ -152,6 +159,11 @@ class SCANClustering(OneHeadClusterer):
     ((200, 12), (200, 3))
     """
 
+    _may_change = OneHeadClusterer._may_change - {"n_clusters"} | {
+        "balance_weight",
+        "n_neighbors",
+        "metric",
+    }
     _parameter_constraints: ClassVar[dict[str, list[Any]]] = {
         **{k: v for k, v in OneHeadClusterer._parameter_constraints.items() if k not in NETWORKS},
         "n_clusters": [Interval(Integral, 1, None, closed="left")],
@@ -177,6 +189,7 @@ class SCANClustering(OneHeadClusterer):
         head: str | ClusterMixin = "gmm",
         head_params: dict[str, Any] | None = None,
         min_cluster_size: int | float = 0.02,
+        noise: str = "keep",
         manifold: str | None = "umap",
         manifold_params: dict[str, Any] | None = None,
         image_shape: tuple[int, int, int] | None = None,
@@ -184,6 +197,7 @@ class SCANClustering(OneHeadClusterer):
         optimizer: str | Callable[..., torch.optim.Optimizer] = "adam",
         device: str | torch.device = "auto",
         precision: str = "float32",
+        warm_start: bool = False,
         checkpoint: str | os.PathLike[str] | None = None,
         callbacks: Sequence[Any] | None = None,
         trainer_params: dict[str, Any] | None = None,
@@ -192,10 +206,12 @@ class SCANClustering(OneHeadClusterer):
     ):
         self._keep(locals())
 
-    def _fit(self, run: Run) -> NeighborHeads:
+    def _fit(self, run: Run) -> Model:
+        return self._go_on(run, NeighborHeads(run.scaling, self.n_clusters, self.n_heads))
+
+    def _go_on(self, run: Run, model: Model) -> Model:
         run.needs_all_rows("The search for neighbours", "Use another estimator")
         self._make_head(run.seed)  # refused now rather than after the training
-        model = NeighborHeads(run.scaling, self.n_clusters, self.n_heads)
         search = partial(find_neighbors, n_neighbors=self.n_neighbors, metric=self.metric)
         agreement = Phase(
             "agreement",

@@ -178,6 +178,8 @@ class SPCClustering(SelfLabelingClusterer):
         Where the networks are.
     n_iter_ : int
         Epochs trained, of all stages and phases together.
+    n_samples_seen_ : int
+        Rows so far, after `partial_fit`.
     n_features_in_ : int
         Number of features of a row.
     feature_names_in_ : ndarray of shape (n_features_in_,)
@@ -354,9 +356,6 @@ class SPCClustering(SelfLabelingClusterer):
             return clusters.find(rows, metric)
         known = isinstance(self.n_clusters, Integral)
         return clusters.start(rows, int(self.n_clusters) if known else None, metric)
-
-    def _is_init(self, name: str) -> bool:
-        return isinstance(self.init, str) and self.init == name
 
     # -- what the base asks ---------------------------------------------------------------------
 

@@ -32,8 +32,16 @@ from skdeepcluster.base import (
     Run,
     init_constraint,
 )
+from skdeepcluster.base._streaming import once_through
+from skdeepcluster.engine.model import Model
 from skdeepcluster.engine.table import Batch
-from skdeepcluster.models.vade import VaDE, place_mixture, place_on_labels, vade_phases
+from skdeepcluster.models.vade import (
+    VaDE,
+    bound_phase,
+    place_mixture,
+    place_on_labels,
+    vade_phases,
+)
 from skdeepcluster.scaling import Mode, Scaling
 
 __all__ = ["VaDEClustering"]
@@ -106,6 +114,9 @@ class VaDEClustering(MixtureClusterer, InitializedClusterer):
         "auto" is "cuda", else "mps", else "cpu".
     precision : {"float32", "bfloat16"}, default="float32"
         bfloat16 speeds up training where the hardware has it.
+    warm_start : bool, default=False
+        Whether `fit`, of a fitted estimator, goes on: `max_epochs` more of the main stage, with the
+        networks, the scaling and the clusters that are there.
     checkpoint : str or path, default=None
         A file in which the fit saves its progress and from which it continues after a crash.
     callbacks : sequence of skorch callbacks, default=None
@@ -149,6 +160,8 @@ class VaDEClustering(MixtureClusterer, InitializedClusterer):
         Where the networks are.
     n_iter_ : int
         Epochs trained, of all stages and phases together.
+    n_samples_seen_ : int
+        Rows so far, after `partial_fit`.
     n_features_in_ : int
         Number of features of a row.
     feature_names_in_ : ndarray of shape (n_features_in_,)
@@ -183,6 +196,7 @@ class VaDEClustering(MixtureClusterer, InitializedClusterer):
     ((4, 6), (200,))
     """
 
+    _streams_not = ""
     _parameter_constraints: ClassVar[dict[str, list[Any]]] = {
         **DeepClusterer._parameter_constraints,
         "init": init_constraint(*OWN_STARTS),
@@ -210,6 +224,7 @@ class VaDEClustering(MixtureClusterer, InitializedClusterer):
         optimizer: str | Callable[..., torch.optim.Optimizer] = "adam",
         device: str | torch.device = "auto",
         precision: str = "float32",
+        warm_start: bool = False,
         checkpoint: str | os.PathLike[str] | None = None,
         callbacks: Sequence[Any] | None = None,
         trainer_params: dict[str, Any] | None = None,
@@ -222,6 +237,12 @@ class VaDEClustering(MixtureClusterer, InitializedClusterer):
         start = self._first_step(run, self._make_model, OWN_STARTS, place_on_labels)
         phases = vade_phases(self.pretrain_epochs, self.max_epochs, start)
         return run.train("vade", self._make_model(run.scaling), phases)
+
+    def _go_on(self, run: Run, model: Model) -> Model:
+        return run.train("vade", model, [bound_phase(self.max_epochs)])
+
+    def _stream(self, run: Run, model: Model) -> Model:
+        return run.train("vade", model, [once_through(bound_phase(1))])
 
     def _make_model(self, scaling: Scaling) -> VaDE:
         encoder = self._make_encoder(2 * self.latent_dim)

@@ -28,7 +28,7 @@ from ._spherical import (
     spherical_step,
     sum_by_label as sum_by_label,
 )
-from ._tensors import rule_module as rule_module
+from ._tensors import head_module as head_module, rule_module as rule_module
 
 __all__ = [
     "ClusteringHead",

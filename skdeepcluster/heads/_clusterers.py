@@ -32,6 +32,7 @@ class HeadKind(NamedTuple):
     finds_n_clusters: bool = False
     scores_outliers: bool = False
     takes_min_cluster_size: bool = False  # that of the estimator whose head it is
+    finds_noise: bool = False
     max_rows: int | None = None  # more rows than this: fitted on a random subsample
 
 
@@ -71,6 +72,7 @@ HEADS = {
         _hdbscan,
         finds_n_clusters=True,
         scores_outliers=True,
+        finds_noise=True,
         takes_min_cluster_size=True,
         max_rows=100_000,
     ),
@@ -91,8 +93,8 @@ def describe_head(head: str | ClusterMixin) -> HeadKind:
     kind : HeadKind
         How to make it, whether it has memberships (`has_proba`), finds the number of clusters or
         has one of its own (`finds_n_clusters`), tells how far out a row is (`scores_outliers`),
-        takes the `min_cluster_size` of the estimator, and how many rows it sees at most
-        (`max_rows`). Of a name that does not exist nothing is known.
+        may call rows noise (`finds_noise`), takes the `min_cluster_size` of the estimator, and how
+        many rows it sees at most (`max_rows`). Of a name that does not exist nothing is known.
 
     Examples
     --------
@@ -107,6 +109,7 @@ def describe_head(head: str | ClusterMixin) -> HeadKind:
         has_proba=hasattr(head, "predict_proba"),
         finds_n_clusters=_open_size(last) is None,
         scores_outliers=hasattr(type(last), "outlier_scores_"),  # a property of HDBSCAN's
+        finds_noise=not hasattr(head, "predict_proba"),
     )
 
 

@@ -8,6 +8,7 @@ from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
+from scipy.optimize import linear_sum_assignment
 from sklearn.base import ClusterMixin
 from sklearn.utils import check_array, check_consistent_length, check_random_state
 from sklearn.utils.metaestimators import available_if
@@ -22,7 +23,7 @@ from ._clusterers import (
     warn_of_few_clusters,
 )
 from ._manifold import check_umap, fit_umap
-from ._rules import Judgement, OwnRule, make_rule
+from ._rules import Judgement, NeighborRule, OwnRule, make_rule, renumbered
 from ._spherical import Array, Labels, mean_by_label
 
 
@@ -34,6 +35,7 @@ def make_head(
     manifold_params: Mapping[str, Any] | None = None,
     head_params: Mapping[str, Any] | None = None,
     count_params: Mapping[str, Any] | None = None,
+    noise: str = "keep",
     random_state: int | np.random.RandomState | None = None,
 ) -> ClusteringHead:
     """Make the object that turns codes into labels.
@@ -68,6 +70,9 @@ def make_head(
     count_params : mapping, default=None
         Parameters of HDBSCAN that override its settings above where it counts the clusters of
         ``n_clusters="auto"``.
+    noise : {"keep", "nearest"}, default="keep"
+        What becomes of noise: "keep" labels it -1; "nearest" gives it to the clusters of the
+        nearest training rows that are in one.
     random_state : int, RandomState instance or None, default=None
         Seeds everything random. None draws from numpy's global generator.
 
@@ -110,7 +115,9 @@ def make_head(
         check_params("hdbscan", params[1], "count_params")
     if umap_params:
         check_umap(umap_params)
-    return ClusteringHead(head, n_clusters, umap_params, *params, random_state)
+    if noise not in ("keep", "nearest"):
+        raise ValueError(f"noise={noise!r} is unknown; choose 'keep' or 'nearest'.")
+    return ClusteringHead(head, n_clusters, umap_params, *params, random_state, noise)
 
 
 def _scores_outliers(self: ClusteringHead) -> bool:
@@ -143,6 +150,8 @@ class ClusteringHead:
         Parameters of the HDBSCAN that counts clusters.
     random_state : int, RandomState instance or None
         Seed.
+    noise : {"keep", "nearest"}, default="keep"
+        What becomes of noise.
 
     Attributes
     ----------
@@ -156,6 +165,8 @@ class ClusteringHead:
         member codes.
     """
 
+    noise = "keep"  # of heads that were saved before they had it
+
     def __init__(
         self,
         head: str | ClusterMixin,
@@ -164,6 +175,7 @@ class ClusteringHead:
         head_params: dict[str, Any],
         count_params: dict[str, Any],
         random_state: int | np.random.RandomState | None,
+        noise: str = "keep",
     ) -> None:
         self.head = head
         self.n_clusters = n_clusters
@@ -171,6 +183,7 @@ class ClusteringHead:
         self.head_params = head_params
         self.count_params = count_params
         self.random_state = random_state
+        self.noise = noise
 
     def fit(self, codes: ArrayLike, sample_weight: ArrayLike | None = None) -> ClusteringHead:
         """Cluster codes.
@@ -211,7 +224,7 @@ class ClusteringHead:
         seen = self._subsample(len(rows), seed)
         clusterer = fit_clusterer(self._make_clusterer(rows[seen], seed), rows[seen], weights[seen])
         self._rule: Any = make_rule(clusterer, rows[seen], weights[seen])
-        self.labels_ = self._rule.predict(rows)
+        self.labels_ = self._label(rows)
         self.n_clusters_ = int(self.labels_.max()) + 1
         self.cluster_centers_ = self._centers(codes, weights)
         warn_of_few_clusters(clusterer, self.n_clusters_)
@@ -228,9 +241,18 @@ class ClusteringHead:
         Returns
         -------
         ndarray of shape (n_samples,)
-            Labels in 0..n_clusters_-1; -1 is noise.
+            Labels in `0..n_clusters_ - 1`; -1 is noise.
         """
-        return self._rule.predict(self._place(_as_codes(codes)))
+        return self._label(self._place(_as_codes(codes)))
+
+    def _label(self, rows: Array) -> Labels:
+        return self._housed(rows, self._rule.predict(rows))
+
+    def _housed(self, rows: Array, labels: Labels) -> Labels:
+        """Return labels, with clusters in the place of noise if it is not to be kept."""
+        if self.noise == "nearest" and isinstance(self._rule, NeighborRule):
+            return self._rule.in_clusters(rows, labels)
+        return labels
 
     @available_if(_has_proba)
     def predict_proba(self, codes: ArrayLike) -> Array:
@@ -296,7 +318,34 @@ class ClusteringHead:
         Judgement
             What `predict`, `outlier_scores` and `strengths` return.
         """
-        return self._rule.judge(self._place(_as_codes(codes)))
+        rows = self._place(_as_codes(codes))
+        judged: Judgement = self._rule.judge(rows)
+        return judged._replace(labels=self._housed(rows, judged.labels))
+
+    def follow(self, before: Labels) -> ClusteringHead:
+        """Give clusters the numbers that most of their training codes had before.
+
+        Parameters
+        ----------
+        before : ndarray of shape (n_samples,)
+            Labels of the training codes; negative ones are noise.
+
+        Returns
+        -------
+        ClusteringHead
+            The same, its clusters matched one to one; those without a match come last.
+        """
+        known = (before >= 0) & (self.labels_ >= 0)
+        common = np.zeros((self.n_clusters_, int(before.max(initial=-1)) + 1))
+        np.add.at(common, (self.labels_[known], before[known]), 1)
+        own, numbers = linear_sum_assignment(-common)
+        place = np.full(self.n_clusters_, np.inf)
+        place[own] = numbers
+        order = place.argsort(kind="stable")
+        self._rule.reorder(order)
+        self.cluster_centers_ = self.cluster_centers_[order]
+        self.labels_ = renumbered(self.labels_, order)
+        return self
 
     def _width(self) -> int:
         """Return the dimensions of the embedding."""

@@ -100,6 +100,10 @@ class OwnRule:
         with restored_threads() if own_steps else nullcontext():
             return _tiled(self._memberships, rows)
 
+    def reorder(self, order: NDArray[np.intp]) -> None:
+        """Renumber the clusters by their place in an order."""
+        self.alive, self.centers = self.alive[order], self.centers[order]
+
     def _raw_labels(self, tile: Array) -> Labels:
         if hasattr(self.clusterer, "predict_proba"):
             return self.clusterer.predict_proba(tile).argmax(axis=1)
@@ -240,6 +244,26 @@ class NeighborRule:
         """Return the label that the nearest training rows vote for."""
         return self.judge(rows).labels
 
+    def in_clusters(self, rows: Array, labels: Labels) -> Labels:
+        """Return labels, those of noise as the nearest training rows in clusters vote."""
+        noise = labels < 0
+        if not noise.any() or self._inside is None:
+            return labels
+        labels = labels.copy()
+        labels[noise] = self._inside.predict(rows[noise])
+        return labels
+
+    @cached_property
+    def _inside(self) -> NeighborRule | None:
+        """The rule of the training rows that are in a cluster."""
+        inside = self.labels >= 0
+        return NeighborRule(self.rows[inside], self.labels[inside]) if inside.any() else None
+
+    def reorder(self, order: NDArray[np.intp]) -> None:
+        """Renumber the clusters by their place in an order."""
+        self.labels = renumbered(self.labels, order)
+        vars(self).pop("_inside", None)
+
     def __getstate__(self) -> dict[str, Any]:
         """Keep the arrays, and no tree."""
         return {name: vars(self).get(name) for name in ("rows", "labels", "scores", "strengths")}
@@ -251,6 +275,12 @@ def _nearness(distances: Array) -> Array:
         inverse = 1 / distances
     touching = np.isinf(inverse)
     return np.where(touching.any(axis=1, keepdims=True), touching, inverse)
+
+
+def renumbered(labels: NDArray[Any], order: NDArray[np.intp]) -> Labels:
+    """Return labels by their place in an order; negative ones stay noise."""
+    place = np.append(order.argsort(), -1)  # the last is what -1 is an index of
+    return place[np.maximum(labels, -1)]
 
 
 def _consecutive(labels: NDArray[Any]) -> Labels:

@@ -10,6 +10,7 @@ from sklearn.cluster import KMeans
 from torch import Tensor
 
 from skdeepcluster.engine.notices import notice
+from skdeepcluster.engine.schedule import Training
 from skdeepcluster.engine.table import Table
 from skdeepcluster.heads import SteadyGaussianMixture, fit_clusterer
 
@@ -65,7 +66,7 @@ def fit_mixture(
     return weights, means, variances
 
 
-def forget_labels(table: Table) -> None:
+def forget_labels(trainer: Training, table: Table) -> None:
     """Give the rows a column of labels, none of them known."""
     table.columns["label"] = torch.full((len(table),), -1, device=table.device)
 

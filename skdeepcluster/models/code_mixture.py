@@ -148,7 +148,7 @@ def mixture_phases(
     epochs: int,
     batches_per_em_step: int,
     weights: Mapping[str, float],
-    start: Step,
+    start: Step | None,
 ) -> list[Phase]:
     """Return the phases of clustering: the turns while the mixture follows, then its settling.
 

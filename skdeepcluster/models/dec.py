@@ -26,7 +26,7 @@ from skdeepcluster.objectives import (
 )
 from skdeepcluster.scaling import Scaling
 
-__all__ = ["DEC", "place_centers", "place_on_labels", "update_target"]
+__all__ = ["DEC", "aim", "place_centers", "place_on_labels", "update_target"]
 
 
 class DEC(Autoencoder):
@@ -66,7 +66,7 @@ def place_centers(trainer: Training, table: Table, seed: int) -> None:
     centers = trainer.model.centers
     kmeans = fit_kmeans(trainer.encode(table), table, len(centers), n_init=20, seed=seed)
     centers.data.copy_(torch.from_numpy(kmeans.cluster_centers_))
-    forget_labels(table)
+    forget_labels(trainer, table)
 
 
 def place_on_labels(trainer: Training, table: Table, labels: NDArray[np.integer[Any]]) -> None:
@@ -74,7 +74,7 @@ def place_on_labels(trainer: Training, table: Table, labels: NDArray[np.integer[
     centers, weight = trainer.model.centers, table.columns.get("weight")
     label = as_column(labels, table)
     centers.data.copy_(label_centers(trainer.encode(table), label, len(centers), weight))
-    forget_labels(table)
+    forget_labels(trainer, table)
 
 
 def update_target(trainer: Training, table: Table, power: float = 2.0) -> Mapping[str, float]:
@@ -82,6 +82,12 @@ def update_target(trainer: Training, table: Table, power: float = 2.0) -> Mappin
     q = _reseed_dead(trainer, table, trainer.apply(trainer.model.log_memberships, table).exp())
     table.columns["target"] = target_distribution(q, table.columns.get("weight"), power)
     return follow_labels(table, q.argmax(1))
+
+
+def aim(trainer: Training, table: Table, seen: Tensor, power: float) -> None:
+    """Compute the target p of some rows (eq. 3), given what each cluster has of those before."""
+    q = trainer.apply(trainer.model.log_memberships, table).exp()
+    table.columns["target"] = target_distribution(q, table.columns.get("weight"), power, seen)
 
 
 def _reseed_dead(trainer: Training, table: Table, q: Tensor) -> Tensor:

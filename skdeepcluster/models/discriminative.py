@@ -145,13 +145,13 @@ def place_centers(trainer: Training, table: Table, seed: int) -> None:
     kmeans = SphericalKMeans(len(centers), random_state=seed)
     kmeans.fit(trainer.encode(table).cpu().numpy(), sample_weight=table.array("weight"))
     centers.copy_(torch.from_numpy(kmeans.cluster_centers_))
-    forget_labels(table)
+    forget_labels(trainer, table)
 
 
 def place_on_labels(trainer: Training, table: Table, labels: NDArray[np.integer[Any]]) -> None:
     """Start the centroids as the mean directions of labels; -1 leaves a row out."""
     _point(trainer.model, F.normalize(trainer.encode(table)), as_column(labels, table), table)
-    forget_labels(table)
+    forget_labels(trainer, table)
 
 
 def _point(model: DiscriminativeAutoencoder, units: Tensor, label: Tensor, table: Table) -> None:

@@ -26,7 +26,7 @@ from skdeepcluster.networks import slots
 from skdeepcluster.objectives import gaussian_kl_divergence
 from skdeepcluster.scaling import Scaling
 
-__all__ = ["KAutoencoders", "hold", "release"]
+__all__ = ["KAutoencoders", "forget_wins", "hold", "release"]
 
 WAITING = -2  # the label of a row that has no network yet
 
@@ -150,6 +150,11 @@ def hold(trainer: Training, table: Table, labels: NDArray[np.integer[Any]]) -> N
     """
     label = as_column(labels, table)
     table.columns["label"] = label.masked_fill(label < 0, WAITING)
+    trainer.model.wins.zero_()
+
+
+def forget_wins(trainer: Training, table: Table) -> None:
+    """Begin to count anew who wins rows."""
     trainer.model.wins.zero_()
 
 

@@ -24,7 +24,7 @@ from skdeepcluster.objectives import gaussian_kl_divergence
 from skdeepcluster.priors import GaussianMixturePrior, least_variance, responsibilities_of
 from skdeepcluster.scaling import Scaling
 
-__all__ = ["VaDE", "place_mixture", "place_on_labels", "vade_phases"]
+__all__ = ["VaDE", "bound_phase", "place_mixture", "place_on_labels", "vade_phases"]
 
 INSIDE = 0.9  # share of the narrowest component's variance that a posterior starts with
 
@@ -121,14 +121,13 @@ class VaDE(VariationalModel):
 
 def vade_phases(pretrain_epochs: int, epochs: int, start: Step) -> list[Phase]:
     """Return the two phases of VaDE: reconstruction, then the evidence lower bound."""
-    bound = Phase(
-        "elbo",
-        [Turn("model", "negative_elbo")],
-        epochs=epochs,
-        start=start,
-        lr={"model": _step_decay},
-    )
-    return [reconstruction_phase(pretrain_epochs), bound]
+    return [reconstruction_phase(pretrain_epochs), bound_phase(epochs, start)]
+
+
+def bound_phase(epochs: int, start: Step | None = None) -> Phase:
+    """Return the phase that raises the evidence lower bound."""
+    turns = [Turn("model", "negative_elbo")]
+    return Phase("elbo", turns, epochs=epochs, start=start, lr={"model": _step_decay})
 
 
 def _step_decay(progress: Progress) -> float:

@@ -80,15 +80,18 @@ def squared_distances(codes: Tensor, centers: Tensor) -> Tensor:
 
 
 def target_distribution(
-    proba: Tensor, sample_weight: Tensor | None = None, power: float = 2.0
+    proba: Tensor,
+    sample_weight: Tensor | None = None,
+    power: float = 2.0,
+    seen: Tensor | float = 0.0,
 ) -> Tensor:
     r"""Self-training target of DEC, which sharpens the assignments and evens out the clusters.
 
     .. math:: p_{ij} = \frac{q_{ij}^a / f_j}{\sum_{j'} q_{ij'}^a / f_{j'}},
-              \qquad f_j = \sum_i w_i q_{ij}
+              \qquad f_j = s_j + \sum_i w_i q_{ij}
 
-    The frequencies :math:`f_j` are those of the rows given: pass the whole data set, never a
-    mini-batch.
+    The frequencies :math:`f_j` are those of the rows given, and of rows that were seen before: pass
+    the whole data set, or what is new of it, never a mini-batch.
 
     Parameters
     ----------
@@ -98,6 +101,8 @@ def target_distribution(
         Row weights :math:`w_i`, not negative; None means 1.
     power : float, default=2.0
         How sharp the target is, :math:`a`: 2 in DEC, more in DBC. With 1 it only evens out.
+    seen : Tensor of shape (k,), default=0.0
+        Frequencies :math:`s_j` of rows that are not among these.
 
     Returns
     -------
@@ -121,6 +126,7 @@ def target_distribution(
     """
     frequency = proba.sum(0) if sample_weight is None else sample_weight @ proba
     # The smallest normal number turns the 0 / 0 of a dead cluster into 0, and cannot overflow.
+    frequency = frequency + seen
     sharpened = proba.pow(power) / frequency.clamp_min(torch.finfo(proba.dtype).tiny)
     return sharpened / sharpened.sum(1, keepdim=True)
 

@@ -49,6 +49,7 @@ CHOSEN: dict[str, Any] = {
     "min_cluster_size": 0.1,
     "n_critic": 3,
     "n_samples_per_point": 3,
+    "noise": "nearest",
     "noise_weight": 2.0,
     "penalty_weight": 2.0,
     "pretrain_epochs": 3,
@@ -76,6 +77,7 @@ IDLE: dict[str, dict[str, Any]] = {
     "init": {"balanced_share": 0},
     "manifold_params": {"manifold": None},
     "min_cluster_size": {"head": "gmm", "n_clusters": 3, "outlier_weight": 0},
+    "noise": {"head": "gmm"},
     "n_critic": {"clustering_loss": "kl", "regularizer": "mmd"},
     "n_samples_per_point": {"balanced_share": 1},
     "penalty_weight": {"adversarial_loss": "standard"},
@@ -88,6 +90,7 @@ ACTIVE: dict[str, dict[str, Any]] = {
     "detach_features": {"feature_weight": 1.0},
     "manifold_params": {"manifold": "umap"},
     "min_cluster_size": {"head": "hdbscan"},
+    "noise": {"head": "hdbscan"},
 }
 
 DECLARED = [

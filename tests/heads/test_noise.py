@@ -11,7 +11,7 @@ from sklearn.mixture import BayesianGaussianMixture
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
-from skdeepcluster.heads import HEADS, fit_labels
+from skdeepcluster.heads import HEADS, fit_labels, make_head
 
 
 @pytest.mark.parametrize("head", [name for name in HEADS if name != "hdbscan"])
@@ -132,3 +132,31 @@ def test_a_pipeline_may_end_in_a_clusterer_that_only_labels(blobs, new_codes):
     head = fitted(make_pipeline(StandardScaler(), AgglomerativeClustering()), blobs[0])
     assert head.n_clusters_ == N_CLUSTERS
     assert_laws(head, blobs[0], new_codes)
+
+
+def test_noise_goes_to_the_nearest_cluster():
+    rng = np.random.RandomState(0)
+    codes = np.r_[rng.normal(size=(60, 2)), rng.normal(size=(60, 2)) + 20, [[8, 8], [13, 13]]]
+    far = np.array([[-30.0, -30], [60, 60], [7, 7], [14, 14]])
+    kept = fitted(DBSCAN(eps=2), codes)
+    assert list(kept.labels_[-2:]) == [-1, -1]
+    assert -1 in kept.predict(far)
+    filled = fitted(DBSCAN(eps=2), codes, noise="nearest")
+    np.testing.assert_array_equal(filled.labels_[-2:], [0, 1])
+    np.testing.assert_array_equal(filled.predict(far), [0, 1, 0, 1])
+    inside = kept.labels_ >= 0
+    np.testing.assert_array_equal(filled.labels_[inside], kept.labels_[inside])
+    np.testing.assert_array_equal(filled.predict(far[1:2]), filled.predict(far)[1:2])
+    assert filled.n_clusters_ == kept.n_clusters_ == 2
+
+
+def test_where_all_is_noise_it_stays():
+    codes = np.random.RandomState(0).uniform(size=(30, 2))
+    with pytest.warns(ConvergenceWarning, match="no cluster"):
+        head = fitted(DBSCAN(eps=1e-9), codes, noise="nearest")
+    assert set(head.labels_) == {-1} and head.n_clusters_ == 0
+
+
+def test_what_becomes_of_noise_is_a_known_word():
+    with pytest.raises(ValueError, match="noise='drop' is unknown"):
+        make_head("hdbscan", noise="drop")
