@@ -16,7 +16,7 @@ from sklearn.metrics import adjusted_rand_score
 from skorch.callbacks import Callback
 
 import skdeepcluster
-from benchmarks import cost, generation, memory, methods, rendering, runs, summary
+from benchmarks import cost, generation, memory, methods, numbers, rendering, runs, summary
 from benchmarks.__main__ import main
 from benchmarks.anchors import measure_anchors
 from benchmarks.data import load, to_unit
@@ -548,3 +548,17 @@ class TestGeneration:
         spread = np.trace(np.cov(a.T))
         expected = np.square(a.mean(0) - b.mean(0)).sum() + spread
         assert frechet_distance(a, b) == pytest.approx(expected)
+
+
+def test_numbers_of_clusters_are_told_by_every_method(tmp_path, monkeypatch):
+    centers = 4 * np.eye(3, 4).repeat(20, axis=0)
+    blobs = (3, lambda random: centers + random.normal(scale=0.3, size=(60, 4)))
+    cloud = (numbers.NONE, lambda random: random.normal(size=(60, 4)))
+    monkeypatch.setattr(numbers, "DATA", {"blobs": blobs, "a cloud": cloud})
+    monkeypatch.setattr(numbers, "NUMBERS", range(2, 4))
+    output = tmp_path / "numbers.csv"
+    assert main(["numbers", "--seeds", "0", "--output", str(output)]) == 0
+    header, of_blobs, of_cloud = csv.reader(output.open())
+    assert header == ["data", "rows", "columns", "k", *numbers.METHODS]
+    assert of_blobs[:4] == ["blobs", "60", "4", "3"] and of_blobs[5] == "3"
+    assert of_cloud[3] == "none" and int(of_cloud[5]) in numbers.NUMBERS

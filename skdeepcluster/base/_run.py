@@ -172,6 +172,7 @@ class Run:
             The same, in eval mode.
         """
         self.copies.clear()  # the next model has networks of its own
+        tell(self._coming(stage, phases), self.verbose)
         own = [*self.progress, *callbacks, *self.callbacks]
         trainer = Trainer(
             model, stage=stage, callbacks=own, draws=self.draws, **self.trainer_params
@@ -186,6 +187,15 @@ class Run:
         records = trainer.history.to_list()
         self.history += [{k: v for k, v in r.items() if k != "batches"} for r in records]
         return model
+
+    def _coming(self, stage: str, phases: Sequence[Phase]) -> str:
+        """Say where a stage is trained, and for how long at most."""
+        counts = [f"{phase.name} {phase.epochs}" for phase in phases if phase.epochs]
+        total = sum(phase.epochs for phase in phases)
+        parts = f" ({', '.join(counts)})" if len(counts) > 1 else ""
+        return (
+            f"{stage}: {total} epoch{'s' * (total != 1)}{parts} on {self.trainer_params['device']}"
+        )
 
     def once(
         self, name: str, compute: Callable[[], Mapping[str, torch.Tensor]]

@@ -16,9 +16,8 @@ from ._seeds import reseeded
 
 __all__ = ["StabilityCurve", "stability_curve"]
 
-LEVEL = 0.05  # share of the null data sets that may exceed their mean as far, at any number
+LEVEL = 0.05  # share of the null data sets whose mean agreement may reach the observed one
 LEAST = 0.05  # excess that is worth a name
-LEAST_SPREAD = 0.01  # of the null, in units of the index
 
 
 @dataclass(frozen=True)
@@ -39,8 +38,8 @@ class StabilityCurve:
     excess : ndarray of shape (n_numbers,)
         Mean agreement, less that of the null which agrees most.
     significant : ndarray of bool of shape (n_numbers,)
-        Where at most 5 % of the data sets of each null exceed the mean of their kind by as many
-        standard deviations at any of the numbers, and the excess is at least 0.05.
+        Where at most 5 % of the data sets of each null reach the mean agreement, and the excess is
+        at least 0.05.
     best_n_clusters : int or None
         The number with the largest excess of those that are significant; None if none is: then no
         clusters were shown.
@@ -65,26 +64,13 @@ class StabilityCurve:
         """Compare with the nulls."""
         mean, nulls = self.agreement.mean(axis=1), list(self.null_agreement.values())
         excess = mean - np.max([null.mean(axis=1) for null in nulls], axis=0)
-        reached = np.max([_reached(mean, null) for null in nulls], axis=0)
+        reached = np.max([(null >= mean[:, None]).mean(axis=1) for null in nulls], axis=0)
         significant = (reached <= LEVEL) & (excess >= LEAST)
         best = np.where(significant, excess, -np.inf).argmax()
         found = int(self.n_clusters[best]) if significant.any() else None
         for name, value in [("excess", excess), ("significant", significant)]:
             object.__setattr__(self, name, value)
         object.__setattr__(self, "best_n_clusters", found)
-
-
-def _reached(mean: NDArray[np.float64], null: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Return the share of null data sets whose largest excess, at any number, reaches the means'.
-
-    The largest, since the numbers are many: one of them would often exceed a null by chance. In
-    standard deviations of the null, since agreement varies more where clusters are few.
-    """
-    expected = null.mean(axis=1, keepdims=True)
-    spread = np.maximum(null.std(axis=1, keepdims=True), LEAST_SPREAD)
-    largest = ((null - expected) / spread).max(axis=0)
-    shares: NDArray[np.float64] = (largest >= (mean[:, None] - expected) / spread).mean(axis=1)
-    return shares
 
 
 def stability_curve(
@@ -158,12 +144,13 @@ def stability_curve(
 
     Notes
     -----
-    The rule is that of Clest [2]_: among the numbers of clusters whose mean agreement exceeds that
-    of the null significantly, and by at least 0.05, the one that exceeds it most. It differs in
-    three things. Clest predicts labels by a classifier where we fit two clones; its null is
-    uniform; and it tests every number by itself, so that one of ten is often significant by chance.
-    Here an excess, in standard deviations of the null, counts if at most 5 % of the null data sets
-    have one as large at any of the numbers [3]_.
+    The rule is that of Clest [2]_ with its constants: among the numbers of clusters whose mean
+    agreement is reached by at most 5 % of the null data sets and exceeds their mean by at least
+    0.05, the one with the largest excess. Clest predicts labels by a classifier where we fit
+    two clones, and its null is uniform.
+
+    Every number is tested by itself. The more are tried, the more often one of them passes by
+    chance: doubt one that stands alone and exceeds the nulls by little.
 
     Each of the two nulls errs alone. Columns that are shuffled are no longer correlated, and one
     correlated cloud exceeds them. A Gaussian is symmetric, and one skewed cloud exceeds it. With
@@ -176,7 +163,6 @@ def stability_curve(
        in clustered data", Pacific Symposium on Biocomputing 2002.
     .. [2] Dudoit, S., Fridlyand, J. "A prediction-based resampling method for estimating the number
        of clusters in a dataset", Genome Biology 3(7), 2002.
-    .. [3] Westfall, P. H., Young, S. S. "Resampling-based multiple testing", Wiley 1993, chapter 2.
 
     Examples
     --------

@@ -223,7 +223,9 @@ def test_hdbscan_tells_outliers_among_all_rows(blobs):
 @pytest.mark.parametrize(("verbose", "stream"), [(1, "err"), (2, "out")])
 def test_progress_tells_what_is_under_way_and_what_it_took(verbose, stream, capsys):
     X, _ = make_blobs(60, centers=3, random_state=0)
-    AutoencoderClustering(3, latent_dim=2, max_epochs=1, random_state=0, verbose=verbose).fit(X)
+    settings = {"max_epochs": 1, "device": "cpu", "random_state": 0, "verbose": verbose}
+    AutoencoderClustering(3, latent_dim=2, **settings).fit(X)
     told = getattr(capsys.readouterr(), stream)
+    assert "autoencoder: 1 epoch on cpu" in told
     assert "clusters ..." in told
     assert re.search(r"fitted in [\d.]+ s: autoencoder [\d.]+ s, clusters [\d.]+ s", told)
