@@ -18,6 +18,7 @@ from sklearn.pipeline import Pipeline, make_pipeline
 
 import skdeepcluster
 from skdeepcluster import (
+    AAEClustering,
     AutoencoderClustering,
     ClusterGANClustering,
     DCANClustering,
@@ -171,6 +172,8 @@ METHODS: dict[str, Method] = {
     "dbc": deep(DECClustering, images=True, reconstruction_weight=0.0, target_power=4.0),
     "dcn": deep(DCNClustering),
     "dkm": deep(DCNClustering, assignment="soft"),
+    "aae": deep(AAEClustering),
+    "aae-random": deep(AAEClustering, init="random"),
     "vade": deep(VaDEClustering),
     "kdae": deep(KDAEClustering),
     "kdvae": deep(KDVAEClustering),
@@ -235,7 +238,20 @@ METHODS: dict[str, Method] = {
 
 # Clusters that others start from: those that the methods of these names find with the same seed.
 STARTS = {"n2d": METHODS["n2d"], "spc": deep(SPCClustering, images=True, decoder_epochs=0)}
-STARTED = ["dec", "idec", "dcn", "vade", "kdae", "kdvae", "ddls", "dcan", "abc", "dcan-kl", "moedc"]
+STARTED = [
+    "dec",
+    "idec",
+    "dcn",
+    "aae",
+    "vade",
+    "kdae",
+    "kdvae",
+    "ddls",
+    "dcan",
+    "abc",
+    "dcan-kl",
+    "moedc",
+]
 
 
 def started(method: Method, start: Method) -> Method:

@@ -73,6 +73,7 @@ PUBLISHED: dict[str, dict[str, Published]] = {
         "coil20": Published(0.793, "Li et al. 2018"),
     },
     "dcn": {"mnist": Published(0.83, "Yang et al. 2017")},
+    "aae": {"mnist": Published(0.8348, _LIM)},
     "vade": {"mnist": Published(0.944, _KDVAE)},
     "kdae": {"mnist": Published(0.965, _KDVAE)},
     "kdvae": {"mnist": Published(0.979, _KDVAE)},

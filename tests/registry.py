@@ -8,6 +8,7 @@ from __future__ import annotations
 from sklearn.cluster import KMeans
 
 from skdeepcluster import (
+    AAEClustering,
     AutoencoderClustering,
     ClusterGANClustering,
     DCANClustering,
@@ -46,6 +47,12 @@ SPC = {**AUTOENCODER, "max_epochs": 10, "decoder_epochs": 20}
 VADE = {"pretrain_epochs": 20, "vade_epochs": 10}
 
 ESTIMATORS: dict[str, DeepClusterer] = {
+    "aae": AAEClustering(
+        3,
+        **{**NETWORKS, "max_epochs": 40},
+        init_epochs=10,
+        critic_hidden_layer_sizes=(64,),
+    ),
     "autoencoder": AutoencoderClustering(3, **AUTOENCODER, max_epochs=20),
     "autoencoder-gmm": AutoencoderClustering(3, **AUTOENCODER, max_epochs=20, head="gmm"),
     "dec": DECClustering(

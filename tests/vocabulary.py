@@ -23,7 +23,7 @@ DEFAULTS = {
         "autoencoder, and shorter where it refines what earlier stages have made."
     ),
     "batch_size": (
-        "256, where no paper says otherwise: 64 for games and matching, 100 for VaDE and what "
+        "256, where no paper says otherwise: 64 for games and matching, 100 for AAE, VaDE and what "
         "starts from it, 250 for IMSAT, 1000 where pairs are made within a batch, 128 for SPC."
     ),
     "lr": (
@@ -53,11 +53,15 @@ DEFAULTS = {
         "Heads keep noise, as HDBSCAN does; SPC's classifier has a place for every row, and gives "
         "up its probabilities to keep it."
     ),
+    "regularization_weight": (
+        "1 where reconstruction is a log-likelihood, as in a bound; HRWAE-GAN's is a mean over "
+        "features, beside which its thesis has .04."
+    ),
     "noise_weight": "10 as in ClusterGAN's paper; IMLE's thesis has 0, and more gained nothing.",
     "component_weight": "10 as in ClusterGAN's paper, and .5 as in IMLE's thesis.",
     "init_epochs": (
         "What it takes to learn the first clusters: 10 epochs for networks that each learn one, 20 "
-        "for a manager of all, 25 for a stage that moves codes apart."
+        "for a manager of all or an encoder, 25 for a stage that moves codes apart."
     ),
 }
 

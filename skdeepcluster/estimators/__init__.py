@@ -1,5 +1,6 @@
 """The methods, a file each; what is listed here is what `skdeepcluster` exports."""
 
+from skdeepcluster.estimators.aae import AAEClustering
 from skdeepcluster.estimators.autoencoder import AutoencoderClustering
 from skdeepcluster.estimators.clustergan import ClusterGANClustering
 from skdeepcluster.estimators.dcan import DCANClustering
@@ -17,6 +18,7 @@ from skdeepcluster.estimators.spc import SPCClustering
 from skdeepcluster.estimators.vade import VaDEClustering
 
 __all__ = [
+    "AAEClustering",
     "AutoencoderClustering",
     "ClusterGANClustering",
     "DCANClustering",

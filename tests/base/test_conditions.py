@@ -42,6 +42,7 @@ CHOSEN: dict[str, Any] = {
     "head": "kmeans",
     "head_params": {"min_samples": 3},
     "init": [0, 1, 2, 0, 1, 2],
+    "init_epochs": 3,
     "manifold": None,
     "manifold_params": {"n_neighbors": 7},
     "matching_weight": 2.0,
@@ -85,7 +86,10 @@ IDLE: dict[str, dict[str, Any]] = {
     "unsettled": {"max_rounds": 0},
 }
 # Of one estimator, where others of the name would be refused.
-OWN_IDLE = {"SPCClustering-manifold_params": {"init": [0], "recluster": None}}
+OWN_IDLE = {
+    "AAEClustering-pretrain_epochs": {"init": "random"},
+    "SPCClustering-manifold_params": {"init": [0], "recluster": None},
+}
 ACTIVE: dict[str, dict[str, Any]] = {
     "detach_features": {"feature_weight": 1.0},
     "manifold_params": {"manifold": "umap"},
