@@ -98,6 +98,7 @@ ATTRIBUTES = {
 
 # Attributes that are there under a condition, which their entries name.
 CONDITIONAL = {
+    "n_samples_seen_",
     "feature_names_in_",
     "outlier_scores_",
     "probabilities_",
