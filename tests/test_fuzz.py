@@ -34,6 +34,7 @@ GOOD: dict[str, list[Any]] = {
     "head": ["kmeans", "gmm", "hdbscan", "agglomerative", "spherical"],
     "manifold_params": [None, {"n_neighbors": 3}],
     "min_cluster_size": [2, 0.3, 1000],
+    "max_samples": [3, 60, None],
 }
 BAD: dict[str, list[Any]] = {
     "n_clusters": [0, None],

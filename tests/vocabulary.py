@@ -38,6 +38,10 @@ DEFAULTS = {
         "Off, where codes are clustered as they are; HRWAE-GAN and MoEDC are defined with UMAP, "
         "without which HDBSCAN finds little in many dimensions, and SCAN's codes have very many."
     ),
+    "max_samples": (
+        "100 000 codes, which UMAP and HDBSCAN can take; SPC's 20 000 are rows that networks learn "
+        "from, several times."
+    ),
     "reconstruction_weight": (
         "It weighs against another loss in each method, of another size: measured for DCAN, for "
         "DCN a paper's weight of .05 on the other term, the paper's for DEC and the discriminative "

@@ -71,6 +71,7 @@ class HeadingClusterer(DeepClusterer):
     head: str | ClusterMixin
     head_params: dict[str, Any] | None
     min_cluster_size: int | float
+    max_samples: int | None
     manifold: str | None
     manifold_params: dict[str, Any] | None
 
@@ -83,6 +84,7 @@ class HeadingClusterer(DeepClusterer):
             Interval(Integral, 2, None, closed="left"),
             Interval(RealNotInt, 0, 1, closed="neither"),
         ],
+        "max_samples": [Interval(Integral, 2, None, closed="left"), None],
         "manifold": [StrOptions({"umap"}), None],
         "manifold_params": [dict, None],
     }
@@ -123,6 +125,7 @@ class HeadingClusterer(DeepClusterer):
             head_params=params,
             count_params=density,
             noise=noise,
+            max_samples=self.max_samples,
             random_state=seed,
         )
 
@@ -228,7 +231,7 @@ class OneHeadClusterer(HeadedClusterer):
         self, run: Run, X: Any, weight: NDArray[np.float64]
     ) -> tuple[NDArray[Any], NDArray[np.intp]]:
         codes = self._apply(X, self.module_.codes).cpu().numpy()
-        counted = codes[run.counted]
+        counted = codes if run.counted.all() else codes[run.counted]
         check_codes(torch.from_numpy(counted))
         self.head_ = self._make_head(run.seed).fit(counted, run.table.array("weight"))
         if run.labels_before is not None:
@@ -237,7 +240,7 @@ class OneHeadClusterer(HeadedClusterer):
         return codes, self._training_labels(codes)
 
     def _used_after_training(self) -> set[str]:
-        heads = {"head", "head_params", "min_cluster_size", "noise"}
+        heads = {"head", "head_params", "max_samples", "min_cluster_size", "noise"}
         return {"n_clusters", "manifold", "manifold_params"} | heads
 
     @property

@@ -147,7 +147,8 @@ class KNetworksClusterer(InitializedClusterer):
             codes = encoded(vade.codes, run.table)
         else:
             codes = encoded(lambda batch: run.scaling(batch["X"]).flatten(1), run.table)
-        return fit_kmeans(codes, run.table, self.n_clusters, n_init=10, seed=run.seed).labels_
+        kmeans = fit_kmeans(codes, run.table, self.n_clusters, n_init=10, seed=run.seed)
+        return kmeans.predict(codes.cpu().numpy())
 
     def _score_rows(self, batch: Batch) -> Tensor:
         """Return the bound of the mixture of all networks, with equal weights."""

@@ -54,7 +54,8 @@ class HierarchicalClusterer(HeadedClusterer):
         return self._make_head(seed, head, {"n_neighbors": n_neighbors}, share)
 
     def _used_after_training(self) -> set[str]:
-        heads = {"manifold", "manifold_params", "min_cluster_size"}  # which find outliers as well
+        # They find outliers as well.
+        heads = {"manifold", "manifold_params", "max_samples", "min_cluster_size"}
         own = {"n_clusters", "head", "head_params", "noise"}
         return own | (set() if self.outlier_weight else heads)
 

@@ -61,6 +61,9 @@ class AutoencoderClustering(OneHeadClusterer):
     noise : {"keep", "nearest"}, default="keep"
         What becomes of rows that the head calls noise: "keep" labels them -1, "nearest" gives them
         to the clusters of the nearest training codes that are in one.
+    max_samples : int or None, default=100000
+        Rows, drawn at random, whose codes UMAP and the head are fitted to at most. The others get
+        the label that `predict` gives them. None sets no limit.
     manifold : {"umap"} or None, default=None
         What the codes go through before the head.
     manifold_params : dict, default=None
@@ -181,6 +184,7 @@ class AutoencoderClustering(OneHeadClusterer):
         head_params: dict[str, Any] | None = None,
         min_cluster_size: int | float = 0.02,
         noise: str = "keep",
+        max_samples: int | None = 100_000,
         manifold: str | None = None,
         manifold_params: dict[str, Any] | None = None,
         augment: str | Callable[[Tensor], Tensor] | None = None,

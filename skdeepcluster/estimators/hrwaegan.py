@@ -80,6 +80,9 @@ class HRWAEGANClustering(AdversarialClusterer, HierarchicalClusterer):
     noise : {"keep", "nearest"}, default="keep"
         What becomes of rows that the head calls noise: "keep" labels them -1, "nearest" gives them
         to the clusters of the nearest training codes that are in one.
+    max_samples : int or None, default=100000
+        Rows, drawn at random, whose codes UMAP and the head are fitted to at most. The others get
+        the label that `predict` gives them. None sets no limit.
     manifold : {"umap"} or None, default="umap"
         What the codes go through before the head.
     manifold_params : dict, default=None
@@ -285,6 +288,7 @@ class HRWAEGANClustering(AdversarialClusterer, HierarchicalClusterer):
         head_params: dict[str, Any] | None = None,
         min_cluster_size: int | float = 0.02,
         noise: str = "keep",
+        max_samples: int | None = 100_000,
         manifold: str | None = "umap",
         manifold_params: dict[str, Any] | None = None,
         n_groups: int = 2,

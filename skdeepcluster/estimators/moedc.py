@@ -100,6 +100,9 @@ class MoEDCClustering(HeadingClusterer, InitializedClusterer, EarlyOutlierScorer
     min_cluster_size : int or float, default=0.02
         The fewest rows of a cluster of HDBSCAN's, as the head and where it counts clusters for
         another: an integer is their number, a float a share of the rows, but at least 5 of them.
+    max_samples : int or None, default=100000
+        Rows, drawn at random, whose codes UMAP and the head are fitted to at most. The others get
+        the label that `predict` gives them. None sets no limit.
     manifold : {"umap"} or None, default="umap"
         What the codes go through before the head.
     manifold_params : dict, default=None
@@ -249,7 +252,14 @@ class MoEDCClustering(HeadingClusterer, InitializedClusterer, EarlyOutlierScorer
     _conditions: ClassVar[tuple[MattersIf, ...]] = (
         *HeadingClusterer._conditions,
         MattersIf(
-            ("head", "head_params", "min_cluster_size", "manifold", "manifold_params"),
+            (
+                "head",
+                "head_params",
+                "min_cluster_size",
+                "max_samples",
+                "manifold",
+                "manifold_params",
+            ),
             lambda self: not self._is_given(),
             "the clusters are those of `init`, and are not looked for among the codes",
             "Use init='head'",
@@ -275,6 +285,7 @@ class MoEDCClustering(HeadingClusterer, InitializedClusterer, EarlyOutlierScorer
         head: str | ClusterMixin = "hdbscan",
         head_params: dict[str, Any] | None = None,
         min_cluster_size: int | float = 0.02,
+        max_samples: int | None = 100_000,
         manifold: str | None = "umap",
         manifold_params: dict[str, Any] | None = None,
         explained_variance: float = 0.8,

@@ -74,6 +74,9 @@ class SCANClustering(OneHeadClusterer):
     noise : {"keep", "nearest"}, default="keep"
         What becomes of rows that the head calls noise: "keep" labels them -1, "nearest" gives them
         to the clusters of the nearest training codes that are in one.
+    max_samples : int or None, default=100000
+        Rows, drawn at random, whose codes UMAP and the head are fitted to at most. The others get
+        the label that `predict` gives them. None sets no limit.
     manifold : {"umap"} or None, default="umap"
         What the codes go through before the head.
     manifold_params : dict, default=None
@@ -190,6 +193,7 @@ class SCANClustering(OneHeadClusterer):
         head_params: dict[str, Any] | None = None,
         min_cluster_size: int | float = 0.02,
         noise: str = "keep",
+        max_samples: int | None = 100_000,
         manifold: str | None = "umap",
         manifold_params: dict[str, Any] | None = None,
         image_shape: tuple[int, int, int] | None = None,

@@ -4,6 +4,7 @@ from ._clusterers import (
     HEADS as HEADS,
     count_clusters as count_clusters,
     describe_head,
+    drawn_rows as drawn_rows,
     fit_clusterer as fit_clusterer,
     fit_labels as fit_labels,
     mixture as mixture,

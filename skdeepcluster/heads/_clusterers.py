@@ -5,6 +5,7 @@ from __future__ import annotations
 import inspect
 import warnings
 from collections.abc import Callable, Mapping
+from numbers import Integral
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -200,6 +201,41 @@ def sized(params: Mapping[str, Any], n_rows: int) -> dict[str, Any]:
         return dict(params)
     size = int(round(share * n_rows, 9))  # .29 * 100 < 29
     return {**params, "min_cluster_size": max(5, size)}
+
+
+def of_share(params: Mapping[str, Any], share: float) -> dict[str, Any]:
+    """Return parameters of a clusterer that sees a share of the rows, and so of each cluster."""
+    size = params.get("min_cluster_size")
+    if share == 1 or not isinstance(size, Integral):
+        return dict(params)
+    return {**params, "min_cluster_size": max(2, round(share * int(size)))}
+
+
+def drawn_rows(n_rows: int, max_rows: int | None, seed: int) -> NDArray[np.intp]:
+    """Return the numbers of rows to look at, in order: all, or a random sample.
+
+    Parameters
+    ----------
+    n_rows : int
+        Number of rows.
+    max_rows : int or None
+        The size of the sample; None takes all.
+    seed : int
+        Seed.
+
+    Returns
+    -------
+    rows : ndarray of int
+        Rising.
+
+    Examples
+    --------
+    >>> drawn_rows(4, None, 0), len(drawn_rows(4, 2, 0))
+    (array([0, 1, 2, 3]), 2)
+    """
+    if max_rows is None or n_rows <= max_rows:
+        return np.arange(n_rows)
+    return np.sort(np.random.default_rng(seed).choice(n_rows, max_rows, replace=False))
 
 
 def count_clusters(rows: Array, params: Mapping[str, Any]) -> int:

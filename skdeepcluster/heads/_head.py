@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from numbers import Integral
 from typing import Any, Literal
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import ArrayLike
 from scipy.optimize import linear_sum_assignment
 from sklearn.base import ClusterMixin
-from sklearn.utils import check_array, check_consistent_length, check_random_state
+from sklearn.utils import check_array, check_consistent_length, check_random_state, gen_batches
 from sklearn.utils.metaestimators import available_if
 
 from ._clusterers import (
@@ -18,13 +18,17 @@ from ._clusterers import (
     check_params,
     count_clusters,
     describe_head,
+    drawn_rows,
     fit_clusterer,
+    of_share,
     sized,
     warn_of_few_clusters,
 )
 from ._manifold import check_umap, fit_umap
 from ._rules import Judgement, NeighborRule, OwnRule, make_rule, renumbered
 from ._spherical import Array, Labels, mean_by_label
+
+STRETCH = 2**16  # codes that are labelled together: a multiple of a tile
 
 
 def make_head(
@@ -36,6 +40,7 @@ def make_head(
     head_params: Mapping[str, Any] | None = None,
     count_params: Mapping[str, Any] | None = None,
     noise: str = "keep",
+    max_samples: int | None = None,
     random_state: int | np.random.RandomState | None = None,
 ) -> ClusteringHead:
     """Make the object that turns codes into labels.
@@ -50,8 +55,8 @@ def make_head(
         - "gmm": `SteadyGaussianMixture` with full covariances, the best of 48 runs.
         - "hdbscan": HDBSCAN with clusters of at least max(5, n_samples // 50) rows, and
           `min_samples` of as many but at most 10. It finds their number, and marks noise -1. Of
-          more than 100 000 rows it sees a random subsample.
-        - "agglomerative": Ward's method. Of more than 10 000 rows it sees a random subsample.
+          more than 100 000 rows it sees a random sample.
+        - "agglomerative": Ward's method. Of more than 10 000 rows it sees a random sample.
         - A scikit-learn clusterer or mixture, or a pipeline that ends in one, is cloned. The
           clone's `n_clusters` (or `n_components`) is set if it has its default value, and any
           `random_state` that is None.
@@ -73,6 +78,9 @@ def make_head(
     noise : {"keep", "nearest"}, default="keep"
         What becomes of noise: "keep" labels it -1; "nearest" gives it to the clusters of the
         nearest training rows that are in one.
+    max_samples : int, default=None
+        Codes that UMAP and the clusterer are fitted to at most, drawn at random; the others are
+        placed and labelled as new ones. An integer `min_cluster_size` then counts for its share.
     random_state : int, RandomState instance or None, default=None
         Seeds everything random. None draws from numpy's global generator.
 
@@ -117,7 +125,7 @@ def make_head(
         check_umap(umap_params)
     if noise not in ("keep", "nearest"):
         raise ValueError(f"noise={noise!r} is unknown; choose 'keep' or 'nearest'.")
-    return ClusteringHead(head, n_clusters, umap_params, *params, random_state, noise)
+    return ClusteringHead(head, n_clusters, umap_params, *params, random_state, noise, max_samples)
 
 
 def _scores_outliers(self: ClusteringHead) -> bool:
@@ -152,6 +160,8 @@ class ClusteringHead:
         Seed.
     noise : {"keep", "nearest"}, default="keep"
         What becomes of noise.
+    max_samples : int, default=None
+        Of more codes, a random sample of so many is clustered.
 
     Attributes
     ----------
@@ -166,6 +176,7 @@ class ClusteringHead:
     """
 
     noise = "keep"  # of heads that were saved before they had it
+    max_samples: int | None = None  # likewise
 
     def __init__(
         self,
@@ -176,6 +187,7 @@ class ClusteringHead:
         count_params: dict[str, Any],
         random_state: int | np.random.RandomState | None,
         noise: str = "keep",
+        max_samples: int | None = None,
     ) -> None:
         self.head = head
         self.n_clusters = n_clusters
@@ -184,6 +196,7 @@ class ClusteringHead:
         self.count_params = count_params
         self.random_state = random_state
         self.noise = noise
+        self.max_samples = max_samples
 
     def fit(self, codes: ArrayLike, sample_weight: ArrayLike | None = None) -> ClusteringHead:
         """Cluster codes.
@@ -191,7 +204,7 @@ class ClusteringHead:
         Parameters
         ----------
         codes : array-like of shape (n_samples, latent_dim)
-            Codes; computed with in float64.
+            Codes; computed with in float64, some at a time.
         sample_weight : array-like of shape (n_samples,), default=None
             Positive weights, used by k-means, by clusterers that take them and by the centres.
 
@@ -218,13 +231,16 @@ class ClusteringHead:
         check_consistent_length(codes, weights)
         seed = check_random_state(self.random_state).randint(np.iinfo(np.int32).max)
         self._placement = None
+        some = drawn_rows(len(codes), self.max_samples, seed)
         if self.umap_params is not None:
-            self._placement = fit_umap(codes, self._width(), seed, self.umap_params)
-        rows = self._place(codes)
-        seen = self._subsample(len(rows), seed)
-        clusterer = fit_clusterer(self._make_clusterer(rows[seen], seed), rows[seen], weights[seen])
-        self._rule: Any = make_rule(clusterer, rows[seen], weights[seen])
-        self.labels_ = self._label(rows)
+            seen = codes[some].astype(np.float64)
+            self._placement = fit_umap(seen, self._width(), seed, self.umap_params)
+        some = some[drawn_rows(len(some), describe_head(self.head).max_rows, seed)]
+        rows = self._place(codes[some].astype(np.float64))
+        clusterer = self._make_clusterer(rows, seed, share=len(some) / len(codes))
+        fit_clusterer(clusterer, rows, weights[some])
+        self._rule: Any = make_rule(clusterer, rows, weights[some])
+        self.labels_ = self.predict(codes)
         self.n_clusters_ = int(self.labels_.max()) + 1
         self.cluster_centers_ = self._centers(codes, weights)
         warn_of_few_clusters(clusterer, self.n_clusters_)
@@ -243,7 +259,7 @@ class ClusteringHead:
         ndarray of shape (n_samples,)
             Labels in `0..n_clusters_ - 1`; -1 is noise.
         """
-        return self._label(self._place(_as_codes(codes)))
+        return np.concatenate(self._by_stretches(self._label, codes))
 
     def _label(self, rows: Array) -> Labels:
         return self._housed(rows, self._rule.predict(rows))
@@ -268,7 +284,7 @@ class ClusteringHead:
         ndarray of shape (n_samples, n_clusters_)
             Rows sum to 1; the largest is at `predict`.
         """
-        return self._rule.predict_proba(self._place(_as_codes(codes)))
+        return np.concatenate(self._by_stretches(self._rule.predict_proba, codes))
 
     @available_if(_scores_outliers)
     def outlier_scores(self, codes: ArrayLike) -> Array:
@@ -318,7 +334,13 @@ class ClusteringHead:
         Judgement
             What `predict`, `outlier_scores` and `strengths` return.
         """
-        rows = self._place(_as_codes(codes))
+        told: list[Any] = [
+            None if of_each[0] is None else np.concatenate(of_each)
+            for of_each in zip(*self._by_stretches(self._judged, codes), strict=True)
+        ]
+        return Judgement(*told)
+
+    def _judged(self, rows: Array) -> Judgement:
         judged: Judgement = self._rule.judge(rows)
         return judged._replace(labels=self._housed(rows, judged.labels))
 
@@ -359,20 +381,19 @@ class ClusteringHead:
         """Return the coordinates in which the clusterer works."""
         return codes if self._placement is None else self._placement.predict(codes)
 
-    def _make_clusterer(self, rows: Array, seed: int) -> Any:
-        """Return the clusterer, not yet fitted."""
+    def _by_stretches(self, rule: Callable[[Array], Any], codes: ArrayLike) -> list[Any]:
+        """Apply a rule to codes, of which there is never more than a stretch in float64."""
+        codes = _as_codes(codes)
+        stretches = gen_batches(len(codes), STRETCH)
+        return [rule(self._place(codes[some].astype(np.float64))) for some in stretches]
+
+    def _make_clusterer(self, rows: Array, seed: int, share: float) -> Any:
+        """Return the clusterer, not yet fitted, for a share of the rows."""
         n_clusters: Any = None if self._finds_n_clusters() else self.n_clusters
         if n_clusters == "auto":
-            n_clusters = count_clusters(rows, self.count_params)
+            n_clusters = count_clusters(rows, of_share(self.count_params, share))
         clusterer = describe_head(self.head).build(rows, n_clusters, seed)
-        return clusterer.set_params(**sized(self.head_params, len(rows)))
-
-    def _subsample(self, n_rows: int, seed: int) -> NDArray[np.intp]:
-        """Return the rows that the clusterer sees, in order."""
-        max_rows = describe_head(self.head).max_rows
-        if max_rows is None or n_rows <= max_rows:
-            return np.arange(n_rows)
-        return np.sort(np.random.default_rng(seed).choice(n_rows, max_rows, replace=False))
+        return clusterer.set_params(**sized(of_share(self.head_params, share), len(rows)))
 
     def _centers(self, codes: Array, weights: Array) -> Array:
         """Return the clusters' centres in code space."""
@@ -382,5 +403,5 @@ class ClusteringHead:
 
 
 def _as_codes(codes: ArrayLike, min_rows: int = 1) -> Array:
-    """Validate codes; in float64, so that one code has one result whatever type it comes in."""
-    return check_array(codes, dtype=np.float64, ensure_min_samples=min_rows)
+    """Validate codes; calculated with in float64, so that a code has one result in any type."""
+    return check_array(codes, dtype=[np.float64, np.float32], ensure_min_samples=min_rows)

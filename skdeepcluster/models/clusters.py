@@ -5,14 +5,16 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Any
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from sklearn.cluster import KMeans
 from torch import Tensor
 
 from skdeepcluster.engine.notices import notice
 from skdeepcluster.engine.schedule import Training
 from skdeepcluster.engine.table import Table
-from skdeepcluster.heads import SteadyGaussianMixture, fit_clusterer
+from skdeepcluster.heads import SteadyGaussianMixture, drawn_rows, fit_clusterer
 
 __all__ = [
     "best_of",
@@ -24,6 +26,8 @@ __all__ = [
     "warn_restarted",
 ]
 
+MAX_SAMPLES = 100_000  # codes that a start looks at, of which a mixture is fitted 48 times
+
 
 def best_of(scores: Tensor, live: Tensor) -> Tensor:
     """Return the component with the best score, (n, n_components), of those that live."""
@@ -31,9 +35,18 @@ def best_of(scores: Tensor, live: Tensor) -> Tensor:
 
 
 def fit_kmeans(codes: Tensor, table: Table, n_clusters: int, n_init: int, seed: int) -> KMeans:
-    """Fit k-means to the codes of a table, with the weights of its rows."""
+    """Fit k-means to the codes of a table, or to a sample, with the weights of its rows."""
     kmeans = KMeans(n_clusters, n_init=n_init, random_state=seed)
-    return fit_clusterer(kmeans, codes.cpu().numpy(), table.array("weight"))
+    return fit_clusterer(kmeans, *_sample(codes, table, seed))
+
+
+def _sample(codes: Tensor, table: Table, seed: int) -> tuple[NDArray[Any], Any]:
+    """Return codes and weights of as many rows as starts look at."""
+    weight, rows = table.array("weight"), codes.cpu().numpy()
+    if len(rows) <= MAX_SAMPLES:
+        return rows, weight
+    drawn = drawn_rows(len(rows), MAX_SAMPLES, seed)
+    return rows[drawn], None if weight is None else weight[drawn]
 
 
 def fit_mixture(
@@ -43,14 +56,15 @@ def fit_mixture(
     least_variance: Callable[[Tensor], Tensor],
     seed: int,
 ) -> tuple[Tensor, Tensor, Tensor]:
-    """Fit a steady mixture to the codes of a table, with the weights of its rows.
+    """Fit a steady mixture to the codes of a table, or to a sample, with the weights of its rows.
 
     Returns
     -------
     weights, means, variances : Tensor
         Of the components; the variances are diagonals, and at least `least_variance` of the codes.
     """
-    rows = codes.cpu().double().numpy()
+    rows, weight = _sample(codes, table, seed)
+    rows = rows.astype(np.float64)
     center = rows.mean(axis=0)  # without it, rounding could swallow the variances of close codes
     rows -= center
     mixture = SteadyGaussianMixture(
@@ -59,7 +73,7 @@ def fit_mixture(
         reg_covar=float(least_variance(torch.from_numpy(rows))),
         random_state=seed,
     )
-    fit_clusterer(mixture, rows, table.array("weight"))
+    fit_clusterer(mixture, rows, weight)
     weights, means, variances = map(
         torch.from_numpy, (mixture.weights_, mixture.means_ + center, mixture.covariances_)
     )

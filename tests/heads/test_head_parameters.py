@@ -10,8 +10,9 @@ from sklearn.base import BaseEstimator
 from sklearn.cluster import AgglomerativeClustering, KMeans
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.metrics import adjusted_rand_score
+from sklearn.utils import check_random_state
 
-from skdeepcluster.heads import HEADS, make_head
+from skdeepcluster.heads import HEADS, _head, drawn_rows, make_head
 from skdeepcluster.heads._clusterers import sized
 
 
@@ -54,6 +55,40 @@ def test_many_rows_are_subsampled(blobs, new_codes, monkeypatch):
     assert_laws(head, blobs[0], new_codes)
     assert adjusted_rand_score(blobs[1], head.labels_) == 1
     assert len(pickle.dumps(head)) < len(pickle.dumps(fitted("hdbscan", blobs[0])))
+
+
+@pytest.mark.parametrize("manifold", [None, "umap"])
+@pytest.mark.parametrize("head", ["kmeans", "gmm", "hdbscan"])
+def test_a_sample_is_clustered_and_the_rest_follows(blobs, new_codes, fake_umap, head, manifold):
+    params = {} if manifold is None else {"manifold": manifold}
+    sample = fitted(head, blobs[0], max_samples=60, **params)
+    assert_laws(sample, blobs[0], new_codes)
+    rows = drawn_rows(len(blobs[0]), 60, seed=check_random_state(0).randint(2**31 - 1))
+    alone = fitted(head, blobs[0][rows], **params)
+    np.testing.assert_array_equal(sample.predict(new_codes), alone.predict(new_codes))
+    all_rows = fitted(head, blobs[0], max_samples=len(blobs[0]), **params)
+    np.testing.assert_array_equal(all_rows.labels_, fitted(head, blobs[0], **params).labels_)
+
+
+def test_a_number_of_rows_counts_for_its_share_of_a_sample(blobs):
+    size = len(blobs[0]) // 5
+    few = fitted(
+        "hdbscan", blobs[0], "auto", max_samples=60, head_params={"min_cluster_size": size}
+    )
+    share = fitted(
+        "hdbscan", blobs[0], "auto", max_samples=60, head_params={"min_cluster_size": 0.2}
+    )
+    np.testing.assert_array_equal(few.labels_, share.labels_)
+
+
+def test_codes_are_labelled_a_stretch_at_a_time(blobs, monkeypatch):
+    whole = fitted("gmm", blobs[0])
+    seen = []
+    monkeypatch.setattr(_head, "STRETCH", 32)
+    rule = whole._rule.predict_proba
+    monkeypatch.setattr(whole._rule, "predict_proba", lambda r: (seen.append(len(r)), rule(r))[1])
+    np.testing.assert_array_equal(whole.predict(blobs[0]), whole.labels_)
+    assert max(seen) == 32 and sum(seen) == len(blobs[0])
 
 
 @pytest.mark.parametrize("manifold", [None, "umap"])

@@ -9,8 +9,23 @@ import pytest
 import torch
 from sklearn.exceptions import ConvergenceWarning
 
+from skdeepcluster.engine.table import Table
 from skdeepcluster.metrics import clustering_accuracy
+from skdeepcluster.models import clusters
+from skdeepcluster.models.clusters import fit_kmeans, fit_mixture
 from skdeepcluster.models.starts import agreement, label_centers, warn_of_departure
+
+
+def test_starts_look_at_a_sample_of_many_codes(monkeypatch):
+    codes = torch.cat([torch.randn(100, 2), torch.randn(100, 2) + 9]).float()
+    table = Table(codes.numpy(), weight=torch.ones(200))
+    centers = fit_kmeans(codes, table, 2, n_init=1, seed=0).cluster_centers_
+    monkeypatch.setattr(clusters, "MAX_SAMPLES", 60)
+    kmeans = fit_kmeans(codes, table, 2, n_init=1, seed=0)
+    assert len(kmeans.labels_) == 60
+    np.testing.assert_allclose(np.sort(kmeans.cluster_centers_, 0), np.sort(centers, 0), atol=1)
+    *_, variances = fit_mixture(codes, table, 2, lambda rows: rows.new_tensor(1e-6), seed=0)
+    assert variances.shape == (2, 2)
 
 
 def test_centres_are_weighted_means_without_the_rows_that_have_no_label():
