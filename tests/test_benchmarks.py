@@ -16,7 +16,7 @@ from sklearn.metrics import adjusted_rand_score
 from skorch.callbacks import Callback
 
 import skdeepcluster
-from benchmarks import cost, generation, memory, methods, numbers, rendering, runs, summary
+from benchmarks import chunks, cost, generation, memory, methods, numbers, rendering, runs, summary
 from benchmarks.__main__ import main
 from benchmarks.anchors import measure_anchors
 from benchmarks.data import load, to_unit
@@ -562,3 +562,16 @@ def test_numbers_of_clusters_are_told_by_every_method(tmp_path, monkeypatch):
     assert header == ["data", "rows", "columns", "k", *numbers.METHODS]
     assert of_blobs[:4] == ["blobs", "60", "4", "3"] and of_blobs[5] == "3"
     assert of_cloud[3] == "none" and int(of_cloud[5]) in numbers.NUMBERS
+
+
+def test_chunks_are_compared_with_a_full_shuffle():
+    X = np.random.default_rng(0).random((300, 4), dtype=np.float32)
+    y, model = np.arange(300) % 3, chunks.MAKERS["autoencoder"]()
+    model.set_params(n_clusters=3, max_epochs=1, batch_size=150)
+    found = {(o, s): a for o, s, a in chunks.accuracies(model, X, y, [0])}
+    assert len(found) == 6
+    full, few = (
+        chunks.ChunkedRows(chunks.Chunks(X), buffer_size=int(X.nbytes * share))
+        for share in (1.0, 0.02)
+    )
+    assert full.fits and not few.fits

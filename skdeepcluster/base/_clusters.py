@@ -7,6 +7,7 @@ from typing import Any, Self
 
 import numpy as np
 from numpy.typing import NDArray
+from sklearn.utils import gen_batches
 
 from skdeepcluster.heads import share_of_label, sum_by_label
 from skdeepcluster.scaling import chunks
@@ -14,6 +15,7 @@ from skdeepcluster.scaling import chunks
 __all__ = ["Clusters", "mean_rows"]
 
 Moments = tuple[NDArray[np.float64], NDArray[np.float64]]  # mean, and root of the covariance
+STRETCH = 2**16  # codes that are decomposed together
 
 
 @dataclass(frozen=True)
@@ -46,9 +48,11 @@ class Clusters:
         self, codes: NDArray[Any], labels: NDArray[np.intp], weight: NDArray[np.float64]
     ) -> Self:
         """Return the same clusters, described by weighted codes and their labels; -1 is none."""
-        members = [labels == label for label in range(len(self.live))]
-        moments = [_moments(codes[rows].astype(float), weight[rows]) for rows in members]
-        shares = np.array([weight[rows].sum() for rows in members])
+        moments, shares = [], np.zeros(len(self.live))
+        for label in range(len(self.live)):  # one at a time: there may be many rows
+            rows = labels == label
+            moments.append(_moments(codes[rows].astype(float), weight[rows]))
+            shares[label] = weight[rows].sum()
         width = codes.shape[1]
         return replace(
             self,
@@ -124,5 +128,8 @@ def _moments(codes: NDArray[np.float64], weight: NDArray[np.float64]) -> Moments
     share = weight / weight.sum()
     mean = share @ codes
     centered = (codes - mean) * np.sqrt(share)[:, None]
+    if len(centered) > STRETCH:  # their triangles have the same singular values, and few rows
+        parts = (centered[part] for part in gen_batches(len(centered), STRETCH))
+        centered = np.concatenate([np.linalg.qr(part, mode="r") for part in parts])
     _, singular, axes = np.linalg.svd(centered, full_matrices=False)
     return mean, axes.T @ (singular[:, None] * axes)

@@ -21,6 +21,7 @@ __all__ = ["Batch", "Table", "check_codes", "encoded", "tiled"]
 
 Batch = dict[str, Tensor]
 
+STRETCH = 2**16  # codes that are checked together
 
 # Types that torch has, but not all of its operations: rows are selected as others of their size.
 SIGNED = {torch.uint16: torch.int16, torch.uint32: torch.int32, torch.uint64: torch.int64}
@@ -190,7 +191,8 @@ def check_codes(codes: Tensor) -> Tensor:
     ValueError
         If some are not: whoever went on with them would blame the data, or a matrix.
     """
-    right = torch.isfinite(codes.flatten(1).square().sum(1))
+    parts = codes.split(STRETCH)  # squares of all would take as much as the codes
+    right = torch.cat([torch.isfinite(part.flatten(1).square().sum(1)) for part in parts])
     wrong = (~right).nonzero().flatten().tolist()
     if wrong:
         some = ", ".join(map(str, wrong[:3])) + (", ..." if len(wrong) > 3 else "")

@@ -81,13 +81,11 @@ class HRWAEGANClustering(AdversarialClusterer, HierarchicalClusterer):
         What becomes of rows that the head calls noise: "keep" labels them -1, "nearest" gives them
         to the clusters of the nearest training codes that are in one.
     max_samples : int or None, default=100000
-        Rows, drawn at random, whose codes UMAP and the head are fitted to at most. The others get
-        the label that `predict` gives them. None sets no limit.
+        Rows, drawn at random, that UMAP and the head see at most; None sets no limit.
     manifold : {"umap"} or None, default="umap"
         What the codes go through before the head.
     manifold_params : dict, default=None
-        Further parameters of UMAP, in place of ``min_dist=0`` and one neighbour for every 300 rows,
-        from 5 to 100.
+        Further parameters of UMAP, beside ``min_dist=0`` and one neighbour in 300 rows (5 to 100).
     n_groups : int, default=2
         Number of latent groups L, from 1 (a WAE-GAN) to the number of cells of the encoder.
     cluster_group : int, default=0
@@ -109,8 +107,7 @@ class HRWAEGANClustering(AdversarialClusterer, HierarchicalClusterer):
     epochs_per_refresh : int, default=10
         Epochs from one search for outliers to the next.
     refresh_size : int or None, default=2000
-        Rows drawn for a search for outliers at most; the others are judged by the nearest of these.
-        None sets no limit.
+        Rows drawn for a search for outliers at most; the others follow the nearest. None: all.
     n_autoencoder : int, default=4
         Consecutive updates n of the autoencoder, each on a fresh batch.
     n_critic : int or "auto", default="auto"

@@ -52,6 +52,7 @@ __all__ = ["MoEDCClustering"]
 
 MANAGER_WIDTH = 100  # of the manager's hidden layer
 PCA_ENTRIES = 10_000_000  # numbers that the principal components are computed from at most
+HEAD = ("head", "head_params", "min_cluster_size", "max_samples")
 
 
 class MoEDCClustering(HeadingClusterer, InitializedClusterer, EarlyOutlierScorer):
@@ -101,8 +102,7 @@ class MoEDCClustering(HeadingClusterer, InitializedClusterer, EarlyOutlierScorer
         The fewest rows of a cluster of HDBSCAN's, as the head and where it counts clusters for
         another: an integer is their number, a float a share of the rows, but at least 5 of them.
     max_samples : int or None, default=100000
-        Rows, drawn at random, whose codes UMAP and the head are fitted to at most. The others get
-        the label that `predict` gives them. None sets no limit.
+        Rows, drawn at random, that UMAP and the head see at most; None sets no limit.
     manifold : {"umap"} or None, default="umap"
         What the codes go through before the head.
     manifold_params : dict, default=None
@@ -230,9 +230,6 @@ class MoEDCClustering(HeadingClusterer, InitializedClusterer, EarlyOutlierScorer
     ... ).fit(X)
     >>> model.n_clusters_, model.latent_dim_
     (3, 2)
-    >>> rows, labels = model.sample(4, cluster=2, random_state=0)
-    >>> rows.shape, model.predict_proba(X).shape
-    ((4, 6), (200, 3))
     """
 
     _codes_name_clusters = True
@@ -252,14 +249,7 @@ class MoEDCClustering(HeadingClusterer, InitializedClusterer, EarlyOutlierScorer
     _conditions: ClassVar[tuple[MattersIf, ...]] = (
         *HeadingClusterer._conditions,
         MattersIf(
-            (
-                "head",
-                "head_params",
-                "min_cluster_size",
-                "max_samples",
-                "manifold",
-                "manifold_params",
-            ),
+            (*HEAD, "manifold", "manifold_params"),
             lambda self: not self._is_given(),
             "the clusters are those of `init`, and are not looked for among the codes",
             "Use init='head'",
@@ -311,7 +301,6 @@ class MoEDCClustering(HeadingClusterer, InitializedClusterer, EarlyOutlierScorer
         self._keep(locals())
 
     def _fit(self, run: Run) -> Model:
-        table = run.table
         is_given = isinstance(self.latent_dim, Integral)
         self.latent_dim_ = int(self.latent_dim) if is_given else self._find_width(run)
         given = self._clusters_before(run)
@@ -321,7 +310,7 @@ class MoEDCClustering(HeadingClusterer, InitializedClusterer, EarlyOutlierScorer
         self._note_start(run, labels)
         self.noise_ = np.zeros(len(run.counted), dtype=bool)
         self.noise_[run.counted] = labels < 0
-        clustered = table.subset(torch.from_numpy(np.flatnonzero(labels >= 0)))
+        clustered = run.table.subset(torch.from_numpy(np.flatnonzero(labels >= 0)))
         start = partial(start_manager, labels=labels[labels >= 0])
         retraining = self._phase("without noise", self.init_epochs, start=start)
         managed = self._make_managed(vae, int(labels.max()) + 1)

@@ -75,8 +75,7 @@ class SCANClustering(OneHeadClusterer):
         What becomes of rows that the head calls noise: "keep" labels them -1, "nearest" gives them
         to the clusters of the nearest training codes that are in one.
     max_samples : int or None, default=100000
-        Rows, drawn at random, whose codes UMAP and the head are fitted to at most. The others get
-        the label that `predict` gives them. None sets no limit.
+        Rows, drawn at random, that UMAP and the head see at most; None sets no limit.
     manifold : {"umap"} or None, default="umap"
         What the codes go through before the head.
     manifold_params : dict, default=None

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 from scipy.optimize import linear_sum_assignment
 from sklearn.base import ClusterMixin
-from sklearn.utils import check_array, check_consistent_length, check_random_state, gen_batches
+from sklearn.utils import check_consistent_length, check_random_state, gen_batches
 from sklearn.utils.metaestimators import available_if
 
 from ._clusterers import (
@@ -25,7 +25,7 @@ from ._clusterers import (
     warn_of_few_clusters,
 )
 from ._manifold import check_umap, fit_umap
-from ._rules import Judgement, NeighborRule, OwnRule, make_rule, renumbered
+from ._rules import Judgement, NeighborRule, OwnRule, as_codes, make_rule, renumbered
 from ._spherical import Array, Labels, mean_by_label
 
 STRETCH = 2**16  # codes that are labelled together: a multiple of a tile
@@ -79,8 +79,8 @@ def make_head(
         What becomes of noise: "keep" labels it -1; "nearest" gives it to the clusters of the
         nearest training rows that are in one.
     max_samples : int, default=None
-        Codes that UMAP and the clusterer are fitted to at most, drawn at random; the others are
-        placed and labelled as new ones. An integer `min_cluster_size` then counts for its share.
+        Codes, drawn at random, that UMAP and the clusterer see at most. An integer
+        `min_cluster_size` then counts for its share.
     random_state : int, RandomState instance or None, default=None
         Seeds everything random. None draws from numpy's global generator.
 
@@ -175,8 +175,7 @@ class ClusteringHead:
         member codes.
     """
 
-    noise = "keep"  # of heads that were saved before they had it
-    max_samples: int | None = None  # likewise
+    noise, max_samples = "keep", None  # of heads that were saved before they had them
 
     def __init__(
         self,
@@ -226,7 +225,7 @@ class ClusteringHead:
             If fewer clusters than `n_clusters` hold codes, or if a head that finds the number
             finds none or one.
         """
-        codes = _as_codes(codes, min_rows=2)
+        codes = as_codes(codes, min_rows=2)
         weights = np.ones(len(codes)) if sample_weight is None else np.asarray(sample_weight, float)
         check_consistent_length(codes, weights)
         seed = check_random_state(self.random_state).randint(np.iinfo(np.int32).max)
@@ -334,11 +333,7 @@ class ClusteringHead:
         Judgement
             What `predict`, `outlier_scores` and `strengths` return.
         """
-        told: list[Any] = [
-            None if of_each[0] is None else np.concatenate(of_each)
-            for of_each in zip(*self._by_stretches(self._judged, codes), strict=True)
-        ]
-        return Judgement(*told)
+        return Judgement.joined(self._by_stretches(self._judged, codes))
 
     def _judged(self, rows: Array) -> Judgement:
         judged: Judgement = self._rule.judge(rows)
@@ -383,7 +378,7 @@ class ClusteringHead:
 
     def _by_stretches(self, rule: Callable[[Array], Any], codes: ArrayLike) -> list[Any]:
         """Apply a rule to codes, of which there is never more than a stretch in float64."""
-        codes = _as_codes(codes)
+        codes = as_codes(codes)
         stretches = gen_batches(len(codes), STRETCH)
         return [rule(self._place(codes[some].astype(np.float64))) for some in stretches]
 
@@ -400,8 +395,3 @@ class ClusteringHead:
         if self._placement is None and isinstance(self._rule, OwnRule):
             return self._rule.centers
         return mean_by_label(codes, self.labels_, weights, self.n_clusters_)
-
-
-def _as_codes(codes: ArrayLike, min_rows: int = 1) -> Array:
-    """Validate codes; calculated with in float64, so that a code has one result in any type."""
-    return check_array(codes, dtype=[np.float64, np.float32], ensure_min_samples=min_rows)

@@ -6,20 +6,21 @@ row's label does not depend on the rows beside it.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any, NamedTuple
 
 import numpy as np
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 from sklearn.cluster import KMeans
 from sklearn.metrics import pairwise_distances_argmin
 from sklearn.mixture import GaussianMixture
 from sklearn.neighbors import NearestNeighbors
 from sklearn.pipeline import Pipeline
 from sklearn.preprocessing import normalize
+from sklearn.utils import check_array
 from sklearn.utils.extmath import weighted_mode
 
 from skdeepcluster._isolation import restored_threads
@@ -188,6 +189,13 @@ class Judgement(NamedTuple):
     outlier_scores: Array | None
     strengths: Array | None
 
+    @classmethod
+    def joined(cls, parts: Sequence[Judgement]) -> Judgement:
+        """Return what was said of stretches of rows as one."""
+        columns = zip(*parts, strict=True)
+        told: list[Any] = [None if c[0] is None else np.concatenate(c) for c in columns]
+        return cls(*told)
+
 
 class NeighborRule:
     """The label of the nearest training rows, for clusterers that only label what they have seen.
@@ -298,3 +306,8 @@ def _tiled(function: Callable[[Array], NDArray[Any]], rows: Array) -> NDArray[An
         function(rows[index])[: stretch.stop - stretch.start] for stretch, index in tiles(len(rows))
     ]
     return np.concatenate(parts)
+
+
+def as_codes(codes: ArrayLike, min_rows: int = 1) -> Array:
+    """Validate codes; calculated with in float64, so that a code has one result in any type."""
+    return check_array(codes, dtype=[np.float64, np.float32], ensure_min_samples=min_rows)

@@ -104,7 +104,7 @@ class ChunkedRows:
         """Return consecutive rows."""
         if not isinstance(rows, slice):
             raise TypeError(f"rows on disk are read by slices, and not by a {type(rows).__name__}.")
-        return self.take(np.arange(len(self))[rows])
+        return self.take(np.arange(*rows.indices(len(self))))
 
     @property
     def n_row_bytes(self) -> int:

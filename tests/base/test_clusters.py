@@ -14,6 +14,7 @@ from registry import ESTIMATORS
 from sklearn.base import clone
 
 from skdeepcluster import HRWAEGANClustering
+from skdeepcluster.base import _clusters
 from skdeepcluster.base._clusters import Clusters
 
 
@@ -93,3 +94,15 @@ def test_codes_of_a_group_take_the_decoder_no_further(blobs):
         passes = [Passes(cell) for cell in model.module_.decoder.cells]
         model.predict(blobs[0])
         assert [p.rows > 0 for p in passes] == [i < cells for i in range(len(passes))]
+
+
+def test_many_codes_are_decomposed_a_stretch_at_a_time(monkeypatch):
+    rng = np.random.default_rng(0)
+    codes, labels = rng.normal(size=(200, 3)) @ rng.normal(size=(3, 3)), np.zeros(200, dtype=int)
+    weight = rng.random(200)
+    clusters = Clusters(np.arange(1))
+    whole = clusters.describe(codes, labels, weight).roots[0]
+    monkeypatch.setattr(_clusters, "STRETCH", 30)
+    parts = clusters.describe(codes, labels, weight).roots[0]
+    np.testing.assert_allclose(parts @ parts, whole @ whole, rtol=1e-10)
+    np.testing.assert_allclose(parts, whole, rtol=1e-8, atol=1e-10)
