@@ -20,12 +20,10 @@ from skdeepcluster._validation import check_network, check_weight
 from skdeepcluster.base._clusters import Clusters, mean_rows
 from skdeepcluster.base._conditions import MattersIf, check_conditions
 from skdeepcluster.base._continuing import joined_extent
-from skdeepcluster.base._fitted import explained
 from skdeepcluster.base._run import Run
 from skdeepcluster.base._saved import with_origin
 from skdeepcluster.base._several import fit_several
 from skdeepcluster.base._streaming import Streaming
-from skdeepcluster.base._thresholds import low_quantiles
 from skdeepcluster.engine.callbacks import EpochLog, ProgressBar, tell
 from skdeepcluster.engine.checkpoint import Checkpoint
 from skdeepcluster.engine.device import alone, precision_on, resolve_device, settled
@@ -286,14 +284,7 @@ class DeepClusterer(Streaming):
         self.code_centers_ = self._code_centers()
         self._made_with = self._lasting_params()
         self.labels_ = labels
-        self._keep_scores(X, weight)
-
-    def _keep_scores(self, X: Any, weight: NDArray[np.float64]) -> None:
-        """Keep what tells the oddest rows, if the model explains rows."""
-        self.__dict__.pop("_low_scores", None)  # of an earlier fit with other settings
-        if self._decodes:
-            scores = explained(self._apply(X, self._score_rows).cpu().numpy())
-            self._low_scores = low_quantiles(scores[weight > 0])
+        self._keep_scores(run)
 
     def _settle(
         self, run: Run, X: Any, weight: NDArray[np.float64]

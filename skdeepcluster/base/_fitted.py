@@ -32,7 +32,7 @@ from skdeepcluster.base._export import Exported
 from skdeepcluster.base._lazy import lazily
 from skdeepcluster.base._network import memberships
 from skdeepcluster.base._saved import Saved
-from skdeepcluster.base._thresholds import Outlying
+from skdeepcluster.base._thresholds import Outlying, explained
 from skdeepcluster.base._units import Extent, check_units
 from skdeepcluster.engine.device import settled
 from skdeepcluster.engine.table import Batch, Table, tiled
@@ -43,11 +43,6 @@ from skdeepcluster.sources import ChunkedRows, open_source
 def _float_of(dtype: Any) -> type[np.floating[Any]]:
     """Return the type of results: float64 for float64 rows, in any byte order, else float32."""
     return np.float64 if dtype.newbyteorder("=") == np.float64 else np.float32
-
-
-def explained(scores: NDArray[Any]) -> NDArray[Any]:
-    """Return scores; a row so far away that its squares overflow is not explained at all."""
-    return np.where(np.isnan(scores), -np.inf, scores)
 
 
 class FittedClusterer(

@@ -18,7 +18,7 @@ from skdeepcluster.base._run import Run
 from skdeepcluster.base._streaming import once_through
 from skdeepcluster.engine.notices import notice
 from skdeepcluster.engine.table import Table, tiled
-from skdeepcluster.heads import check_umap
+from skdeepcluster.heads import check_umap, drawn_rows
 from skdeepcluster.models.labelings import Labeling
 from skdeepcluster.models.reclustering import Reclustering
 from skdeepcluster.models.self_labels import SelfLabeler, decoding, learning, taught
@@ -162,11 +162,7 @@ class SelfLabelingClusterer(InitializedClusterer):
 
     def _drawn_rows(self, run: Run) -> NDArray[np.intp]:
         """Return the rows that clusters are found among, in order."""
-        n_rows = len(run.table)
-        if self.max_samples is None or n_rows <= self.max_samples:
-            return np.arange(n_rows)
-        rng = np.random.default_rng(run.seed)
-        return np.sort(rng.choice(n_rows, self.max_samples, replace=False))
+        return drawn_rows(len(run.table), self.max_samples, run.seed)
 
     def _compare(self, start: Labeling, before: Labeling, found: Labeling) -> Labeling:
         """Note what a round has changed."""

@@ -6,16 +6,23 @@ from abc import abstractmethod
 from typing import Any, ClassVar
 
 import numpy as np
+import torch
 from numpy.typing import ArrayLike, NDArray
 from sklearn.utils.metaestimators import available_if
 from sklearn.utils.validation import check_is_fitted
+from torch import Tensor
 
-__all__ = ["Outlying", "low_quantiles"]
+from skdeepcluster.base._run import Run
+from skdeepcluster.engine.table import Batch, tiled
+from skdeepcluster.heads import drawn_rows
+
+__all__ = ["Outlying", "explained"]
 
 # Shares of the rows, of two digits each, for which the quantile of the scores is kept.
 SHARES = np.unique(np.round(np.outer(10.0 ** np.arange(-5, 0), np.arange(1, 10, 0.1)), 6))
 SHARES = SHARES[SHARES <= 0.5]
 SCORES = ("score_samples", "outlier_scores")
+SCORED = 10_000  # rows at most whose scores the quantiles are of
 
 
 def _finds_outliers(self: Outlying) -> bool:
@@ -34,6 +41,10 @@ class Outlying:
     def score_samples(self, X: ArrayLike) -> NDArray[Any]:
         """Return how well the model explains every row."""
 
+    @abstractmethod
+    def _score_rows(self, batch: Batch) -> Tensor:
+        """Return the score of every row."""
+
     @available_if(_finds_outliers)
     def is_outlier(
         self, X: ArrayLike, contamination: float = 0.01, score: str = "auto"
@@ -47,7 +58,8 @@ class Outlying:
         X : {array-like, sparse matrix} of shape (n_samples, n_features)
             Rows or images, as in :meth:`fit`.
         contamination : float, default=0.01
-            The share of the training rows that count as odd, in (0, 0.5].
+            The share of the training rows that count as odd, in (0, 0.5]. Scores are known of
+            10 000 of them at most.
         score : {"auto", "score_samples", "outlier_scores"}, default="auto"
             What tells: how well the network explains a row, or how far a head with HDBSCAN sees it
             out of the clusters. "auto" is the first where there is one.
@@ -95,6 +107,17 @@ class Outlying:
             )
         return float(np.interp(contamination, SHARES, self._low_scores))
 
+    def _keep_scores(self, run: Run) -> None:
+        """Keep what tells the oddest rows, if the model explains rows.
+
+        Of many rows a sample tells it: all of them would be decoded once more.
+        """
+        self.__dict__.pop("_low_scores", None)  # of an earlier fit with other settings
+        if self._decodes:
+            drawn = torch.from_numpy(drawn_rows(len(run.table), SCORED, run.seed))
+            scores = tiled(self._score_rows, run.table.subset(drawn)).cpu().numpy()
+            self._low_scores = _low_quantiles(explained(scores))
+
     def _chosen_score(self, score: str) -> str:
         has = dict(zip(SCORES, (self._decodes, self._scores_outliers), strict=True))
         known = [name for name in SCORES if has[name]]
@@ -108,7 +131,12 @@ class Outlying:
         return score
 
 
-def low_quantiles(scores: NDArray[Any]) -> NDArray[np.float64]:
+def explained(scores: NDArray[Any]) -> NDArray[Any]:
+    """Return scores; a row so far away that its squares overflow is not explained at all."""
+    return np.where(np.isnan(scores), -np.inf, scores)
+
+
+def _low_quantiles(scores: NDArray[Any]) -> NDArray[np.float64]:
     """Return the scores below which the shares of rows are, of those that are kept."""
     found: NDArray[np.float64]
     found = np.quantile(scores.astype(np.float64), SHARES, method="higher")

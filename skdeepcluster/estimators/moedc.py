@@ -36,7 +36,7 @@ from skdeepcluster.engine.callbacks import HoldIdle
 from skdeepcluster.engine.model import Model
 from skdeepcluster.engine.schedule import Phase, Turn, one_cycle
 from skdeepcluster.engine.table import Batch, encoded, tiled
-from skdeepcluster.heads import describe_head
+from skdeepcluster.heads import describe_head, drawn_rows
 from skdeepcluster.models.experts import (
     ManagedAutoencoder,
     MixtureOfExperts,
@@ -337,9 +337,8 @@ class MoEDCClustering(HeadingClusterer, InitializedClusterer, EarlyOutlierScorer
     def _find_width(self, run: Run) -> int:
         """Return the Z-finder's width, from as many rows as memory allows."""
         size = max(3, min(len(run.table), PCA_ENTRIES // self.n_features_in_))
-        rows = np.random.default_rng(run.seed).choice(len(run.table), size, replace=False)
-        drawn_rows = run.table.subset(torch.from_numpy(np.sort(rows)))
-        scaled = tiled(lambda batch: run.scaling(batch["X"]).flatten(1), drawn_rows).cpu().numpy()
+        drawn = run.table.subset(torch.from_numpy(drawn_rows(len(run.table), size, run.seed)))
+        scaled = tiled(lambda batch: run.scaling(batch["X"]).flatten(1), drawn).cpu().numpy()
         return principal_width(scaled, self.explained_variance, self.max_latent_dim, run.seed)
 
     def _make_vae(self, scaling: Scaling) -> VariationalAutoencoder:
