@@ -191,9 +191,10 @@ def fit_scaling(
         offset, spread = _moments(X, shape, sample_weight)
     segments: Segments = ()
     if is_table:
-        if are_components(X, offset, spread, sample_weight):
-            return Scaling(shape, offset, _inverse(np.sqrt(np.mean(spread**2))))
         binary = have_two_values(X, low, high, sample_weight)
+        # The columns of a one-hot block are orthogonal too, and often of falling size.
+        if not binary.any() and are_components(X, offset, spread, sample_weight):
+            return Scaling(shape, offset, _inverse(np.sqrt(np.mean(spread**2))))
         offset, spread = np.where(binary, [low, high - low], [offset, spread])
         segments = find_segments(X, binary, high, sample_weight)
     varies = high - low > ULPS * _resolution(X.dtype) * np.maximum(-low, high)

@@ -276,6 +276,16 @@ def test_what_is_no_list_of_components_is_standardised(weight):
         assert fit_scaling(rows, "auto", (rows.shape[1],), weight).factor.ndim == 1
 
 
+def test_a_one_hot_block_is_no_list_of_components():
+    levels = np.eye(3)[np.repeat([0, 1, 2], [150, 90, 60])]
+    spread = make_components()[:, :1] / make_components()[:, 0].std()
+    residue = spread - levels @ np.linalg.lstsq(levels, spread, rcond=None)[0]
+    for X in (5 * levels, np.column_stack([residue, levels])):
+        scaling = fit_scaling(X, "auto", (X.shape[1],))
+        assert scaling.segments[-1] == ("category", 3)
+        np.testing.assert_array_equal(apply(scaling, X)[:, -3:], levels)
+
+
 def test_weights_decide_what_is_orthogonal():
     X = make_components()
     weight = np.r_[np.ones(300), np.zeros(100)]
