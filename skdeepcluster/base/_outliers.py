@@ -67,6 +67,12 @@ class OutlierScorer(DeepClusterer):
         if judged is not None:
             self.outlier_scores_, self.probabilities_ = judged.outlier_scores, judged.strengths
 
+    def _keep_scores(self, X: Any, weight: NDArray[np.float64]) -> None:
+        super()._keep_scores(X, weight)
+        self.__dict__.pop("_counted_outlier_scores", None)  # of an earlier fit
+        if self._scores_outliers and not weight.all():
+            self._counted_outlier_scores = self.outlier_scores_[weight > 0]
+
 
 class EarlyOutlierScorer(OutlierScorer):
     """Base of an estimator whose networks train on after HDBSCAN has seen the codes.

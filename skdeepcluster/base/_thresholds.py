@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from abc import abstractmethod
+from numbers import Real
 from typing import Any, ClassVar
 
 import numpy as np
@@ -36,6 +37,7 @@ class Outlying:
     _scores_outliers: ClassVar[Any] = False  # whether a head says how far out a row is
     _low_scores: NDArray[np.float64]
     outlier_scores_: NDArray[np.float64]
+    _counted_outlier_scores: NDArray[np.float64]  # where some rows have no weight
 
     @abstractmethod
     def score_samples(self, X: ArrayLike) -> NDArray[Any]:
@@ -96,10 +98,11 @@ class Outlying:
             Rows below it, of `outlier_scores` above it, are outliers.
         """
         check_is_fitted(self)
-        if not 0 < contamination <= 0.5:
+        if not isinstance(contamination, Real) or not 0 < contamination <= 0.5:
             raise ValueError(f"contamination={contamination!r} must be a share in (0, 0.5].")
         if self._chosen_score(score) == "outlier_scores":
-            return float(np.quantile(self.outlier_scores_, 1 - contamination, method="lower"))
+            told = vars(self).get("_counted_outlier_scores", self.outlier_scores_)
+            return float(np.quantile(told, 1 - contamination, method="lower"))
         if "_low_scores" not in vars(self):
             raise ValueError(
                 "This model was saved before thresholds were kept with models. Fit it anew, or "

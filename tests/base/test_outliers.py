@@ -73,6 +73,21 @@ def test_rows_of_no_weight_set_no_threshold(blobs):
     assert model.is_outlier(X, 0.1)[150:].all()
 
 
+def test_rows_of_no_weight_set_no_threshold_of_density(strange, tmp_path):
+    weight = np.r_[np.ones(150), np.zeros(20)]
+    settings = {"max_epochs": 5, "batch_size": 50, "random_state": 0, "device": "cpu"}
+    model = clone(FINDERS["autoencoder"]).set_params(**settings)
+    model.fit(strange, sample_weight=weight)
+    expected = np.quantile(model.outlier_scores_[:150], 0.9, method="lower")
+    assert expected < np.quantile(model.outlier_scores_, 0.9, method="lower")
+    assert model.outlier_threshold(0.1, "outlier_scores") == expected
+    model.save(tmp_path / "model")
+    assert load(tmp_path / "model").outlier_threshold(0.1, "outlier_scores") == expected
+    model.fit(strange)
+    assert model.outlier_threshold(0.1, "outlier_scores") in model.outlier_scores_
+    assert np.mean(model.outlier_scores_ > model.outlier_threshold(0.1, "outlier_scores")) <= 0.1
+
+
 def test_both_scores_have_thresholds(strange, tmp_path):
     settings = {"max_epochs": 5, "batch_size": 50, "random_state": 0, "device": "cpu"}
     model = clone(FINDERS["autoencoder"]).set_params(**settings).fit(strange)
@@ -96,7 +111,7 @@ def test_shares_of_more_digits_lie_in_between(blobs):
     assert low <= middle <= high
 
 
-@pytest.mark.parametrize("share", [0, 0.51, -1, np.nan])
+@pytest.mark.parametrize("share", [0, 0.51, -1, np.nan, "auto", None])
 def test_shares_out_of_range_are_refused(share, blobs):
     with pytest.raises(ValueError, match=r"contamination=.*must be a share in"):
         small().fit(blobs[0]).is_outlier(blobs[0], share)
