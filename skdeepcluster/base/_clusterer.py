@@ -327,8 +327,11 @@ class DeepClusterer(Streaming):
         """End a fit: tell of an interruption, or remove the checkpoint."""
         if not run.interrupted:
             return run.checkpoint.discard() if run.checkpoint else None
-        resume = f"call fit again to continue from {self.checkpoint}" if self.checkpoint else ""
-        advice = resume or "give a checkpoint= to make a fit resumable"
+        advice = "give a checkpoint= to make a fit resumable"
+        if self.checkpoint:
+            advice = f"call fit again to continue from {self.checkpoint}"
+        elif run.labels_before is not None:  # which takes no checkpoint
+            advice = "train it further to make up for the rest"
         notice(
             f"Training was interrupted after {self.n_iter_} epochs. The estimator is fitted with "
             f"what it had learned; {advice}.",

@@ -25,6 +25,7 @@ RUNNING = frozenset(
 )
 PLAIN = (bool, int, float, str, type(None))
 HASHED = "#"
+LONGEST = 20  # of a list that is told in a message; labels of all rows are not
 
 
 class Continuing(FittedClusterer):
@@ -105,12 +106,22 @@ def joined_extent(one: Extent, other: Extent) -> Extent:
 
 
 def _text(value: Any) -> str:
-    """Return a text that tells values apart: itself if it is plain, and a hash otherwise."""
-    if isinstance(value, list | tuple) and all(isinstance(each, PLAIN) for each in value):
-        return repr(tuple(value))
-    if isinstance(value, np.generic):
-        value = value.item()
-    return repr(value) if isinstance(value, PLAIN) else f"{HASHED}{fingerprint(value)}"
+    """Return a text that tells values apart: itself if it is plain, and a hash otherwise.
+
+    Numbers count, and not how they are held: 1.0 is 1, and an array of numbers is a tuple.
+    """
+    if not isinstance(value, list | tuple | np.ndarray) or np.ndim(value) != 1:
+        plain = _plain(value)
+        return repr(plain) if isinstance(plain, PLAIN) else f"{HASHED}{fingerprint(value)}"
+    parts = tuple(map(_plain, value))
+    is_told = len(parts) <= LONGEST and all(isinstance(each, PLAIN) for each in parts)
+    return repr(parts) if is_told else f"{HASHED}{fingerprint(parts)}"
+
+
+def _plain(value: Any) -> Any:
+    """Return a number as Python has it, a whole one as an integer."""
+    value = value.item() if isinstance(value, np.generic) else value
+    return int(value) if isinstance(value, float) and value.is_integer() else value
 
 
 def _told(mark: str, text: str) -> str:

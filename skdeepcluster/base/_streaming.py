@@ -61,6 +61,10 @@ class Streaming(Continuing):
         """Gather what the stages of a fit share."""
 
     @abstractmethod
+    def _end(self, run: Run) -> None:
+        """End a fit: tell of an interruption."""
+
+    @abstractmethod
     def _code_centers(self) -> NDArray[Any]:
         """Return the centres of the clusters."""
 
@@ -103,6 +107,7 @@ class Streaming(Continuing):
             with run.under_way():
                 self.module_ = self._stream(run, before)
                 self._take_in(run, X, np.ones(X.shape[0]) if weight is None else weight)
+            self._end(run)
         return self
 
     def _take_in(self, run: Run, X: Any, weight: NDArray[np.float64]) -> None:

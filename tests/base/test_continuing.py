@@ -4,10 +4,12 @@ import pickle
 
 import numpy as np
 import pytest
+from interruption import CtrlC
 from registry import ESTIMATORS, ONE_OF_EACH
 from saving import assert_equal
 from sklearn.base import clone
 from sklearn.datasets import make_blobs
+from sklearn.exceptions import ConvergenceWarning
 from sklearn.frozen import FrozenEstimator
 
 import skdeepcluster
@@ -112,6 +114,15 @@ def test_parameters_that_are_no_numbers_are_compared(blobs):
         model.set_params(init=np.arange(150) % 2).fit(blobs[0])
 
 
+def test_how_a_number_is_held_changes_nothing(blobs):
+    model = small(DECClustering, init=np.arange(150) % 3, warm_start=True)
+    model.set_params(reconstruction_weight=2.0).fit(blobs[0])
+    model.set_params(hidden_layer_sizes=np.array([8]), init=[*np.arange(150) % 3])
+    model.set_params(n_clusters=np.int64(3), reconstruction_weight=2).fit(blobs[0])
+    with pytest.raises(ValueError, match=r"hidden_layer_sizes=\(9,\) is not.*\(8,\)"):
+        model.set_params(hidden_layer_sizes=np.array([9])).fit(blobs[0])
+
+
 def test_without_the_parameter_a_fit_begins_anew(blobs):
     model = small().fit(blobs[0])
     model.set_params(latent_dim=3).fit(blobs[0][:, 1:])
@@ -202,3 +213,13 @@ def test_networks_of_another_table_are_a_start(blobs):
     assert all((before[k] == v).all() for k, v in first.module_.state_dict().items())
     third = small(DECClustering, init=FrozenEstimator(first), pretrain_epochs=0, max_epochs=0)
     np.testing.assert_array_equal(third.fit(other).start_labels_, first.predict(other))
+
+
+def test_an_interruption_advises_what_is_possible(blobs):
+    """A fit that goes on takes no checkpoint."""
+    model = small(DECClustering, pretrain_epochs=1, warm_start=True).fit(blobs[0])
+    model.callbacks = [CtrlC()]
+    for go_on in (model.fit, model.partial_fit):
+        with pytest.warns(ConvergenceWarning, match="interrupted.*; train it further"):
+            go_on(blobs[0])
+        np.testing.assert_array_equal(model.predict(blobs[0]), model.labels_)
