@@ -127,7 +127,9 @@ def _rows_of(dataset: Any, begin: int, stop: int) -> NDArray[Any]:
 def _of_dask(X: Any) -> Store:
     names = None
     if hasattr(X, "to_dask_array") and getattr(X, "ndim", 0) == 2:
-        X, names = X.to_dask_array(lengths=True), X._meta
+        names = X._meta
+        dtype = np.result_type(*map(_of_column, names, names.dtypes))
+        X = X.astype(dtype).to_dask_array(lengths=True)
     if not hasattr(X, "chunks"):
         raise TypeError(
             f"X is a dask {type(X).__name__}; expected a dask array or data frame of rows."
@@ -139,6 +141,17 @@ def _of_dask(X: Any) -> Store:
         )
     borders = np.cumsum([0, *X.chunks[0]])
     return Store(X.shape, X.dtype, borders, lambda a, b: np.asarray(X[a:b].compute()), names)
+
+
+def _of_column(name: Any, dtype: Any) -> np.dtype[Any]:
+    """Return the type of a data frame's column of numbers; flags become numbers beside others."""
+    kind = getattr(dtype, "numpy_dtype", dtype)
+    if not isinstance(kind, np.dtype) or kind.kind not in "fiub":
+        raise ValueError(
+            f"X has a column {name!r} of type {dtype}; expected numbers. Leave it out, encode it, "
+            "or cast it."
+        )
+    return np.dtype(np.uint8) if kind.kind == "b" else kind
 
 
 # -- Arrow --------------------------------------------------------------------------------------

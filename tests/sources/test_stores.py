@@ -135,6 +135,15 @@ def test_columns_keep_their_names(make, tmp_path):
     assert model.fit(make(tmp_path)).feature_names_in_.tolist() == NAMES
 
 
+def test_a_dask_frame_may_have_flags_and_integers():
+    frame = pd.DataFrame(X[:, :2].astype(np.float32), columns=["a", "b"])
+    frame = frame.assign(flag=X[:, 2] > 0, short=np.arange(len(X), dtype=np.int16))
+    store = pytest.importorskip("dask.dataframe").from_pandas(frame, npartitions=3)
+    rows = open_source(store)
+    assert rows.dtype == np.float32
+    np.testing.assert_array_equal(rows[:], frame.astype(np.float32))
+
+
 def test_images_are_flattened():
     rows = ChunkedRows(X.reshape(60, 2, 2))
     assert rows.shape == X.shape and rows.row_shape == (2, 2)
@@ -152,6 +161,11 @@ def table_of(column):
     return dataset.dataset(pyarrow.table({"a": [1.0, 2.0], "b": column}))
 
 
+def frame_of(column):
+    frame = pd.DataFrame({"a": 1.0, "b": column})
+    return pytest.importorskip("dask.dataframe").from_pandas(frame, npartitions=1)
+
+
 def unknown_rows():
     frame = pytest.importorskip("dask.dataframe").from_pandas(pd.DataFrame(X), npartitions=2)
     return frame.to_dask_array()
@@ -166,6 +180,8 @@ def unknown_rows():
         (lambda: table_of(["x", "y"]), ValueError, "column 'b' of type string"),
         (lambda: table_of([[1.0], [2.0]]), ValueError, "fixed_size_list"),
         (lambda: table_of([1.0, None]), ValueError, "without a value in column 'b'"),
+        (lambda: frame_of(["x", "y"]), ValueError, "column 'b' of type"),
+        (lambda: frame_of(pd.Categorical(["x", "y"])), ValueError, "'b' of type category"),
         (unknown_rows, ValueError, "compute_chunk_sizes"),
     ],
 )
