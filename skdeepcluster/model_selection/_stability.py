@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from numbers import Integral
 from typing import Any
 
 import numpy as np
@@ -176,9 +177,8 @@ def stability_curve(
     4
     """
     rows = check_array(X, allow_nd=True)
-    numbers = _checked(
-        n_clusters, nulls, min(n_pairs, n_nulls, n_null_pairs), int(subsample * len(rows))
-    )
+    fewest = min(n_pairs, n_nulls, n_null_pairs)
+    numbers = _checked(n_clusters, nulls, fewest, subsample, len(rows))
     random = check_random_state(random_state)
     task = _Task(estimator, param_name, numbers, int(subsample * len(rows)), embedding)
     codes = task.embedded(rows, random)
@@ -194,22 +194,24 @@ def stability_curve(
 
 
 def _checked(
-    n_clusters: Sequence[int], nulls: Sequence[str], fewest: int, n_rows: int
+    n_clusters: Sequence[int], nulls: Sequence[str], fewest: int, subsample: float, n: int
 ) -> list[int]:
     """Return the numbers of clusters, once everything else is known to work."""
-    numbers = [int(number) for number in n_clusters]
-    if not numbers or min(numbers) < 2:
-        raise ValueError(f"n_clusters must be numbers from 2 on; got {numbers}.")
+    numbers = list(n_clusters) if np.iterable(n_clusters) else []
+    if not numbers or not all(isinstance(k, Integral) and k >= 2 for k in numbers):
+        raise ValueError(f"n_clusters must be a list of integers from 2 on; got {n_clusters}.")
+    if not 0 < subsample <= 1:
+        raise ValueError(f"subsample={subsample} must be a share of the rows in (0, 1].")
     if not nulls or set(nulls) - set(NULLS):
         raise ValueError(f"nulls must be one or more of {', '.join(NULLS)}; got {tuple(nulls)}.")
     if fewest < 1:
         raise ValueError("n_pairs, n_nulls and n_null_pairs must be at least 1.")
-    if n_rows <= max(numbers):
+    if (n_rows := int(subsample * n)) <= max(numbers):
         raise ValueError(
             f"Each part has {n_rows} rows, too few for {max(numbers)} clusters. Try fewer, "
             "or a larger subsample."
         )
-    return numbers
+    return [int(number) for number in numbers]
 
 
 def _seeds(random: np.random.RandomState, n_seeds: int) -> list[int]:

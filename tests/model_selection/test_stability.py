@@ -1,5 +1,7 @@
 """How many clusters: the rule, the nulls, and data with and without clusters."""
 
+import re
+
 import numpy as np
 import pytest
 from joblib import parallel_config
@@ -167,8 +169,12 @@ def test_agreement_is_on_the_shared_rows_alone():
 
 
 def test_what_cannot_work_is_refused(four_blobs):
-    with pytest.raises(ValueError, match=r"numbers from 2 on; got \[1, 2\]"):
-        stability_curve(KMeans(), four_blobs, n_clusters=[1, 2])
+    for numbers in ([1, 2], [2.7, 3], 3, []):
+        with pytest.raises(ValueError, match=rf"integers from 2 on; got {re.escape(str(numbers))}"):
+            stability_curve(KMeans(), four_blobs, n_clusters=numbers)
+    for share in (1.5, 0, -0.5, np.nan):
+        with pytest.raises(ValueError, match=rf"subsample={share} must be a share"):
+            stability_curve(KMeans(), four_blobs, subsample=share)
     with pytest.raises(ValueError, match=r"one or more of columns, gaussian; got \('rows',\)"):
         stability_curve(KMeans(), four_blobs, nulls=["rows"])
     with pytest.raises(ValueError, match="n_null_pairs must be at least 1"):
