@@ -4,7 +4,11 @@ All functions take any fitted clusterer, of this package or of scikit-learn, or 
 pandas is imported when :func:`cluster_report` is called.
 """
 
-from ._clusters import column_names as column_names, nearest_first
+from ._clusters import (
+    check_labels as check_labels,
+    column_names as column_names,
+    nearest_first,
+)
 from ._effects import effect_sizes
 from ._report import cluster_report
 

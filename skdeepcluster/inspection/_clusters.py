@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from sklearn.metrics.pairwise import euclidean_distances
 from sklearn.pipeline import Pipeline
-from sklearn.utils import check_array
+from sklearn.utils import check_array, column_or_1d
 from sklearn.utils.validation import check_is_fitted
 
 from skdeepcluster._validation import as_rows
@@ -96,6 +96,28 @@ def _labels(model: Any, X: Any, n_rows: int) -> NDArray[Any]:
     return np.asarray(model.labels_)
 
 
+def check_labels(labels: Any) -> NDArray[Any]:
+    """Return labels of one dimension, which can be told apart and put in order.
+
+    Raises
+    ------
+    ValueError
+        If some are missing, or numbers are among strings.
+    """
+    found = column_or_1d(labels)
+    try:
+        np.unique(found)
+        is_missing = found.dtype.kind == "f" and np.isnan(found).any()
+    except TypeError:  # None and NA, or numbers and strings
+        is_missing = True
+    if is_missing:
+        raise ValueError(
+            "Labels must be all numbers or all strings, and none missing. Leave out the rows that "
+            "have none, or give these a label of their own."
+        )
+    return found
+
+
 def column_names(X: Any, n_columns: int, given: Sequence[str] | None) -> list[str]:
     """Return the names of the columns: the user's, the data frame's, or numbers."""
     if given is None:
@@ -103,7 +125,7 @@ def column_names(X: Any, n_columns: int, given: Sequence[str] | None) -> list[st
     names = [str(name) for name in given]
     if len(names) != n_columns:
         raise ValueError(
-            f"featurenamed has {len(names)} names for {n_columns} columns; expected one for each."
+            f"feature_names has {len(names)} names for {n_columns} columns; expected one for each."
         )
     return names
 

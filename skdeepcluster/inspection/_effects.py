@@ -11,6 +11,8 @@ from sklearn.utils.sparsefuncs import mean_variance_axis
 
 from skdeepcluster._validation import as_rows
 
+from ._clusters import check_labels
+
 if TYPE_CHECKING:
     from numpy.typing import ArrayLike, NDArray
 
@@ -57,7 +59,7 @@ def effect_sizes(X: ArrayLike, labels: ArrayLike) -> NDArray[np.float64]:
            [ 7.79,  0.27]])
     """
     rows = check_array(as_rows(X)[0], accept_sparse="csr")
-    labels = np.asarray(labels)
+    labels = check_labels(labels)
     check_consistent_length(rows, labels)
     clusters, counts = np.unique(labels, return_counts=True)
     moments = [_mean_and_variance(rows[np.flatnonzero(labels == k)]) for k in clusters]

@@ -9,6 +9,7 @@ import numpy as np
 from sklearn.decomposition import PCA
 
 from skdeepcluster._isolation import restored_threads, seeded_eigenvectors
+from skdeepcluster.inspection import check_labels
 
 from ._style import N_STYLES, Cluster, clusters_of, color, figure_and_axes, marker, require
 
@@ -56,7 +57,7 @@ class CodeMapDisplay:
 
     def __init__(self, coordinates: ArrayLike, labels: ArrayLike) -> None:
         self.coordinates: NDArray[Any] = np.asarray(coordinates)
-        self.labels: NDArray[Any] = np.asarray(labels)
+        self.labels: NDArray[Any] = check_labels(labels)
         if self.coordinates.shape != (self.labels.size, 2):
             raise ValueError(
                 "coordinates must have two columns and one row per label; got shape "

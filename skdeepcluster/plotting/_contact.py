@@ -10,7 +10,7 @@ from sklearn.utils import check_random_state
 from skdeepcluster.inspection import nearest_first
 
 from ._images import draw_mosaic, unit_scaled
-from ._style import clusters_of, figure_and_axes, name_rows
+from ._style import clusters_of, figure_and_axes, name_rows, require_clusters
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -126,6 +126,7 @@ class ContactSheetDisplay:
             )
         images = rows.reshape(-1, *shape)
         ordered = nearest_first(estimator, X)
+        require_clusters(list(ordered))
         groups = {
             "most typical": _picked(images, ordered, n_images),
             "most doubtful": _picked(

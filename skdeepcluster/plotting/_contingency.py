@@ -8,6 +8,8 @@ import numpy as np
 from scipy.optimize import linear_sum_assignment
 from sklearn.metrics.cluster import contingency_matrix
 
+from skdeepcluster.inspection import check_labels
+
 from ._style import clusters_of, figure_and_axes, require
 
 if TYPE_CHECKING:
@@ -121,7 +123,7 @@ class ContingencyDisplay:
         ContingencyDisplay
             The display, drawn.
         """
-        y, labels = np.asarray(y), np.asarray(labels)
+        y, labels = check_labels(y), check_labels(labels)
         counts, clusters = contingency_matrix(labels, y), np.unique(labels)
         order = _on_the_diagonal(counts, clusters)
         display = cls(counts[order], clusters[order], np.unique(y))

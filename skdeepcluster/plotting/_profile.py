@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from skdeepcluster.inspection import column_names, effect_sizes
+from skdeepcluster.inspection import check_labels, column_names, effect_sizes
 
 from ._style import clusters_of, figure_and_axes, require
 
@@ -111,6 +111,7 @@ class ProfileDisplay:
         if labels is None:
             require(estimator, "predict", "a profile")
             labels = estimator.predict(X)
+        labels = check_labels(labels)
         effects = effect_sizes(X, labels)
         names = column_names(X, effects.shape[1], feature_names)
         kept = _in_blocks(effects, n_features)

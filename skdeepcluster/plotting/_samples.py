@@ -8,7 +8,15 @@ import numpy as np
 from sklearn.utils import check_random_state
 
 from ._images import draw_mosaic, unit_scaled
-from ._style import NOISE_COLOR, clusters_of, color, figure_and_axes, name_rows, require
+from ._style import (
+    NOISE_COLOR,
+    clusters_of,
+    color,
+    figure_and_axes,
+    name_rows,
+    require,
+    require_clusters,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -111,7 +119,8 @@ class SampleGridDisplay:
             If the estimator cannot sample.
         """
         require(estimator, "sample", "a sample grid")
-        labels = range(estimator.n_clusters_) if clusters is None else clusters
+        labels = list(range(estimator.n_clusters_) if clusters is None else clusters)
+        require_clusters(labels)
         rng = check_random_state(random_state)  # one stream: no two clusters share their noise
         samples = np.stack(
             [estimator.sample(n_samples, cluster=k, random_state=rng)[0] for k in labels]
@@ -119,7 +128,7 @@ class SampleGridDisplay:
         image_shape = image_shape or getattr(estimator, "image_shape", None)
         if image_shape is not None:
             samples = samples.reshape(*samples.shape[:2], *image_shape)
-        return cls(samples, list(labels)).plot(ax=ax, **plot_params)
+        return cls(samples, labels).plot(ax=ax, **plot_params)
 
     def plot(self, *, ax: Axes | None = None, cmap: str = "gray") -> SampleGridDisplay:
         """Draw the grid.

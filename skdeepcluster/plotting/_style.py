@@ -23,6 +23,7 @@ __all__ = [
     "marker",
     "name_rows",
     "require",
+    "require_clusters",
 ]
 
 # Paul Tol's "muted" scheme, made for colour-blind readers, and black. Ten colours times these
@@ -57,6 +58,15 @@ def clusters_of(labels: NDArray[Any]) -> dict[Hashable, Cluster]:
             for k, n in zip(present, numbers, strict=True)
         }
     return {label: Cluster(number, str(label)) for number, label in enumerate(present)}
+
+
+def require_clusters(labels: Sequence[Any]) -> None:
+    """Refuse to draw a row of images for each cluster where there is none."""
+    if not labels:
+        raise ValueError(
+            "There are no clusters to draw: all rows are noise, or clusters=[]. Fit clusters first,"
+            " by a smaller min_cluster_size or another head."
+        )
 
 
 def color(label: int) -> str:

@@ -15,10 +15,12 @@ from skdeepcluster.inspection import effect_sizes, nearest_first
 from skdeepcluster.metrics import clustering_accuracy
 from skdeepcluster.model_selection import StabilityCurve
 from skdeepcluster.plotting import (
+    CodeMapDisplay,
     ContactSheetDisplay,
     ContingencyDisplay,
     HistoryDisplay,
     ProfileDisplay,
+    SampleGridDisplay,
     StabilityDisplay,
 )
 
@@ -241,3 +243,41 @@ def test_a_stability_display_computes_the_curve(blobs):
         "one Gaussian",
         "resamples",
     ]
+
+
+# -- odd labels ---------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("labels", [[None] * 6, ["a", 1, None] * 2, [np.nan, 1, 0] * 2])
+def test_labels_that_are_missing_are_refused(labels):
+    X, known = np.eye(6, 2), [0, 0, 0, 1, 1, 1]
+    labels = np.array(labels, dtype=None if np.nan in labels else object)
+    for draw in (
+        lambda: CodeMapDisplay(X, labels),
+        lambda: ProfileDisplay.from_estimator(KMeans(2), X, labels=labels),
+        lambda: ContingencyDisplay.from_predictions(labels, known),
+        lambda: ContingencyDisplay.from_predictions(known, labels),
+        lambda: effect_sizes(X, labels),
+    ):
+        with pytest.raises(ValueError, match="Labels must be all numbers or all strings"):
+            draw()
+
+
+def test_labels_may_be_a_frame_of_one_column():
+    X, labels = np.arange(12.0).reshape(6, 2), pd.DataFrame({"kind": list("aabbcc")})
+    CodeMapDisplay(X, labels).plot()
+    profile = ProfileDisplay.from_estimator(KMeans(2), X, labels=labels)
+    assert profile.labels.tolist() == ["a", "b", "c"]
+    counts = ContingencyDisplay.from_predictions(labels, [0, 0, 1, 1, 2, 2]).counts
+    np.testing.assert_array_equal(counts, 2 * np.eye(3))
+
+
+@pytest.mark.filterwarnings("ignore:HDBSCAN found no cluster")
+def test_noise_alone_has_no_images(images):
+    head = {"head": "hdbscan", "min_cluster_size": 20, "manifold": None}
+    model = AutoencoderClustering("auto", max_epochs=0, random_state=0, **head).fit(images)
+    assert (model.labels_ == -1).all()
+    with pytest.raises(ValueError, match="no clusters to draw: all rows are noise"):
+        ContactSheetDisplay.from_estimator(model, images)
+    with pytest.raises(ValueError, match="no clusters to draw: all rows are noise"):
+        SampleGridDisplay.from_estimator(model)
