@@ -98,7 +98,7 @@ class Outlying:
             Rows below it, of `outlier_scores` above it, are outliers.
         """
         check_is_fitted(self)
-        if not isinstance(contamination, Real) or not 0 < contamination <= 0.5:
+        if not _is_share(contamination):
             raise ValueError(f"contamination={contamination!r} must be a share in (0, 0.5].")
         if self._chosen_score(score) == "outlier_scores":
             told = vars(self).get("_counted_outlier_scores", self.outlier_scores_)
@@ -137,6 +137,10 @@ class Outlying:
 def explained(scores: NDArray[Any]) -> NDArray[Any]:
     """Return scores; a row so far away that its squares overflow is not explained at all."""
     return np.where(np.isnan(scores), -np.inf, scores)
+
+
+def _is_share(value: Any) -> bool:
+    return isinstance(value, Real) and bool(0 < value <= 0.5)  # type: ignore[operator]
 
 
 def _low_quantiles(scores: NDArray[Any]) -> NDArray[np.float64]:

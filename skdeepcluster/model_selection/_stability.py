@@ -197,8 +197,8 @@ def _checked(
     n_clusters: Sequence[int], nulls: Sequence[str], fewest: int, subsample: float, n: int
 ) -> list[int]:
     """Return the numbers of clusters, once everything else is known to work."""
-    numbers = list(n_clusters) if np.iterable(n_clusters) else []
-    if not numbers or not all(isinstance(k, Integral) and k >= 2 for k in numbers):
+    numbers: list[Any] = list(n_clusters) if np.iterable(n_clusters) else []
+    if not numbers or not all(isinstance(k, Integral) and int(k) >= 2 for k in numbers):
         raise ValueError(f"n_clusters must be a list of integers from 2 on; got {n_clusters}.")
     if not 0 < subsample <= 1:
         raise ValueError(f"subsample={subsample} must be a share of the rows in (0, 1].")
