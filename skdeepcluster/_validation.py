@@ -119,6 +119,12 @@ def _check_kind(X: Any) -> None:
             f"X is a {kind} whose values are vectors; expected a column for every number. Stack "
             "them: numpy.stack(list(column))."
         )
+    if words := _columns_of_words(X):
+        some = ", ".join(map(repr, words[:5])) + (", ..." if len(words) > 5 else "")
+        raise ValueError(
+            f"X has columns of words: {some}; expected numbers. Make them one-hot first, by a "
+            "OneHotEncoder in a ColumnTransformer."
+        )
 
 
 def _first_value(X: Any) -> Any:
@@ -126,6 +132,28 @@ def _first_value(X: Any) -> Any:
     values = X.iloc[:1].to_numpy() if hasattr(X, "iloc") else X
     is_array = isinstance(values, np.ndarray) and values.dtype.hasobject and values.size
     return values.flat[0] if is_array else None
+
+
+def _columns_of_words(X: Any) -> list[Any]:
+    """Return the names of the columns of a frame that cannot be read as numbers."""
+    if getattr(X, "ndim", 0) != 2 or not hasattr(X, "iloc"):
+        return []
+    kinds = [dtype.kind for dtype in X.dtypes]
+    return [
+        name
+        for place, (name, kind) in enumerate(zip(X.columns, kinds, strict=True))
+        if kind == "O" and _are_words(X.iloc[:, place])
+    ]
+
+
+def _are_words(column: Any) -> bool:
+    try:
+        column.astype(float)
+    except ValueError:
+        return True
+    except TypeError:  # missing values, say, of which scikit-learn tells
+        return False
+    return False
 
 
 def canonical(X: Any) -> Any:

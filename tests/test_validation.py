@@ -165,6 +165,16 @@ def test_weights_that_mean_nothing_are_refused(weight, message):
         (torch.empty(3, 2, device="meta"), ValueError, "holds no numbers"),
         (torch.eye(3).to_sparse(), TypeError, "to_dense.*scipy.sparse"),
         (pd.DataFrame({"codes": list(X)}), ValueError, "DataFrame whose values are vectors"),
+        (
+            pd.DataFrame({"age": [1], "city": ["Rome"], "plan": pd.Categorical(["free"])}),
+            ValueError,
+            r"words: 'city', 'plan'; .*OneHotEncoder",
+        ),
+        (
+            pd.DataFrame([list("abcdef")]),
+            ValueError,
+            r"words: 0, 1, 2, 3, 4, \.\.\.; expected",
+        ),
         (pd.Series(list(X)), ValueError, r"Series whose values are vectors.*numpy\.stack"),
         (pd.DataFrame({"codes": X.tolist()}), ValueError, "a column for every number"),
     ],
@@ -174,9 +184,17 @@ def test_what_holds_rows_but_is_none_is_refused(thing, kind, message):
         as_rows(thing)
 
 
-def test_text_and_objects_are_left_to_scikit_learn():
-    for rows in (np.array([["a"]], dtype=object), pd.DataFrame({"a": ["x", "y"]})):
-        assert as_rows(rows)[0] is rows
+@pytest.mark.parametrize(
+    "rows",
+    [
+        np.array([["a"]], dtype=object),
+        pd.DataFrame({"a": ["1.5", "2"]}),
+        pd.DataFrame({"a": [1.0, pd.NA]}, dtype=object),
+        pd.DataFrame({"a": pd.Categorical([3, 1])}),
+    ],
+)
+def test_what_might_be_numbers_is_left_to_scikit_learn(rows):
+    assert as_rows(rows)[0] is rows
 
 
 # -- networks -----------------------------------------------------------------------------------
