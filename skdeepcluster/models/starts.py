@@ -145,7 +145,8 @@ def warn_of_departure(start: Labels, labels: Labels, is_given: bool) -> None:
         return
     kept = numbers[own[2 * common[own, now] > common.sum(1)[own]]]
     lost = ", ".join(map(str, np.setdiff1d(numbers, kept)))
-    less = f"; most rows of its clusters {lost} are no longer together" if lost else ""
+    its = f"its cluster{'s' if ', ' in lost else ''} {lost}"
+    less = f"; most rows of {its} are no longer together" if lost else ""
     notice(
         f"{moved:.0%} of the rows have left the clusters that training started from (adjusted Rand "
         f"index {agreement(start, labels):.2f}{less}). The accuracy may be that much higher or "

@@ -65,5 +65,5 @@ def test_a_departure_is_told_beyond_a_share_of_the_rows(is_given, silent, told):
 def test_it_names_the_clusters_that_are_lost():
     start = np.repeat([0, 3, 7], 20)
     labels = np.where(start == 7, np.arange(60) % 3, start)
-    with pytest.warns(ConvergenceWarning, match=r"index 0\.\d\d; most rows of its clusters 7 are"):
+    with pytest.warns(ConvergenceWarning, match=r"index 0\.\d\d; most rows of its cluster 7 are"):
         warn_of_departure(start, labels, is_given=True)
