@@ -55,8 +55,8 @@ class StabilityCurve:
     """
 
     n_clusters: NDArray[np.int_]
-    agreement: NDArray[np.float64]
-    null_agreement: dict[str, NDArray[np.float64]]
+    agreement: NDArray[np.float64] = field(repr=False)  # a screenful each
+    null_agreement: dict[str, NDArray[np.float64]] = field(repr=False)
     excess: NDArray[np.float64] = field(init=False)
     significant: NDArray[np.bool_] = field(init=False)
     best_n_clusters: int | None = field(init=False)

@@ -40,6 +40,13 @@ def test_the_largest_excess_over_the_null_that_agrees_most_wins():
     assert curve_of([1.0, 0.8, 0.9], low).best_n_clusters == 2
 
 
+def test_a_curve_is_shown_by_its_findings_alone():
+    assert repr(curve_of([1.0], np.full((1, 20), 0.1))) == (
+        "StabilityCurve(n_clusters=array([2]), excess=array([0.9]), "
+        "significant=array([ True]), best_n_clusters=2)"
+    )
+
+
 def test_what_the_nulls_reach_is_not_significant():
     null = np.zeros((2, 20))
     null[:, 0] = 0.9  # one of twenty is 5 %
