@@ -163,7 +163,7 @@ class ProfileDisplay:
         if values if values is not None else self.effects.size <= MOST_CELLS:
             self._write_values(0.6 * (largest or 1))
         if colorbar:
-            label = "standard deviations from all other rows"
+            label = "standard deviations\nfrom all other rows"
             self.figure_.colorbar(image, ax=self.ax_, label=label)
         return self
 
