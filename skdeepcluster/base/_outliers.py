@@ -67,11 +67,11 @@ class OutlierScorer(DeepClusterer):
         if judged is not None:
             self.outlier_scores_, self.probabilities_ = judged.outlier_scores, judged.strengths
 
-    def _keep_scores(self, X: Any, weight: NDArray[np.float64]) -> None:
-        super()._keep_scores(X, weight)
+    def _keep_scores(self, run: Run) -> None:
+        super()._keep_scores(run)
         self.__dict__.pop("_counted_outlier_scores", None)  # of an earlier fit
-        if self._scores_outliers and not weight.all():
-            self._counted_outlier_scores = self.outlier_scores_[weight > 0]
+        if self._scores_outliers and not run.counted.all():
+            self._counted_outlier_scores = self.outlier_scores_[run.counted]
 
 
 class EarlyOutlierScorer(OutlierScorer):
