@@ -141,7 +141,8 @@ def stability_curve(
     Raises
     ------
     ValueError
-        If a null is unknown, a number of clusters is below 2, or there are too few rows.
+        If a null is unknown, a number of clusters is below 2, there are too few rows, or a
+        clusterer finds more clusters than it was told to.
 
     Notes
     -----
@@ -252,6 +253,16 @@ class _Task:
         ]
         return np.array(means)
 
+    def _told(self, labels: NDArray[Any], k: int) -> NDArray[Any]:
+        """Return labels, unless the clusterer has not listened to the number that it was given."""
+        n_found = len(np.setdiff1d(labels, [-1]))
+        if n_found > k:
+            raise ValueError(
+                f"{self.param_name}={k} gave {n_found} clusters, so it does not set their number. "
+                "Pass a clusterer that is told how many to find, or the param_name that tells it."
+            )
+        return labels
+
     def _agreement(self, codes: NDArray[Any], k: int, random: np.random.RandomState) -> float:
         """Return how far two fits on parts of the codes agree on what is in both."""
         found = []
@@ -259,7 +270,7 @@ class _Task:
             rows = np.sort(random.permutation(len(codes))[: self.n_rows])
             model = reseeded(self.estimator, random).set_params(**{self.param_name: k})
             labels = np.full(len(codes), -2)
-            labels[rows] = model.fit_predict(codes[rows])
+            labels[rows] = self._told(model.fit_predict(codes[rows]), k)
             found.append(labels)
         both = (found[0] > -2) & (found[1] > -2)
         return float(adjusted_rand_score(found[0][both], found[1][both]))

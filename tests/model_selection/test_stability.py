@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from joblib import parallel_config
 from sklearn.base import BaseEstimator, ClusterMixin
-from sklearn.cluster import AgglomerativeClustering, KMeans
+from sklearn.cluster import DBSCAN, AgglomerativeClustering, KMeans
 from sklearn.datasets import make_blobs
 from sklearn.decomposition import PCA
 from sklearn.mixture import GaussianMixture
@@ -188,3 +188,9 @@ def test_what_cannot_work_is_refused(four_blobs):
         stability_curve(KMeans(), four_blobs, n_pairs=0)
     with pytest.raises(ValueError, match="has 7 rows, too few for 10 clusters"):
         stability_curve(KMeans(), four_blobs[:10])
+
+
+def test_a_clusterer_that_counts_by_itself_is_refused(four_blobs):
+    model = DBSCAN(eps=2.0)
+    with pytest.raises(ValueError, match=r"min_samples=2 gave 4 clusters.*param_name"):
+        stability_curve(model, four_blobs, n_clusters=[2], param_name="min_samples", **FEW)
