@@ -42,6 +42,7 @@ class Streaming(Continuing):
 
     _streams_not: ClassVar[str] = "its training needs all of them"  # why not; "" where it does
     n_samples_seen_: int
+    _n_counted: int  # rows of the fit that have a weight
     cluster_centers_: NDArray[Any]
     labels_: NDArray[np.intp]
     n_iter_: int
@@ -124,14 +125,15 @@ class Streaming(Continuing):
         centers = (1 - share) * self.cluster_centers_ + share * means
         self.cluster_centers_ = centers.astype(self._row_dtype, copy=False)
         self.code_centers_ = self._code_centers()
-        self.n_samples_seen_ = self._n_seen() + X.shape[0]
+        self.n_samples_seen_ = self._n_seen() + int((weight > 0).sum())
         if "start_labels_" in vars(self):
             self.start_labels_ = np.full(X.shape[0], -1)
             self.start_labels_[run.counted] = run.labels_before
         self.labels_ = labels
 
     def _n_seen(self) -> int:
-        return vars(self).get("n_samples_seen_", len(self.labels_))
+        of_fit = vars(self).get("_n_counted", len(self.labels_))  # or of a file from before
+        return vars(self).get("n_samples_seen_", of_fit)
 
     def _weights_seen(self) -> NDArray[np.float64]:
         """Return how much each cluster has of the rows so far."""

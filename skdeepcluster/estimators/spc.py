@@ -179,7 +179,7 @@ class SPCClustering(SelfLabelingClusterer):
     n_iter_ : int
         Epochs trained, of all stages and phases together.
     n_samples_seen_ : int
-        Rows so far, after `partial_fit`.
+        Rows so far that have a weight, after `partial_fit`.
     n_features_in_ : int
         Number of features of a row.
     feature_names_in_ : ndarray of shape (n_features_in_,)

@@ -119,6 +119,19 @@ def fitted_vade(blobs):
     return clone(ESTIMATORS["vade"]).fit(blobs[0])
 
 
+def test_rows_of_no_weight_count_for_nothing(blobs, more):
+    """Neither those of the fit nor those that come: shares and means are of the others."""
+    far = np.full((300, 6), 4.0)
+    of_fit, of_more = np.repeat([1.0, 0.0], [150, 300]), np.repeat([1.0, 0.0], [90, 300])
+    model = small(DECClustering, lr=1e-9, max_epochs=0)
+    among = clone(model).fit(np.r_[blobs[0], far], sample_weight=of_fit)
+    among.partial_fit(np.r_[more, far], sample_weight=of_more)
+    alone = model.fit(blobs[0]).partial_fit(more)
+    assert among.n_samples_seen_ == alone.n_samples_seen_ == 240
+    np.testing.assert_allclose(among.cluster_centers_, alone.cluster_centers_, atol=1e-4)
+    np.testing.assert_allclose(among._clusters.shares, alone._clusters.shares, atol=1e-6)
+
+
 def test_what_the_model_is_made_of_stays(fitted_vade, more):
     model = copied(fitted_vade).set_params(latent_dim=3)
     with pytest.raises(ValueError, match=r"latent_dim=3 is not what.*, 2\..*begin anew by `fit`\."):
