@@ -332,7 +332,7 @@ def test_the_network_alone_says_what_the_estimator_does(fitted, blobs):
     codes.sum().backward()
     assert torch.isfinite(rows.grad).all() and rows.grad.any()
     if not hasattr(fitted, "predict_proba"):
-        with pytest.raises(ValueError, match="no probabilities"):
+        with pytest.raises(ValueError, match="no network calculates probabilities"):
             fitted.network("probabilities")
         return
     network = fitted.network("probabilities")
