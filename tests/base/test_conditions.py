@@ -47,6 +47,7 @@ CHOSEN: dict[str, Any] = {
     "manifold_params": {"n_neighbors": 7},
     "matching_weight": 2.0,
     "max_latent_dim": 3,
+    "max_samples": 50,
     "min_cluster_size": 0.1,
     "n_critic": 3,
     "n_samples_per_point": 3,
