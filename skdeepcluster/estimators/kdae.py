@@ -69,9 +69,8 @@ class KDAEClustering(KNetworksClusterer):
     scaling : {"auto", "minmax", "standard"} or None, default="auto"
         How rows are scaled for the networks. "auto" leaves data in [0, 1] alone, divides uint8 by
         255 and sparse data by its largest magnitude, and standardises the rest. Columns of two
-        values become 0 and 1, and principal components keep their proportions. Numbers are
-        modelled by Bernoulli variables if scaled data lies in [0, 1] and else by Gaussians, flags
-        and categories of tables as such.
+        values become 0 and 1, and principal components keep their proportions. Scaled data in [0,
+        1] is modelled by Bernoulli variables, other data by Gaussians.
     optimizer : {"adam", "adamw", "rmsprop", "sgd"} or callable, default="adam"
         A callable takes parameters and ``lr``. "adam" has an epsilon of 1e-4.
     device : str or torch.device, default="auto"

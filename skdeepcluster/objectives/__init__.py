@@ -15,7 +15,6 @@ from ._adversarial import (
 from ._information import entropy, marginal_entropy, mutual_information
 from ._likelihoods import (
     bernoulli_log_likelihood,
-    categorical_log_likelihood,
     cosine_dissimilarity,
     gaussian_kl_divergence,
     gaussian_log_likelihood,
@@ -27,7 +26,6 @@ from ._pairs import between_similarity, pairwise_discrimination, within_similari
 __all__ = [
     "bernoulli_log_likelihood",
     "between_similarity",
-    "categorical_log_likelihood",
     "cosine_dissimilarity",
     "entropy",
     "gaussian_kl_divergence",

@@ -10,7 +10,6 @@ from torch.nn import functional as F
 
 __all__ = [
     "bernoulli_log_likelihood",
-    "categorical_log_likelihood",
     "cosine_dissimilarity",
     "gaussian_kl_divergence",
     "gaussian_log_likelihood",
@@ -108,33 +107,6 @@ def bernoulli_log_likelihood(logits: Tensor, target: Tensor) -> Tensor:
     tensor([-1.3863])
     """
     return (target * logits - F.softplus(logits)).sum(-1)
-
-
-def categorical_log_likelihood(logits: Tensor, target: Tensor) -> Tensor:
-    r"""Log-likelihood of rows that each have one of several categories.
-
-    .. math:: \sum_j x_j \log p_j, \qquad p = \operatorname{softmax}(\text{logit})
-
-    Parameters
-    ----------
-    logits : Tensor of shape (..., d)
-        Unbounded outputs of a decoder.
-    target : Tensor of shape (..., d)
-        Rows with one 1 among zeros, broadcast against the outputs, which may be those of many
-        decoders. A row of zeros has no category, and a log-likelihood of 0.
-
-    Returns
-    -------
-    log_likelihood : Tensor of shape (...)
-        In nats, at most 0.
-
-    Examples
-    --------
-    >>> import torch
-    >>> categorical_log_likelihood(torch.zeros(1, 2), torch.tensor([[1.0, 0.0]]))
-    tensor([-0.6931])
-    """
-    return (target * logits.log_softmax(-1)).sum(-1)
 
 
 def gaussian_log_likelihood(mean: Tensor, target: Tensor, log_variance: Tensor) -> Tensor:

@@ -1,13 +1,6 @@
 """What the columns of rows hold, and the map from the user's units to the networks' and back."""
 
-from ._columns import (
-    CATEGORY as CATEGORY,
-    FLAG as FLAG,
-    NUMERIC as NUMERIC,
-    Segments as Segments,
-    chunks as chunks,
-    extremes as extremes,
-)
+from ._columns import chunks as chunks, extremes as extremes
 from ._scaling import Mode as Mode, Scaling, fit_scaling
 
 __all__ = ["Scaling", "fit_scaling"]

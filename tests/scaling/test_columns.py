@@ -7,7 +7,6 @@ from sklearn.preprocessing import OneHotEncoder
 
 import skdeepcluster
 from skdeepcluster import AutoencoderClustering, KDVAEClustering, VaDEClustering
-from skdeepcluster.models.variational import LEAST_VARIANCE, Observation
 from skdeepcluster.scaling import _columns, extremes, fit_scaling
 from skdeepcluster.scaling._columns import find_categories, find_segments
 
@@ -124,62 +123,3 @@ def test_generated_rows_have_categories_that_exist(mixed, kind, is_unit, tmp_pat
     again = skdeepcluster.load(tmp_path / "model")
     assert np.array_equal(again.sample(50, random_state=0)[0], drawn)
     assert np.allclose(again.score_samples(rows), model.score_samples(rows))
-
-
-# -- likelihoods ----------------------------------------------------------------------------------
-
-
-@pytest.mark.parametrize("bounded", [False, True])
-def test_each_kind_of_column_has_its_likelihood(mixed, bounded):
-    rows = torch.from_numpy(mixed).float()
-    numbers, flags = [0, 1, 10], [2, 11]
-    if bounded:
-        rows[:, numbers] = rows[:, numbers].sigmoid()
-    torch.manual_seed(0)
-    output = torch.randn(N_ROWS, 14)
-    observation = Observation((14,), bounded, segments=SEGMENTS)
-    if bounded:
-        flags = numbers + flags
-    expected = torch.distributions.Bernoulli(logits=output[:, flags], validate_args=False)
-    total = expected.log_prob(rows[:, flags]).sum(1)
-    if not bounded:
-        scale = (LEAST_VARIANCE + torch.ones(())).sqrt()
-        normal = torch.distributions.Normal(output[:, numbers], scale)
-        total += normal.log_prob(rows[:, numbers]).sum(1)
-    for block in ([3, 4, 5], [6, 7, 8, 9], [12, 13]):
-        category = torch.distributions.OneHotCategorical(logits=output[:, block])
-        total += category.log_prob(rows[:, block])
-    assert torch.allclose(observation.log_likelihood(output, rows), total, atol=1e-5)
-    mean = observation.mean(output)
-    assert torch.allclose(mean[:, 3:6], output[:, 3:6].softmax(1))
-    assert torch.allclose(mean[:, flags], output[:, flags].sigmoid())
-    if not bounded:
-        assert torch.equal(mean[:, numbers], output[:, numbers])
-
-
-def test_of_several_decoders_each_has_its_likelihood(mixed):
-    rows = torch.from_numpy(mixed).float()
-    output = torch.randn(3, N_ROWS, 14, generator=torch.Generator().manual_seed(0))
-    together = Observation((14,), False, 3, segments=SEGMENTS)
-    alone = Observation((14,), False, segments=SEGMENTS)
-    found = together.log_likelihood(output, rows.expand(3, -1, -1))
-    assert torch.allclose(found[1], alone.log_likelihood(output[1], rows), atol=1e-5)
-
-
-def test_a_row_without_a_category_says_nothing_of_it(mixed):
-    rows = torch.from_numpy(mixed[:1]).float()
-    observation = Observation((14,), False, segments=SEGMENTS)
-    without, output = rows.clone(), torch.zeros(1, 14)
-    without[:, 3:6] = 0
-    gained = observation.log_likelihood(output, without) - observation.log_likelihood(output, rows)
-    assert gained.item() == pytest.approx(np.log(3), rel=1e-5)
-
-
-def test_columns_without_segments_are_as_they_were(mixed):
-    rows = torch.from_numpy(mixed).float()
-    output = torch.randn(N_ROWS, 14, generator=torch.Generator().manual_seed(0))
-    plain, all_numbers = (
-        Observation((14,), False),
-        Observation((14,), False, segments=(("numeric", 14),)),
-    )
-    assert torch.equal(plain.log_likelihood(output, rows), all_numbers.log_likelihood(output, rows))
