@@ -59,6 +59,15 @@ def agreement_matrix(labelings: Sequence[ArrayLike]) -> NDArray[np.float64]:
     return agreement
 
 
+def mean_agreement(labelings: Sequence[ArrayLike]) -> NDArray[np.float64]:
+    """Return how far each labelling agrees with the others, in the mean; 1 of a single one."""
+    if len(labelings) == 1:
+        return np.ones(1)
+    matrix = agreement_matrix(labelings)
+    means: NDArray[np.float64] = (matrix.sum(axis=0) - 1) / (len(labelings) - 1)  # 1: with itself
+    return means
+
+
 def clustering_accuracy(labels_true: ArrayLike, labels_pred: ArrayLike) -> float:
     r"""Share of rows whose cluster stands for their class, under the best matching.
 

@@ -282,7 +282,7 @@ class DeepClusterer(Streaming):
         means = mean_rows(X, labels, self.n_clusters_, weight)
         self.cluster_centers_ = means.astype(self._row_dtype, copy=False)
         self.code_centers_ = self._code_centers()
-        self._made_with, self._n_counted = self._lasting_params(), int((weight > 0).sum())
+        self._made_with, self._n_counted = self._lasting_params(), int(run.counted.sum())
         self.labels_ = labels
         self._keep_scores(run)
 

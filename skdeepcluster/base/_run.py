@@ -71,9 +71,8 @@ class Run:
     history: list[dict[str, Any]] = field(default_factory=list)
     timings: dict[str, float] = field(default_factory=dict)  # seconds of every step
     copies: dict[int, Any] = field(default_factory=dict)  # of the user's networks, in one model
-    labels_before: NDArray[np.intp] | None = (
-        None  # of rows that count, if a fit goes on with another
-    )
+    # Of the rows that count, if the fit goes on with another.
+    labels_before: NDArray[np.intp] | None = None
     interrupted: bool = False
 
     @property

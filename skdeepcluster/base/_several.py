@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from skdeepcluster.base._run import Run
 from skdeepcluster.engine.callbacks import tell
-from skdeepcluster.metrics import agreement_matrix
+from skdeepcluster.metrics import mean_agreement
 
 __all__ = ["fit_several"]
 
@@ -36,22 +36,13 @@ def fit_several(estimator: Any, run: Run, fit: Callable[[Any, Run], None]) -> No
         if each.interrupted:
             run.interrupted = True
             break
-    agreement = _mean_agreement([twin.labels_ for twin in fitted])
+    agreement = mean_agreement([twin.labels_ for twin in fitted])
     best = _best(fitted, agreement, run)
     kept = {**vars(fitted[best]), "run_agreement_": agreement}
     for stale in vars(estimator).keys() - kept.keys():  # of an earlier fit
         delattr(estimator, stale)
     vars(estimator).update(kept)
     tell(f"fit {best + 1} is kept, whose agreement is {agreement[best]:.2f}", estimator.verbose)
-
-
-def _mean_agreement(labelings: list[NDArray[Any]]) -> NDArray[np.float64]:
-    """Return how far each labelling agrees with the others; 1 of a single one."""
-    if len(labelings) == 1:
-        return np.ones(1)
-    matrix = agreement_matrix(labelings)
-    means: NDArray[np.float64] = (matrix.sum(axis=0) - 1) / (len(labelings) - 1)  # 1: with itself
-    return means
 
 
 def _best(fitted: list[Any], agreement: NDArray[np.float64], run: Run) -> int:

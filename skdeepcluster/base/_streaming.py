@@ -116,7 +116,7 @@ class Streaming(Continuing):
         self.module_.eval().zero_grad(set_to_none=True)
         self.n_iter_ = len(self.history_)
         codes, labels = self._seen(X)
-        check_codes(torch.from_numpy(codes[weight > 0]))
+        check_codes(torch.from_numpy(codes[run.counted]))
         before = self._weights_seen()
         self._clusters = self._clusters.take_in(codes, labels, weight, before)
         now = np.array([weight[labels == label].sum() for label in range(self.n_clusters_)])
@@ -125,7 +125,7 @@ class Streaming(Continuing):
         centers = (1 - share) * self.cluster_centers_ + share * means
         self.cluster_centers_ = centers.astype(self._row_dtype, copy=False)
         self.code_centers_ = self._code_centers()
-        self.n_samples_seen_ = self._n_seen() + int((weight > 0).sum())
+        self.n_samples_seen_ = self._n_seen() + int(run.counted.sum())
         if "start_labels_" in vars(self):
             self.start_labels_ = np.full(X.shape[0], -1)
             self.start_labels_[run.counted] = run.labels_before

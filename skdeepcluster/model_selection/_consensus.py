@@ -8,16 +8,16 @@ from typing import Any, ClassVar, Self
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from scipy.optimize import linear_sum_assignment
-from sklearn.base import BaseEstimator, ClusterMixin, MetaEstimatorMixin, _fit_context, clone
+from sklearn.base import BaseEstimator, ClusterMixin, MetaEstimatorMixin, _fit_context
 from sklearn.metrics.cluster import contingency_matrix
 from sklearn.utils import check_random_state, get_tags
 from sklearn.utils._param_validation import HasMethods, Interval
 from sklearn.utils.parallel import Parallel, delayed
 from sklearn.utils.validation import check_is_fitted
 
-from skdeepcluster.metrics import agreement_matrix
+from skdeepcluster.metrics import mean_agreement
 
-from ._seeds import named
+from ._seeds import named, reseeded
 
 __all__ = ["ConsensusClustering"]
 
@@ -158,8 +158,7 @@ class ConsensusClustering(ClusterMixin, MetaEstimatorMixin, BaseEstimator):
 
     def _seeded(self) -> list[Any]:
         """Return clones that differ in their seeds."""
-        seeded = named(self.estimator, "random_state")
-        if not seeded:
+        if not named(self.estimator, "random_state"):
             raise ValueError(
                 f"{type(self.estimator).__name__} has no random_state, so that all runs would be "
                 "the same. Use it alone, or another estimator."
@@ -168,15 +167,11 @@ class ConsensusClustering(ClusterMixin, MetaEstimatorMixin, BaseEstimator):
         if files:
             raise ValueError(f"{files[0]} would be one file for all runs. Leave it out.")
         random = check_random_state(self.random_state)
-        seeds = random.randint(np.iinfo(np.int32).max, size=(self.n_runs, len(seeded)))
-        return [
-            clone(self.estimator).set_params(**dict(zip(seeded, row.tolist(), strict=True)))
-            for row in seeds
-        ]
+        return [reseeded(self.estimator, random) for _ in range(self.n_runs)]
 
     def _agree(self, found: list[NDArray[Any]]) -> None:
         """Match the labels of all runs, and derive what the votes say."""
-        others = (agreement_matrix(found).sum(axis=0) - 1) / (self.n_runs - 1)  # 1: with itself
+        others = mean_agreement(found)
         self.agreement_ = float(others.mean())
         self.reference_ = int(others.argmax())
         self._counterparts = [_matched(labels, found[self.reference_]) for labels in found]

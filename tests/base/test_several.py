@@ -9,7 +9,8 @@ from sklearn.base import clone
 from sklearn.metrics import adjusted_rand_score
 
 from skdeepcluster import AutoencoderClustering, IMSATClustering, KDAEClustering
-from skdeepcluster.base import DeepClusterer, _several
+from skdeepcluster.base import DeepClusterer
+from skdeepcluster.metrics import mean_agreement
 
 SMALL = {"latent_dim": 2, "hidden_layer_sizes": (8,), "max_epochs": 2, "device": "cpu"}
 PLAIN = AutoencoderClustering(5, **SMALL, random_state=0)  # of three blobs, so that fits differ
@@ -110,5 +111,5 @@ def test_progress_tells_which_fit_it_is(blobs, capsys):
 
 def test_equal_fits_agree():
     labels = np.array([0, 1, 1])
-    np.testing.assert_array_equal(_several._mean_agreement([labels]), [1])
-    np.testing.assert_array_equal(_several._mean_agreement([labels, 1 - labels]), [1, 1])
+    np.testing.assert_array_equal(mean_agreement([labels]), [1])
+    np.testing.assert_array_equal(mean_agreement([labels, 1 - labels]), [1, 1])
