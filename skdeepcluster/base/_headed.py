@@ -29,6 +29,7 @@ from skdeepcluster.heads import (
     describe_head,
     head_module,
     make_head,
+    of_share,
     rule_module,
 )
 
@@ -107,10 +108,8 @@ class HeadingClusterer(DeepClusterer):
         share: float = 1.0,
     ) -> ClusteringHead:
         """Make the user's head, or that of a name, given the share of the rows that it sees."""
-        size: Any = self.min_cluster_size
-        if isinstance(size, Integral):
-            size = max(2, round(share * int(size)))
-        density, params = {"min_cluster_size": size}, {}
+        density = of_share({"min_cluster_size": self.min_cluster_size}, share)
+        params: dict[str, Any] = {}
         noise = "keep"
         if head is None:
             head, params = self.head, self._checked_head_params()

@@ -8,6 +8,7 @@ from ._clusterers import (
     fit_clusterer as fit_clusterer,
     fit_labels as fit_labels,
     mixture as mixture,
+    of_share as of_share,
 )
 from ._head import ClusteringHead, make_head
 from ._manifold import (
